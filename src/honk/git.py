@@ -1,0 +1,132 @@
+"""Git as Honk calls it: no hooks, no configuration but ours, no prompt, no pager, no external program.
+
+Repositories Honk reads may be hostile. Every call here ignores the system's and the person's configuration unless
+`person=True`, which is for talking to an address the person named (their credentials are needed there) and for
+updating their own checkout (their filters are wanted there).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from honk.model import HonkError
+
+_CONFIGURATION = """\
+[core]
+\thooksPath = /dev/null
+\tfsmonitor = false
+\tquotePath = false
+[safe]
+\tdirectory = *
+[protocol "ext"]
+\tallow = never
+[protocol "file"]
+\tallow = always
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[init]
+\tdefaultBranch = main
+[advice]
+\tdetachedHead = false
+[commit]
+\tgpgSign = false
+[user]
+\tname = Honk
+\temail = honk@localhost
+"""
+
+_KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
+
+
+class GitError(HonkError):
+    """A git command failed; the text is git's own last words."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.git_exit_code = exit_code
+
+
+@cache
+def _configuration() -> str:
+    folder = Path(tempfile.mkdtemp(prefix="honk-git-"))
+    path = folder / "config"
+    path.write_text(_CONFIGURATION)
+    return str(path)
+
+
+def _environment(person: bool, extra: Mapping[str, str]) -> dict[str, str]:
+    if person:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        environment |= {name: value for name, value in os.environ.items() if name.startswith("GIT_SSH")}
+    else:
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environment |= {"GIT_CONFIG_GLOBAL": _configuration(), "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
+    return environment | {"GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C.UTF-8"} | extra
+
+
+def git(
+    *arguments: str | Path,
+    directory: Path | None = None,
+    person: bool = False,
+    environment: Mapping[str, str] | None = None,
+    given: bytes | None = None,
+    timeout: float = 600.0,
+) -> str:
+    """Run git and return its standard output as text (decoded with replacement, trailing newline removed).
+
+    Raises `GitError` with git's message when it fails or takes longer than `timeout` seconds.
+    """
+    return git_bytes(
+        *arguments, directory=directory, person=person, environment=environment, given=given, timeout=timeout
+    ).decode("utf-8", "replace").removesuffix("\n")
+
+
+def git_bytes(
+    *arguments: str | Path,
+    directory: Path | None = None,
+    person: bool = False,
+    environment: Mapping[str, str] | None = None,
+    given: bytes | None = None,
+    timeout: float = 600.0,
+) -> bytes:
+    """As `git`, with the output as it came."""
+    command: Sequence[str] = [
+        "git",
+        *(("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false") if person else ()),
+        *map(str, arguments),
+    ]
+    try:
+        completed = subprocess.run(
+            command,
+            cwd=directory,
+            env=_environment(person, environment or {}),
+            input=given if given is not None else b"",
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise GitError(f"git {arguments[0]} took longer than {timeout:.0f} s and was ended.", 124) from error
+    except FileNotFoundError as error:
+        raise GitError("git is not installed here: install it with your system's package manager.", 127) from error
+    if completed.returncode:
+        words = completed.stderr.decode("utf-8", "replace").strip().splitlines()
+        told = [line for line in words if line.startswith(("fatal:", "error:"))] or words[-3:]
+        raise GitError("; ".join(told) or f"git {arguments[0]} failed", completed.returncode)
+    return completed.stdout
+
+
+def succeeds(*arguments: str | Path, directory: Path | None = None) -> bool:
+    """True if the git command ends with 0; its output is dropped."""
+    try:
+        git(*arguments, directory=directory)
+    except GitError:
+        return False
+    return True

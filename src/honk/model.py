@@ -1,0 +1,395 @@
+"""The nouns of Honk. This module imports nothing of ours; every other one may import it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+
+class HonkError(Exception):
+    """Something a person can act on: its text is one sentence that says what to do."""
+
+    exit_code = 1
+
+
+class UsageError(HonkError):
+    """The request itself cannot be carried out as it stands; nothing was created."""
+
+    exit_code = 2
+
+
+class NotFound(HonkError):
+    """The named task, repository or artifact does not exist here."""
+
+    exit_code = 2
+
+
+class Refused(HonkError):
+    """The gate said no: a stale tap, a red check, a merge that is not safe. Nothing was changed."""
+
+
+class Cancelled(HonkError):
+    """The person asked to stop; the work so far is kept."""
+
+
+class LimitReached(HonkError):
+    """A budget (money, turns, rounds, time) is used up; the work so far is kept and can be continued."""
+
+
+class State(StrEnum):
+    """Where a task stands. `ready` waits for a person; the last four lines are where a task can rest."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    WORKING = "working"
+    VERIFYING = "verifying"
+    BUILDING = "building"
+    READY = "ready"
+    MERGING = "merging"
+    MERGED = "merged"
+    DEPLOYING = "deploying"
+    DEPLOYED = "deployed"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def resting(self) -> bool:
+        """True when nothing runs for the task and the next move is a person's."""
+        return self in RESTING
+
+
+RESTING = frozenset(
+    {State.READY, State.MERGED, State.DEPLOYED, State.ROLLED_BACK, State.FAILED, State.CANCELLED},
+)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who asked or tapped. `id` is unique within the surface that vouches for them, e.g. `local:ada`."""
+
+    id: str
+    name: str
+    email: str | None = None
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository as the forge knows it. `name` is short, unique in this installation and safe as a file name."""
+
+    name: str
+    address: str
+    """What the person named: a path, a URL, or the name again for a repository that lives on the local forge."""
+    git_url: str
+    """Where branches are read from and pushed to (a path or a URL)."""
+    default_branch: str
+
+
+CheckStatus = Literal["passed", "failed", "skipped", "error"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One verifier's result on one commit. `skipped` says in `summary` why it did not run; `error` is ours, not the
+    change's (a time limit, a sandbox that would not start) and counts as red."""
+
+    name: str
+    status: CheckStatus
+    seconds: float
+    summary: str
+    """One short line when green; when red the few lines that let a person or an agent act."""
+    command: str = ""
+    why: str = ""
+    """Why this verifier was chosen, e.g. `pyproject.toml names pytest`."""
+
+    @property
+    def green(self) -> bool:
+        return self.status in ("passed", "skipped")
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """A proposed change on a forge. `head_sha` is the commit the forge shows now."""
+
+    number: int
+    url: str
+    branch: str
+    title: str
+    state: Literal["open", "merged", "closed"]
+    head_sha: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Something built from one commit that a person can open or install. `sha256` names its content."""
+
+    kind: str
+    """The build's name in `honk.yaml`: `web`, `android`, `ios`, or any other."""
+    commit: str
+    sha256: str
+    size: int
+    """Bytes."""
+    url: str | None = None
+    install_url: str | None = None
+    void: bool = False
+    """True once a newer commit has replaced the one this was built from."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A person's words in a task's thread. `key` is the sender's own, so that sending twice changes nothing."""
+
+    task_id: str
+    key: str
+    text: str
+    person: Person
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Event:
+    """A row of the log. `id` rises by one over the whole installation; `hash` covers this row and the one before."""
+
+    id: int
+    task_id: str
+    kind: str
+    at: datetime
+    person: str
+    """The id of the person who caused it, or `honk`."""
+    data: Mapping[str, Any]
+    key: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thread's piece of work on one repository, as its row stands now."""
+
+    id: str
+    repository: str
+    """The repository's `name`."""
+    text: str
+    agent: str
+    """`claude`, `script:COMMAND` or `acp:COMMAND`."""
+    state: State
+    person: Person
+    created_at: datetime
+    updated_at: datetime
+    base_sha: str | None = None
+    head_sha: str | None = None
+    merged_sha: str | None = None
+    branch: str | None = None
+    pull_request: int | None = None
+    summary: str | None = None
+    """What the agent says it did, for the card and the pull request."""
+    error: str | None = None
+    next_action: str | None = None
+    """What the person can do now, in a few words: `Merge`, `Continue`, `Retry` …"""
+    cost_usd: float = 0.0
+    turns: int = 0
+    max_cost_usd: float = 5.0
+    max_turns: int = 60
+    session: str | None = None
+    """The harness's own session id, to resume with its memory."""
+    deploy_status: str | None = None
+    """`running`, `healthy`, `ill` or `rolled_back`."""
+    deploy_url: str | None = None
+    cancel_requested: bool = False
+    unsafe: bool = False
+    """True when this task runs without a sandbox because the person said so."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a command may use. Seconds and bytes."""
+
+    seconds: float = 600.0
+    memory: int | None = None
+    output: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to run in a sandbox, in the working tree unless `directory` names a folder below it.
+
+    `argv` is run as it is; for a shell line use `("sh", "-c", line)`. `environment` is all it gets besides PATH, HOME,
+    LANG and what the sandbox itself sets. `egress` lists the hosts (`host` or `host:port`) it may reach.
+    """
+
+    argv: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: str = "."
+    egress: Sequence[str] = ()
+    full_network: bool = False
+    """Deploys only: the command shares the host's network."""
+    writable: Mapping[str, Path] = field(default_factory=dict)
+    """Extra folders, by the absolute path they have inside, that the command may write."""
+    readable: Mapping[str, Path] = field(default_factory=dict)
+    """Extra folders or files, by the absolute path they have inside, that the command may read."""
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a command ended. `ended_by` says who ended it when it did not end by itself."""
+
+    exit_code: int
+    output: str
+    """Standard output and error as they came, decoded with replacement, cut in the middle at `limits.output`."""
+    seconds: float
+    ended_by: Literal["itself", "time limit", "cancel"] = "itself"
+    refused_hosts: Sequence[str] = ()
+    """Hosts the command tried to reach and was not allowed to."""
+
+
+class Checkout(Protocol):
+    """A tree of files at one commit in which commands run, in a sandbox of its own, that the agent never touched."""
+
+    @property
+    def commit(self) -> str: ...
+
+    def files(self) -> Sequence[str]:
+        """Every tracked path, `/`-separated, sorted. Read from git, so no symlink is followed."""
+        ...
+
+    def read(self, path: str) -> str | None:
+        """The tracked file's text as committed (decoded with replacement), or None if there is no such file."""
+        ...
+
+    def run(
+        self,
+        command: Command,
+        *,
+        on_output: Callable[[str], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Completed:
+        """Run to the end, to the time limit, or until `stop()` is true; then every process of it is gone.
+
+        Changes to the tree are kept between calls on the same checkout. Raises `HonkError` if no sandbox can start.
+        """
+        ...
+
+    def export(self, pattern: str, destination: Path) -> Sequence[Path]:
+        """Copy what `pattern` (a file, a folder, or a glob) matches in the tree as it is now to `destination`.
+
+        Regular files and folders only: links and special files are left behind, so nothing outside the tree can be
+        read. A folder's contents land directly in `destination`; files keep their base name. Returns the files
+        written; empty if nothing matched.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Interactive:
+    """How to start a long-lived process inside a sandbox from outside: exactly this argv and environment."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ModelAccess:
+    """What a sandbox needs to reach the model through the gateway: no secret among it."""
+
+    base_url: str
+    """As seen from inside, e.g. `http://127.0.0.1:4001`."""
+    token: str
+    """Worth something only on this session's gateway."""
+
+
+class Workspace(Protocol):
+    """An agent's writable tree. Lives as long as its task; processes in it live as long as a turn."""
+
+    @property
+    def inside(self) -> str:
+        """The absolute path of the tree as processes in the sandbox see it."""
+        ...
+
+    def run(
+        self,
+        command: Command,
+        *,
+        on_output: Callable[[str], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Completed:
+        """As `Checkout.run`, in the agent's own tree, home and limits."""
+        ...
+
+    def interactive(self, command: Command, *, model: bool) -> Interactive:
+        """The argv that starts `command` in this sandbox with its standard streams attached, for a harness that talks
+        to it. With `model`, the gateway's address is reachable inside for as long as the workspace is entered."""
+        ...
+
+    @property
+    def model(self) -> ModelAccess:
+        """Where the model is, for a process started with `model=True`. Raises `UsageError` if no model is set up."""
+        ...
+
+    def snapshot(self, message: str, author: Person) -> str | None:
+        """Commit the tree as it is now on top of the task's last commit and bring the commit out of the sandbox.
+
+        Returns its sha, or None if nothing differs from the task's last commit. Safe while the agent runs.
+        Taking it again with nothing changed since returns the same sha.
+        """
+        ...
+
+    def diff_stat(self) -> str:
+        """One line: files changed, insertions, deletions, against the base."""
+        ...
+
+
+@dataclass(frozen=True)
+class GateAnswer:
+    """What the verify tool and the Stop gate tell the agent. `green` lets it stop."""
+
+    green: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class AgentResult:
+    """How a harness's turn ended. `summary` is the agent's last words. Raises of the harness: `LimitReached`,
+    `Cancelled`, `HonkError`; each leaves the tree as it is."""
+
+    summary: str
+    session: str | None
+    cost_usd: float
+    turns: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """All a harness is given for one turn.
+
+    `emit(kind, data, key)` puts a row in the task's log: `agent.text {text}`, `agent.tool {id, name, input}`,
+    `agent.tool_result {id, ok, text}`, `agent.usage {turns, cost_usd}`. `key` makes it appear once however often it is
+    sent. `gate(asked_by)` runs verification on a snapshot (`asked_by` is `tool` or `stop`); at the round limit it
+    raises `LimitReached`. `inbox()` returns follow-ups that arrived since it was last called. `stop()` turns true
+    when the person cancels; the harness then ends every process within two seconds and raises `Cancelled`.
+    All four block; an asynchronous harness calls them in a thread.
+    """
+
+    task: Task
+    prompt: str
+    """The brief for this turn: the request, its context and the house rules."""
+    workspace: Workspace
+    session: str
+    """The id to give a new session (a UUID that depends only on the task)."""
+    resume: bool
+    """True when the session exists and is to be continued."""
+    max_cost_usd: float
+    max_turns: int
+    emit: Callable[[str, Mapping[str, Any], str], None]
+    gate: Callable[[str], GateAnswer]
+    inbox: Callable[[], Sequence[Message]]
+    stop: Callable[[], bool]
+
+
+class Harness(Protocol):
+    """Runs an agent's turn on a workspace."""
+
+    def run(self, turn: Turn) -> AgentResult: ...

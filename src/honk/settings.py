@@ -1,0 +1,106 @@
+"""Settings: the environment, or `honk.toml` in Honk's home. The environment wins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from honk.model import UsageError
+
+
+def _home() -> Path:
+    return Path(os.environ.get("HONK_HOME") or Path.home() / ".honk").expanduser().absolute()
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. In `honk.toml` the names are without the `HONK_` prefix, in lower case."""
+
+    model_config = SettingsConfigDict(env_prefix="HONK_", extra="ignore", populate_by_name=True)
+
+    home: Path = Field(default_factory=_home)
+    database_url: str | None = None
+    listen: str = "127.0.0.1:4665"
+    public_url: str | None = None
+    anthropic_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("ANTHROPIC_API_KEY", "anthropic_api_key")
+    )
+    anthropic_base_url: str = Field(
+        default="https://api.anthropic.com", validation_alias=AliasChoices("ANTHROPIC_BASE_URL", "anthropic_base_url")
+    )
+    model: str | None = None
+    """The model's name; None leaves it to the harness."""
+    slack_bot_token: SecretStr | None = None
+    slack_app_token: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    slack_api_url: str = "https://slack.com/api/"
+    github_app_id: str | None = None
+    github_private_key: SecretStr | None = None
+    github_webhook_secret: SecretStr | None = None
+    github_api_url: str = "https://api.github.com"
+    github_git_url: str = "https://github.com"
+    max_cost_usd: float = Field(default=5.0, gt=0)
+    """Per task, in US dollars."""
+    max_turns: int = Field(default=60, gt=0)
+    """Per task: requests to the model."""
+    verify_rounds: int = Field(default=3, ge=0)
+    """How often a red verification sends the agent back to work in one turn."""
+    agent_seconds: float = Field(default=3600.0, gt=0)
+    egress: list[str] = Field(default_factory=list)
+    """Hosts that setup, checks and builds of every repository may reach, besides the repository's own `egress`."""
+    sandbox_readable: list[Path] = Field(default_factory=list)
+    """Further folders of this machine that sandboxes may read, e.g. a toolchain in an unusual place."""
+    deploy_environment: list[str] = Field(default_factory=list)
+    """Names of environment variables that deploy, rollback and no other commands get."""
+    preview_host: str | None = None
+    """Host name for preview links; default: the host of `listen`."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = _home() / "honk.toml"
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    @property
+    def database(self) -> str:
+        """The store's address as SQLAlchemy reads it."""
+        if self.database_url:
+            return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+        return f"sqlite:///{self.home / 'honk.db'}"
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]") or "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def url(self) -> str:
+        """Where people reach Honk, without a trailing slash."""
+        return (self.public_url or f"http://{self.listen}").rstrip("/")
+
+
+def read_settings(**given: Any) -> Settings:
+    """Read the settings. Raises `UsageError` naming the setting that is wrong."""
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"The setting {name} is wrong: {first['msg']}.") from error
+    except ValueError as error:
+        raise UsageError(f"honk.toml in {_home()} cannot be read: {error}.") from error
+    if not settings.listen.rpartition(":")[2].isdigit():
+        raise UsageError(f"HONK_LISTEN must be HOST:PORT, not {settings.listen!r}.")
+    return settings
