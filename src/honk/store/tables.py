@@ -1,0 +1,179 @@
+"""The tables. Everything durable that Honk itself knows is here; DBOS keeps its own beside them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine import Connection
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+metadata = MetaData()
+
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("address", String, nullable=False, unique=True),
+    Column("git_url", String, nullable=False),
+    Column("default_branch", String, nullable=False),
+    Column("added_at", String, nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("repository", String, nullable=False, index=True),
+    Column("text", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("person", JSON, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("updated_at", String, nullable=False),
+    Column("base_sha", String),
+    Column("head_sha", String),
+    Column("merged_sha", String),
+    Column("branch", String),
+    Column("pull_request", Integer),
+    Column("summary", Text),
+    Column("error", Text),
+    Column("next_action", String),
+    Column("cost_usd", Float, nullable=False, default=0.0),
+    Column("turns", Integer, nullable=False, default=0),
+    Column("max_cost_usd", Float, nullable=False),
+    Column("max_turns", Integer, nullable=False),
+    Column("session", String),
+    Column("deploy_status", String),
+    Column("deploy_url", String),
+    Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("unsafe", Boolean, nullable=False, default=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("task_id", String, nullable=False, index=True),
+    Column("kind", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("person", String, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("key", String, nullable=False),
+    Column("hash", String, nullable=False),
+    UniqueConstraint("task_id", "key"),
+)
+
+chain = Table(
+    "chain",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("length", Integer, nullable=False),
+    Column("hash", String, nullable=False),
+)
+"""One row: how many events there are and the newest one's hash. Its row lock puts appends in order."""
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("task_id", String, nullable=False, index=True),
+    Column("key", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("person", JSON, nullable=False),
+    Column("at", String, nullable=False),
+    Column("taken_by", String),
+    UniqueConstraint("task_id", "key"),
+)
+
+checks = Table(
+    "checks",
+    metadata,
+    Column("repository", String, primary_key=True),
+    Column("commit", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("status", String, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("configuration", String, nullable=False),
+)
+"""Results bound to a commit and to the digest of the configuration they were made with."""
+
+pull_requests = Table(
+    "pull_requests",
+    metadata,
+    Column("repository", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("branch", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("head_sha", String, nullable=False),
+    UniqueConstraint("repository", "branch"),
+)
+"""The local forge's pull requests."""
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("task_id", String, primary_key=True),
+    Column("commit", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("sha256", String, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("port", Integer),
+    Column("void", Boolean, nullable=False, default=False),
+)
+
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("repository", String, primary_key=True),
+    Column("commit", String, primary_key=True),
+    Column("task_id", String, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("status", String, nullable=False),
+    Column("previous", String),
+)
+
+
+def open_database(address: str) -> Engine:
+    """An engine whose writes are serial and durable enough to survive a killed process, with the tables made."""
+    if not address.startswith("sqlite"):
+        engine = create_engine(address, pool_pre_ping=True)
+        metadata.create_all(engine)
+        return engine
+    engine = create_engine(address, connect_args={"timeout": 30, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA busy_timeout=30000")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    metadata.create_all(engine)
+    return engine
