@@ -124,6 +124,16 @@ class PullRequest:
 
 
 @dataclass(frozen=True)
+class Landing:
+    """A composed commit that is ready to become the default branch's newest: `base` is what it stands on, `unchanged`
+    says that its tree is exactly the tried commit's."""
+
+    base: str
+    sha: str
+    unchanged: bool
+
+
+@dataclass(frozen=True)
 class Artifact:
     """Something built from one commit that a person can open or install. `sha256` names its content."""
 

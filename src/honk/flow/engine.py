@@ -1,0 +1,152 @@
+"""DBOS behind a thin interface: what a workflow and a step are, the queues, and how work is started.
+
+Nothing waits inside a workflow. A workflow's id is the key of the event that started it, so starting it again does
+nothing. A step has one outside effect, made so that repeating it is harmless; a step that ran but whose checkpoint was
+lost with the process runs again.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+from dbos import DBOS, DBOSClient, DBOSConfig
+from sqlalchemy import Engine as Database
+from sqlalchemy import create_engine, event
+
+from honk.model import Cancelled, HonkError, LimitReached, NotFound, Refused, UsageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+VERSION = "1"
+"""Changes when a workflow's sequence of steps does; old work then finishes under a process of the old version."""
+
+TASKS = "tasks"
+"""Turns and cancels: one at a time for a task."""
+LANDINGS = "landings"
+"""Merges and deploys: one at a time for a repository."""
+
+log = logging.getLogger("honk.flow")
+
+Observer = Callable[[str, str], None]
+observers: list[Observer] = []
+"""Told `(step, "begins")` before a step acts and `(step, "acted")` after it acted, before that is on record."""
+
+STEPS: dict[str, str] = {}
+"""Every step there is: its name and the first line of what it does."""
+
+_closing = threading.Event()
+
+
+def workflow(function: Callable[P, R]) -> Callable[P, R]:
+    """Register a workflow under the function's own name."""
+    return cast(Callable[P, R], DBOS.workflow(name=function.__name__, max_recovery_attempts=100)(function))
+
+
+def step(function: Callable[P, R]) -> Callable[P, R]:
+    """Register a step. Whatever it raises reaches the workflow as a `HonkError` with a sentence."""
+    name = function.__name__
+    STEPS[name] = (function.__doc__ or "").strip().partition("\n")[0]
+
+    @functools.wraps(function)
+    def observed(*args: P.args, **kwargs: P.kwargs) -> R:
+        for observer in observers:
+            observer(name, "begins")
+        try:
+            result = function(*args, **kwargs)
+        except Exception as error:
+            if _closing.is_set():
+                threading.Event().wait()
+            raise _plain(name, error) from error
+        if _closing.is_set():
+            threading.Event().wait()
+        for observer in observers:
+            observer(name, "acted")
+        return result
+
+    return cast(Callable[P, R], DBOS.step(name=name)(observed))
+
+
+def _plain(name: str, error: Exception) -> HonkError:
+    """The error as it can be kept: one of a few classes with nothing but its sentence."""
+    for kind in (Cancelled, LimitReached, Refused, NotFound, UsageError):
+        if isinstance(error, kind):
+            return kind(str(error))
+    if isinstance(error, HonkError):
+        return HonkError(str(error))
+    log.error("step %s failed", name, exc_info=error)
+    if "disk is full" in str(error) or getattr(error, "errno", None) == 28:
+        return HonkError("The disk that holds Honk's home is full: free some space there, then tap Retry.")
+    return HonkError(
+        f"Something went wrong inside Honk while it did {name!r} ({type(error).__name__}: {error}). "
+        "The server's log has the details; Retry tries again."
+    )
+
+
+def _database(address: str) -> Database:
+    if not address.startswith("sqlite"):
+        return create_engine(address, pool_size=20, pool_pre_ping=True)
+    engine = create_engine(address, connect_args={"timeout": 30, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _: Any) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+class Engine:
+    """The durable side of this process: a worker once launched, otherwise only a way to start work elsewhere."""
+
+    def __init__(self, address: str, executor: str, agents: int = 4) -> None:
+        self._address = address
+        self._executor = executor
+        self._agents = agents
+        self._client: DBOSClient | None = None
+        self._launched = False
+
+    def launch(self) -> None:
+        """Become a worker: take up what an earlier life of this executor left, then take new work."""
+        config = DBOSConfig(
+            name="honk",
+            system_database_engine=_database(self._address),
+            system_database_url=self._address,
+            application_version=VERSION,
+            executor_id=self._executor,
+            max_executor_threads=32,
+            enable_otlp=False,
+            log_level="ERROR",
+            console_log_level="ERROR",
+            use_listen_notify=not self._address.startswith("sqlite"),
+        )
+        DBOS(config=config)
+        DBOS.launch()
+        DBOS.register_queue(TASKS, partition_concurrency=1, worker_concurrency=self._agents, polling_interval_sec=0.1)
+        DBOS.register_queue(LANDINGS, partition_concurrency=1, polling_interval_sec=0.1)
+        self._launched = True
+
+    def start(self, function: str, key: str, queue: str, partition: str, *arguments: Any) -> None:
+        """Have a workflow run, once per `key`, after those before it in the same partition."""
+        options: Any = {
+            "workflow_name": function,
+            "queue_name": queue,
+            "workflow_id": key,
+            "queue_partition_key": partition,
+        }
+        if self._launched:
+            DBOS.enqueue_workflow_with_options(options, *arguments)
+            return
+        if self._client is None:
+            self._client = DBOSClient(system_database_engine=_database(self._address))
+        self._client.enqueue(options, *arguments)
+
+    def close(self) -> None:
+        """Stop taking work. Steps that are under way are left unrecorded: the next life takes them up."""
+        _closing.set()
+        if self._client is not None:
+            self._client.destroy()

@@ -1,0 +1,98 @@
+"""What people see of a task: projections of its row, its log and its results. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from honk.model import Artifact, State, Task
+from honk.store import Store
+
+_RUNNING = frozenset({State.QUEUED, State.PREPARING, State.WORKING, State.VERIFYING, State.BUILDING})
+
+
+def actions(store: Store, task: Task) -> list[str]:
+    """What may be tapped now, the likeliest first."""
+    if task.state in _RUNNING:
+        return ["cancel"]
+    if task.state is State.READY:
+        return ["merge", "cancel"] if task.pull_request else ["cancel"]
+    if task.state in (State.FAILED, State.CANCELLED):
+        return ["retry"] if task.state is State.CANCELLED else ["retry", "cancel"]
+    if task.state is State.DEPLOYED and task.merged_sha:
+        newest = store.deployment(task.repository)
+        return ["rollback"] if newest and newest["commit"] == task.merged_sha and newest["previous"] else []
+    return []
+
+
+def artifacts(store: Store, task: Task, host: str) -> list[Artifact]:
+    """What was built for the task, newest commit's last; `url` is set where the running server serves it."""
+    return [
+        Artifact(
+            kind=row["kind"],
+            commit=row["commit"],
+            sha256=row["sha256"],
+            size=row["size"],
+            url=f"http://{host}:{row['port']}/" if row["port"] and not row["void"] else None,
+            void=row["void"],
+        )
+        for row in store.artifact_rows(task.id)
+    ]
+
+
+def task_view(store: Store, task: Task, url: str, preview_host: str = "127.0.0.1") -> dict[str, Any]:
+    """The task as the HTTP interface and `--json` give it. `url` is Honk's own address, without a trailing slash."""
+    checks = store.checks(task.repository, task.merged_sha or task.head_sha) or store.checks(
+        task.repository, task.head_sha
+    )
+    return {
+        "id": task.id,
+        "repo": task.repository,
+        "state": task.state.value,
+        "text": task.text,
+        "agent": task.agent,
+        "branch": task.branch,
+        "base_sha": task.base_sha,
+        "head_sha": task.head_sha,
+        "merged_sha": task.merged_sha,
+        "checks": [
+            {
+                "name": check.name,
+                "status": check.status,
+                "seconds": round(check.seconds, 2),
+                "summary": check.summary,
+                "command": check.command,
+                "why": check.why,
+            }
+            for check in checks
+        ],
+        "verdict": None,
+        "pull_request": (
+            {"number": task.pull_request, "url": f"{url}/tasks/{task.id}"} if task.pull_request else None
+        ),
+        "artifacts": [
+            {
+                "kind": artifact.kind,
+                "url": artifact.url,
+                "install_url": artifact.install_url,
+                "sha256": artifact.sha256,
+                "size": artifact.size,
+                "commit": artifact.commit,
+            }
+            for artifact in artifacts(store, task, preview_host)
+            if not artifact.void
+        ],
+        "deploy": {"status": task.deploy_status, "url": task.deploy_url} if task.deploy_status else None,
+        "cost_usd": round(task.cost_usd, 6),
+        "max_cost_usd": task.max_cost_usd,
+        "turns": task.turns,
+        "max_turns": task.max_turns,
+        "summary": task.summary,
+        "error": task.error,
+        "next_action": task.next_action,
+        "actions": actions(store, task),
+        "person": {"id": task.person.id, "name": task.person.name},
+        "unsafe": task.unsafe,
+        "created_at": task.created_at.isoformat(),
+        "updated_at": task.updated_at.isoformat(),
+        "url": f"{url}/tasks/{task.id}",
+    }

@@ -1,0 +1,61 @@
+"""The merge gate: the only place that can say a commit may land."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from honk.model import Check, PullRequest, Refused, State, Task
+from honk.store import red
+
+_SEAL = object()
+
+
+@dataclass(frozen=True)
+class MergePermit:
+    """Proof that the gate let exactly `sha` through. Only `permit_merge` can make one."""
+
+    task_id: str
+    sha: str
+    _seal: object
+
+    def __post_init__(self) -> None:
+        if self._seal is not _SEAL:
+            raise TypeError("a MergePermit is made by permit_merge() alone")
+
+
+def check_tap(task: Task, head_sha: str | None) -> None:
+    """Refuse a tap that was made on something else than what stands now. Raises `Refused` with the reason."""
+    if task.state in (State.MERGED, State.DEPLOYING, State.DEPLOYED, State.ROLLED_BACK):
+        raise Refused(f"This change was merged already, as {(task.merged_sha or '')[:8]}.")
+    if task.head_sha is None:
+        raise Refused("There is nothing to merge: the task has no change yet.")
+    if head_sha is not None and head_sha != task.head_sha:
+        raise Refused(
+            f"The change has moved on from {head_sha[:8]} to {task.head_sha[:8]} since that button was shown: "
+            "try the new version, then merge that."
+        )
+    if task.state is not State.READY:
+        raise Refused(f"The task is {task.state.value}, not ready: merge it when its checks and builds are done.")
+
+
+def permit_merge(
+    task: Task, pull_request: PullRequest | None, checks: Sequence[Check], sha: str, head_sha: str
+) -> MergePermit:
+    """Let `sha` land if it carries the task's tried commit `head_sha`, its pull request is open on that very commit and
+    every check on `sha` is green. Raises `Refused` with the reason."""
+    if task.head_sha != head_sha:
+        raise Refused(f"The change has moved on from {head_sha[:8]} since it was tried; try the new version.")
+    if pull_request is None or pull_request.state == "closed":
+        raise Refused("The pull request is closed: reopen it by answering in the thread.")
+    if pull_request.head_sha != head_sha:
+        raise Refused(
+            f"Somebody pushed {pull_request.head_sha[:8]} to the branch; what was tried is {head_sha[:8]}. "
+            "Answer in the thread to have the new commit checked."
+        )
+    if not checks:
+        raise Refused(f"No checks are on record for {sha[:8]}: retry to have it verified.")
+    if failed := red(checks):
+        names = ", ".join(check.name for check in failed)
+        raise Refused(f"Not merged: {names} failed on {sha[:8]}.\n{failed[0].summary}")
+    return MergePermit(task.id, sha, _SEAL)
