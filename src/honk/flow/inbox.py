@@ -58,7 +58,8 @@ class Inbox:
         """
         text = _checked(text)
         task_id = _digest("task", person.id, key)[:10]
-        if known := self._known(task_id):
+        if known := self._store.find_task(task_id):
+            self._start_turn(task_id, key)
             return known
         agent = agent or "claude"
         self._agent_ready(agent)
@@ -121,8 +122,10 @@ class Inbox:
         """Those this installation knows, the newest first."""
         return self._store.repositories()
 
-    def _known(self, task_id: str) -> Task | None:
-        return next((task for task in self._store.tasks(limit=10_000) if task.id == task_id), None)
+    def resume(self) -> None:
+        """Start what was written down but not started when an earlier life ended."""
+        for task_id, key in self._store.untaken():
+            self._start_turn(task_id, key)
 
     def _start_turn(self, task_id: str, key: str) -> None:
         turn = f"turn:{task_id}:{_digest(key)[:16]}"

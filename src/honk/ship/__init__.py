@@ -1,0 +1,7 @@
+"""From a verified commit to something people use: builds, previews, deploys, health, rollback."""
+
+from honk.ship.artifacts import ArtifactStore
+from honk.ship.deploy import CommandDeployer
+from honk.ship.previews import PreviewServer
+
+__all__ = ["ArtifactStore", "CommandDeployer", "PreviewServer"]

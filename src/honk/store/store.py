@@ -196,6 +196,13 @@ class Store:
         with self._read() as connection:
             return connection.execute(wanted).scalar_one()
 
+    def untaken(self) -> list[tuple[str, str]]:
+        """Task id and key of every message that no turn has taken."""
+        rows = tables.messages
+        wanted = select(rows.c.task_id, rows.c.key).where(rows.c.taken_by.is_(None)).order_by(rows.c.position)
+        with self._read() as connection:
+            return [(row.task_id, row.key) for row in connection.execute(wanted)]
+
     def task(self, task_id: str) -> Task:
         """The task whose id is, or uniquely begins with, `task_id`. Raises `NotFound`."""
         rows = tables.tasks
@@ -207,6 +214,12 @@ class Store:
             told = f"several tasks begin with {task_id!r}: give more of the id" if found else f"there is no task {task_id!r}"
             raise NotFound(f"{told[0].upper()}{told[1:]}; `honk task list` shows them.")
         return _task(found[0])
+
+    def find_task(self, task_id: str) -> Task | None:
+        """The task with exactly this id, or None."""
+        with self._read() as connection:
+            row = connection.execute(select(tables.tasks).where(tables.tasks.c.id == task_id)).mappings().first()
+        return _task(row) if row else None
 
     def tasks(self, limit: int = 200) -> list[Task]:
         """The newest tasks first."""

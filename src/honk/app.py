@@ -1,0 +1,190 @@
+"""The one place that names concrete classes and wires them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from honk.agents import agent_ready, harness
+from honk.flow import deploy as _deploy  # noqa: F401  registers its workflows
+from honk.flow import turn as _turn  # noqa: F401  registers its workflows
+from honk.flow.engine import Engine
+from honk.flow.inbox import Inbox
+from honk.flow.merge import follow_with
+from honk.flow.ports import Rooms, furnish
+from honk.forges import LocalForge
+from honk.model import Check, Checkout, HonkError, UsageError
+from honk.repository_file import RepositoryFile
+from honk.settings import Settings
+from honk.ship import ArtifactStore, CommandDeployer, PreviewServer
+from honk.store import Store, open_database
+from honk.verify import distil, verify
+from honk.workspace import Workspaces
+
+
+class HomeLock:
+    """Held by the one process that works on a home. Ends with the process, however it ends."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "worker.lock"
+        self._file: IO[str] | None = None
+
+    def take(self) -> bool:
+        """True if this process holds it now."""
+        file = self._path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+        return True
+
+    def holder(self) -> str:
+        """The process id that holds it, as far as is known."""
+        try:
+            return self._path.read_text().strip() or "another"
+        except OSError:
+            return "another"
+
+    def release(self) -> None:
+        """Let the next one have it."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+
+@dataclass
+class Installation:
+    """Honk, assembled on one home."""
+
+    settings: Settings
+    store: Store
+    engine: Engine
+    forge: LocalForge
+    inbox: Inbox
+    artifacts: ArtifactStore
+    workspaces: Workspaces
+    deployer: CommandDeployer
+    lock: HomeLock
+    previews: PreviewServer | None = None
+
+    def work(self, *, serve_previews: bool = False) -> bool:
+        """Become the worker of this home and take up what an earlier life left; False if another process is."""
+        if not self.lock.take():
+            return False
+        if serve_previews:
+            self.previews = PreviewServer(
+                self.store, self.artifacts.path, self.settings.preview_host or self.settings.host
+            )
+            self.previews.restore()
+        furnish(
+            Rooms(
+                settings=self.settings,
+                store=self.store,
+                workspaces=self.workspaces,
+                forge=self.forge,
+                harness=lambda agent: harness(agent, self.settings),
+                verification=_Verification(self.settings),
+                builder=self.artifacts,
+                deployer=self.deployer,
+                previews=self.previews,
+            )
+        )
+        follow_with(self.engine)
+        self.engine.launch()
+        self.inbox.resume()
+        return True
+
+    def close(self) -> None:
+        """Stop; what runs is taken up by the next life."""
+        self.engine.close()
+        if self.previews:
+            self.previews.close()
+
+
+class _Verification:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(
+        self,
+        checkout: Checkout,
+        file: RepositoryFile,
+        *,
+        on_start: Callable[[str, str, str], None],
+        on_finish: Callable[[Check], None],
+        stop: Callable[[], bool],
+    ) -> Sequence[Check]:
+        return verify(
+            checkout,
+            file,
+            settings_egress=self._settings.egress,
+            on_start=lambda verifier: on_start(verifier.name, verifier.command, verifier.why),
+            on_finish=on_finish,
+            stop=stop,
+        )
+
+
+def assemble(settings: Settings) -> Installation:
+    """Put the parts together on the settings' home. Starts nothing. Raises `UsageError` if the home cannot be used."""
+    home = settings.home
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (home / ".writable").touch()
+    except OSError as error:
+        raise UsageError(f"Honk's home {home} cannot be written ({error.strerror}): set HONK_HOME to a folder that can.") from error
+    try:
+        store = Store(open_database(settings.database), _mask(settings))
+    except Exception as error:
+        raise HonkError(f"Honk's database cannot be opened: {str(error).splitlines()[0]}.") from error
+    forge = LocalForge(home, store)
+    engine = Engine(_flow_database(settings), executor="home")
+    return Installation(
+        settings=settings,
+        store=store,
+        engine=engine,
+        forge=forge,
+        inbox=Inbox(settings, store, forge, engine, lambda agent: agent_ready(agent, settings)),
+        artifacts=ArtifactStore(home, distil),
+        workspaces=Workspaces(settings),
+        deployer=CommandDeployer(settings, distil),
+        lock=HomeLock(home),
+    )
+
+
+def _flow_database(settings: Settings) -> str:
+    return settings.database if settings.database_url else f"sqlite:///{settings.home / 'flow.db'}"
+
+
+def _mask(settings: Settings) -> Callable[[str], str]:
+    known = [
+        value.get_secret_value()
+        for name in type(settings).model_fields
+        if hasattr(value := getattr(settings, name), "get_secret_value") and len(value.get_secret_value()) >= 8
+    ]
+
+    def mask(text: str) -> str:
+        for secret in known:
+            text = text.replace(secret, "•••")
+        return text
+
+    return mask
+
+
+def access_token(home: Path) -> str:
+    """The token that opens this installation's pages and interface; made at first use, readable by its owner only."""
+    path = home / "token"
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(24))
+    return path.read_text().strip()

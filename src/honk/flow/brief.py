@@ -1,0 +1,89 @@
+"""The words that go to the agent, into commits and onto pull requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from honk.model import Check, Message, Task
+from honk.repository_file import RepositoryFile
+
+_RULES = """\
+You work in a sandbox on a checkout of the repository at the current directory. Make the change that is asked for, whole
+and nothing besides it, in the style of the code around it, with tests where the repository has tests.
+
+- Call the `verify` tool when you believe you are done. It formats, builds and tests a clean checkout of your work, as
+  it will be judged. If it is red, mend the cause; never weaken, skip or delete a test to make it green.
+- Do not commit, push or open pull requests: that is done for you.
+- There is no network beyond the model. If something cannot be done, or nothing has to change, say so and stop.
+- End with two or three plain sentences for the person's phone: what is different now and what to look at.
+"""
+
+
+def change_title(task: Task) -> str:
+    """The request's first line, short enough for a commit's subject."""
+    line = next((line.strip() for line in task.text.splitlines() if line.strip()), "Change")
+    return line if len(line) <= 72 else line[:71].rstrip() + "…"
+
+
+def commit_message(task: Task) -> str:
+    """Depends on the request and nothing that changes while it is worked on, so that a commit taken again is the same."""
+    agent = {"claude": "Claude Code"}.get(task.agent, task.agent.partition(":")[0])
+    trailers = [f"Assisted-by: {agent}", f"Honk-Task: {task.id}"]
+    if task.person.email:
+        trailers.append(f"Co-authored-by: {task.person.name} <{task.person.email}>")
+    body = task.text.strip()
+    rest = f"\n\n{body[:2000]}" if body != change_title(task) else ""
+    return change_title(task) + rest + "\n\n" + "\n".join(trailers) + "\n"
+
+
+def pull_request_body(task: Task, checks: Sequence[Check]) -> str:
+    """What was asked, what was done and what speaks for it, as Markdown."""
+    marks = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
+    rows = [f"- {marks[check.status]} **{check.name}** {check.summary.splitlines()[0] if check.summary else ''}" for check in checks]
+    asked = "\n".join(f"> {line}" for line in task.text.strip()[:4000].splitlines())
+    return "\n".join(
+        [
+            f"{task.person.name} asked:",
+            "",
+            asked,
+            "",
+            "## What changed",
+            task.summary or "See the diff.",
+            "",
+            "## Checks",
+            *rows,
+            "",
+            f"Made by Honk with {task.agent.partition(':')[0]}, {task.turns} model turns, ${task.cost_usd:.2f}.",
+        ]
+    )
+
+
+def brief(
+    task: Task,
+    words: Sequence[Message],
+    fresh: Sequence[Message],
+    file: RepositoryFile,
+    *,
+    again: bool,
+    interrupted: bool,
+) -> str:
+    """The prompt for a turn: everything for a first one, only what is new for one that goes on."""
+    if interrupted:
+        asked = "\n\n".join(_said(message, task) for message in fresh or words[-1:])
+        return (
+            "You were interrupted in the middle of this. Look at what is there already, then carry on and finish it:\n\n"
+            + asked
+        )
+    if again and fresh:
+        return "\n\n".join(_said(message, task) for message in fresh)
+    if again:
+        return "Continue where you stopped, and finish the task:\n\n" + _said(words[-1], task)
+    asked = "\n\n".join(_said(message, task) for message in words)
+    protected = ""
+    if file.protect:
+        protected = f"\nChanges to these paths need a second person's approval: {', '.join(file.protect)}.\n"
+    return f"{_RULES}{protected}\n# The request\n\n{asked}\n"
+
+
+def _said(message: Message, task: Task) -> str:
+    return message.text if message.person == task.person else f"{message.person.name}: {message.text}"

@@ -1,0 +1,211 @@
+"""From landed to healthy, or back again by itself.
+
+    rebuild → begin_deploy → run_deploy → watch → settle      ill: run_rollback → settle_rolled_back
+"""
+
+from __future__ import annotations
+
+from honk.flow.engine import step, workflow
+from honk.flow.ports import rooms
+from honk.flow.turn import build_commit
+from honk.flow.verification import base_file
+from honk.model import Artifact, HonkError, Repository, State, Task, UsageError
+from honk.repository_file import Deploy
+from honk.git import git
+
+
+@workflow
+def deploy(task_id: str, sha: str) -> None:
+    """A landed commit's way into production."""
+    try:
+        begin_deploy(task_id, sha)
+        rebuild(task_id, sha)
+        run_deploy(task_id, sha)
+        watch(task_id, sha)
+        settle(task_id, sha)
+    except HonkError as error:
+        declare_ill(task_id, sha, str(error))
+        _go_back(task_id, sha, str(error))
+
+
+@workflow
+def roll_back(task_id: str, sha: str, person: str) -> None:
+    """A tap on Roll back."""
+    ask_rollback(task_id, sha, person)
+    _go_back(task_id, sha, "asked for by a person")
+
+
+def _go_back(task_id: str, sha: str, reason: str) -> None:
+    try:
+        run_rollback(task_id, sha)
+    except HonkError as error:
+        stop_ill(task_id, sha, reason, str(error))
+        return
+    settle_rolled_back(task_id, sha, reason)
+
+
+@step
+def begin_deploy(task_id: str, sha: str) -> None:
+    """Note the deployment and the healthy one before it."""
+    room = rooms()
+    task, repository, wanted = _known(task_id, sha)
+    room.store.save_deployment(repository.name, sha, task.id, "running")
+    room.store.record(
+        task_id,
+        "deploy.started",
+        {"command": wanted.run, "sha": sha},
+        key=f"deploy:{sha}",
+        changes={
+            "state": State.DEPLOYING.value,
+            "deploy_status": "running",
+            "deploy_url": wanted.url or (wanted.health.url if wanted.health else None),
+        },
+    )
+
+
+@step
+def rebuild(task_id: str, sha: str) -> None:
+    """Build what is deployed from the landed commit, unless what was tried has the very same tree."""
+    room = rooms()
+    task, repository, _ = _known(task_id, sha)
+    if _same_tree(repository, sha, task.head_sha or ""):
+        return
+    for kind in base_file(repository, task.base_sha or "").builds:
+        build_commit(task_id, sha, kind)
+
+
+@step
+def run_deploy(task_id: str, sha: str) -> None:
+    """Run the deploy command on the landed commit."""
+    room = rooms()
+    task, repository, wanted = _known(task_id, sha)
+    row = room.store.deployment(repository.name, sha)
+    built_from = task.head_sha if _same_tree(repository, sha, task.head_sha or "") else sha
+    artifacts = {
+        row["kind"]: room.builder.path(Artifact(row["kind"], row["commit"], row["sha256"], row["size"]))
+        for row in room.store.artifact_rows(task_id)
+        if row["commit"] == built_from
+    }
+    with room.workspaces.checkout(repository, sha, source=room.forge.git_dir(repository)) as checkout:
+        room.deployer.deploy(
+            checkout,
+            wanted,
+            repository,
+            previous=row["previous"] if row else None,
+            artifacts=artifacts,
+            on_output=lambda _: None,
+        )
+
+
+@step
+def watch(task_id: str, sha: str) -> None:
+    """Watch the deployment's health for as long as the repository asks."""
+    _, _, wanted = _known(task_id, sha)
+    rooms().deployer.watch(wanted)
+
+
+@step
+def settle(task_id: str, sha: str) -> None:
+    """Put down that the new version is healthy in production."""
+    room = rooms()
+    task, repository, wanted = _known(task_id, sha)
+    room.store.save_deployment(repository.name, sha, task_id, "healthy")
+    room.store.record(
+        task_id,
+        "deploy.healthy",
+        {"url": task.deploy_url, "watched_seconds": wanted.health.seconds if wanted.health else 0, "sha": sha},
+        key=f"healthy:{sha}",
+        changes={"state": State.DEPLOYED.value, "deploy_status": "healthy", "next_action": None},
+    )
+
+
+@step
+def declare_ill(task_id: str, sha: str, reason: str) -> None:
+    """Put down what is wrong with the deployment."""
+    room = rooms()
+    room.store.save_deployment(_known(task_id, sha)[1].name, sha, task_id, "ill")
+    room.store.record(
+        task_id,
+        "deploy.ill",
+        {"reason": reason, "sha": sha},
+        key=f"ill:{sha}",
+        changes={"deploy_status": "ill", "error": reason},
+    )
+
+
+@step
+def ask_rollback(task_id: str, sha: str, person: str) -> None:
+    """Accept the tap on Roll back."""
+    rooms().store.record(
+        task_id,
+        "rollback.requested",
+        {"sha": sha},
+        key=f"rollback:{sha}",
+        person=person,
+        changes={"state": State.DEPLOYING.value},
+    )
+
+
+@step
+def run_rollback(task_id: str, sha: str) -> None:
+    """Run the rollback command."""
+    room = rooms()
+    _, repository, wanted = _known(task_id, sha)
+    row = room.store.deployment(repository.name, sha)
+    with room.workspaces.checkout(repository, sha, source=room.forge.git_dir(repository)) as checkout:
+        room.deployer.rollback(
+            checkout, wanted, repository, previous=row["previous"] if row else None, on_output=lambda _: None
+        )
+
+
+@step
+def settle_rolled_back(task_id: str, sha: str, reason: str) -> None:
+    """Put down that the version before is back."""
+    room = rooms()
+    _, repository, _ = _known(task_id, sha)
+    row = room.store.deployment(repository.name, sha)
+    room.store.save_deployment(repository.name, sha, task_id, "rolled back")
+    room.store.record(
+        task_id,
+        "rolled_back",
+        {"to": row["previous"] if row else None, "reason": reason, "sha": sha},
+        key=f"rolled-back:{sha}",
+        changes={
+            "state": State.ROLLED_BACK.value,
+            "deploy_status": "rolled_back",
+            "error": f"Rolled back: {reason}",
+            "next_action": f"{repository.default_branch} still contains the change: ask for a fix or a revert",
+        },
+    )
+
+
+@step
+def stop_ill(task_id: str, sha: str, reason: str, trouble: str) -> None:
+    """Say plainly that the deployment is ill and could not be rolled back."""
+    text = f"The deployment is ill ({reason}) and rolling back did not work: {trouble}"
+    rooms().store.record(
+        task_id,
+        "failed",
+        {"error": text, "next": "Look at production now"},
+        key=f"stuck:{sha}",
+        changes={"state": State.FAILED.value, "error": text, "next_action": "Look at production now"},
+    )
+
+
+def _same_tree(repository: Repository, one: str, other: str) -> bool:
+    directory = rooms().forge.git_dir(repository)
+    return git("rev-parse", f"{one}^{{tree}}", directory=directory) == git(
+        "rev-parse", f"{other}^{{tree}}", directory=directory
+    )
+
+
+def _known(task_id: str, sha: str) -> tuple[Task, Repository, Deploy]:
+    room = rooms()
+    task = room.store.task(task_id)
+    repository = room.store.repository(task.repository)
+    if repository is None:
+        raise UsageError(f"The repository {task.repository!r} is not known here any more.")
+    wanted = base_file(repository, room.workspaces.fetch(repository)).deploy
+    if wanted is None:
+        raise UsageError("honk.yaml has no `deploy:` any more.")
+    return task, repository, wanted

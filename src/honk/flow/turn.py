@@ -1,0 +1,421 @@
+"""From a message to a change that is ready to try.
+
+    take → prepare → work → collect → verify → propose → build … → present
+
+A turn is started by a message, a retry or a cancel, and ends when the next move is a person's. Each step below reads what it
+needs from the store, does one thing that can be done again without harm, and puts down what happened.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from honk.flow.brief import brief, change_title, commit_message, pull_request_body
+from honk.flow.engine import step, workflow
+from honk.flow.ports import rooms
+from honk.flow.verification import base_file, verify_commit
+from honk.model import (
+    Cancelled,
+    GateAnswer,
+    HonkError,
+    LimitReached,
+    Message,
+    State,
+    Task,
+    Turn,
+    UsageError,
+    Workspace,
+)
+from honk.store import red
+from honk.verify import explain
+
+_SESSIONS = uuid.UUID("6b1f9c1e-6f0e-4f0e-9d55-0a4f2f1d7c55")
+
+
+@workflow
+def turn(task_id: str, turn_id: str) -> None:
+    """A message's turn."""
+    if take(task_id, turn_id):
+        _story(task_id, turn_id)
+
+
+@workflow
+def retry(task_id: str, key: str) -> None:
+    """The last words again, on the work so far."""
+    turn_id = f"retry:{task_id}:{key}"
+    take_again(task_id, turn_id)
+    _story(task_id, turn_id)
+
+
+@workflow
+def cancel(task_id: str, key: str, person: str) -> None:
+    """Put the task to rest once nothing of it runs any longer."""
+    put_to_rest(task_id, key, person)
+
+
+def _story(task_id: str, turn_id: str) -> None:
+    try:
+        prepare(task_id, turn_id)
+        try:
+            work(task_id, turn_id)
+        except (Cancelled, LimitReached):
+            collect(task_id, turn_id)
+            raise
+        if collect(task_id, turn_id):
+            verify(task_id, turn_id)
+            propose(task_id, turn_id)
+            for kind in plan_builds(task_id, turn_id):
+                build(task_id, turn_id, kind)
+        present(task_id, turn_id)
+    except Cancelled:
+        stop_cancelled(task_id, turn_id)
+    except LimitReached as limit:
+        stop_failed(task_id, turn_id, str(limit), "Continue")
+    except HonkError as error:
+        stop_failed(task_id, turn_id, str(error), "Retry")
+
+
+@step
+def take(task_id: str, turn_id: str) -> bool:
+    """Take the messages nobody has taken yet; without any there is nothing to do."""
+    store = rooms().store
+    if not store.take_messages(task_id, turn_id):
+        return False
+    store.record(
+        task_id,
+        "turn.started",
+        {},
+        key=f"{turn_id}:started",
+        changes={"state": State.PREPARING.value, "error": None, "next_action": None},
+    )
+    return True
+
+
+@step
+def take_again(task_id: str, turn_id: str) -> None:
+    """Begin again with the words so far."""
+    rooms().store.record(
+        task_id,
+        "turn.started",
+        {"again": True},
+        key=f"{turn_id}:started",
+        changes={"state": State.PREPARING.value, "error": None, "next_action": None},
+    )
+
+
+@step
+def prepare(task_id: str, turn_id: str) -> None:
+    """Bring the mirror up to date, fix the base commit and lay out the workspace."""
+    room, task = rooms(), rooms().store.task(task_id)
+    _stop_if_cancelled(task_id)
+    repository = _repository(task)
+    base = task.base_sha or room.workspaces.fetch(repository)
+    base_file(repository, base)
+    if task.unsafe:
+        room.store.record(task_id, "unsafe", {}, key="unsafe")
+    changes = {"base_sha": base, "state": State.WORKING.value}
+    room.store.record(task_id, "workspace.ready", {"base": base}, key=f"{turn_id}:workspace", changes=changes)
+
+
+@step
+def work(task_id: str, turn_id: str) -> None:
+    """Let the agent work in its sandbox until it is done, with verification at its gate."""
+    room = rooms()
+    task = room.store.task(task_id)
+    repository = _repository(task)
+    file = base_file(repository, task.base_sha or "")
+    _stop_if_cancelled(task_id)
+    begun = f"{turn_id}:work"
+    interrupted = not room.store.record(task_id, "agent.started", {"agent": task.agent}, key=begun)
+    words = [message for message in room.store.messages(task_id) if message.person.id]
+    fresh = room.store.take_messages(task_id, turn_id)
+    resume = task.session is not None or interrupted
+    with room.workspaces.open(task, repository) as workspace:
+        result = room.harness(task.agent).run(
+            Turn(
+                task=task,
+                prompt=brief(task, words, fresh, file, again=resume, interrupted=interrupted),
+                workspace=workspace,
+                session=str(uuid.uuid5(_SESSIONS, task_id)),
+                resume=resume,
+                max_cost_usd=max(0.01, (file.max_cost_usd or task.max_cost_usd) - task.cost_usd),
+                max_turns=max(1, (file.max_turns or task.max_turns) - task.turns),
+                emit=_emitter(task_id, turn_id, task),
+                gate=_Gate(task, turn_id, workspace).ask,
+                inbox=_inbox(task_id, turn_id),
+                stop=lambda: room.store.task(task_id).cancel_requested,
+            )
+        )
+    room.store.record(
+        task_id,
+        "agent.finished",
+        {"summary": result.summary, "cost_usd": task.cost_usd + result.cost_usd, "turns": task.turns + result.turns},
+        key=f"{turn_id}:worked",
+        changes={
+            "summary": result.summary,
+            "session": result.session,
+            "cost_usd": task.cost_usd + result.cost_usd,
+            "turns": task.turns + result.turns,
+        },
+    )
+
+
+@step
+def collect(task_id: str, turn_id: str) -> bool:
+    """Commit what the agent left in its tree; true if the task has a change now."""
+    room = rooms()
+    task = room.store.task(task_id)
+    with room.workspaces.open(task, _repository(task)) as workspace:
+        sha = workspace.snapshot(commit_message(task), task.person)
+        stat = workspace.diff_stat()
+    if sha is None or sha == task.head_sha:
+        return task.head_sha is not None
+    if task.head_sha:
+        room.store.record(task_id, "card.void", {"commit": task.head_sha}, key=f"void:{task.head_sha}")
+        room.store.void_artifacts(task_id, keep_commit=sha)
+        if room.previews:
+            room.previews.withdraw(task_id)
+    room.store.record(
+        task_id, "commit", {"sha": sha, "stat": stat}, key=f"commit:{turn_id}:{sha}", changes={"head_sha": sha}
+    )
+    return True
+
+
+@step
+def verify(task_id: str, turn_id: str) -> None:
+    """Run the checks on a clean checkout of the commit; a red one ends the turn here."""
+    room = rooms()
+    task = room.store.task(task_id)
+    _stop_if_cancelled(task_id)
+    room.store.record(task_id, "state", {"state": "verifying"}, key=f"{turn_id}:verifying", changes={"state": "verifying"})
+    checks = verify_commit(task, task.head_sha or "", stop=lambda: room.store.task(task_id).cancel_requested)
+    if failed := red(checks):
+        raise HonkError(
+            f"No pull request: {', '.join(check.name for check in failed)} failed on {(task.head_sha or '')[:8]}.\n"
+            + explain(failed)
+        )
+
+
+@step
+def propose(task_id: str, turn_id: str) -> None:
+    """Push the branch and open its pull request, or bring both up to date."""
+    room = rooms()
+    task = room.store.task(task_id)
+    repository, head = _repository(task), task.head_sha or ""
+    branch = task.branch or f"honk/{task_id}"
+    room.forge.push(repository, room.workspaces.change_git_dir(task), head, branch)
+    checks = room.store.checks(task.repository, head)
+    pull_request = room.forge.open_change(
+        repository, branch=branch, title=change_title(task), body=pull_request_body(task, checks), head_sha=head
+    )
+    kind = "change.updated" if task.pull_request else "change.opened"
+    url = f"{room.settings.url}/tasks/{task_id}"
+    room.store.record(
+        task_id,
+        kind,
+        {"number": pull_request.number, "url": url, "branch": branch, "title": pull_request.title, "head_sha": head},
+        key=f"change:{head}",
+        changes={"pull_request": pull_request.number, "state": State.BUILDING.value},
+    )
+
+
+@step
+def plan_builds(task_id: str, turn_id: str) -> list[str]:
+    """The builds the repository asks for, by name."""
+    task = rooms().store.task(task_id)
+    return list(base_file(_repository(task), task.base_sha or "").builds)
+
+
+@step
+def build(task_id: str, turn_id: str, kind: str) -> None:
+    """Build the app from the verified commit in a fresh sandbox and offer it."""
+    build_commit(task_id, rooms().store.task(task_id).head_sha or "", kind)
+
+
+def build_commit(task_id: str, commit: str, kind: str) -> None:
+    """Build one kind of artifact from one commit, unless that was done before."""
+    room = rooms()
+    task = room.store.task(task_id)
+    repository = _repository(task)
+    file = base_file(repository, task.base_sha or "")
+    wanted = file.builds[kind]
+    if wanted.on:
+        room.store.record(
+            task_id,
+            "build.skipped",
+            {"kind": kind, "reason": f"This build wants a worker with the label {wanted.on!r}; none is connected."},
+            key=f"build:{commit}:{kind}",
+        )
+        return
+    room.store.record(
+        task_id, "build.started", {"kind": kind, "command": wanted.run}, key=f"build:{commit}:{kind}:started"
+    )
+    source = room.workspaces.change_git_dir(task) if commit == task.head_sha else room.forge.git_dir(repository)
+    with room.workspaces.checkout(repository, commit, source=source, unsafe=task.unsafe) as checkout:
+        artifact = room.builder.build(
+            checkout,
+            kind,
+            wanted,
+            egress=[*file.egress, *room.settings.egress],
+            stop=lambda: room.store.task(task_id).cancel_requested,
+            on_output=lambda _: None,
+        )
+    room.store.save_artifact(task_id, artifact)
+    if room.previews and commit == task.head_sha:
+        room.previews.serve(task_id, artifact)
+    room.store.record(
+        task_id,
+        "build.finished",
+        {"kind": kind, "ok": True, "size": artifact.size, "sha256": artifact.sha256, "commit": commit},
+        key=f"build:{commit}:{kind}",
+    )
+
+
+@step
+def present(task_id: str, turn_id: str) -> None:
+    """Say that it is ready to be tried and merged, or that nothing had to change."""
+    store = rooms().store
+    task = store.task(task_id)
+    if task.head_sha is None:
+        store.record(
+            task_id,
+            "answered",
+            {"text": task.summary or "Nothing had to be changed."},
+            key=f"{turn_id}:answered",
+            changes={"state": State.READY.value, "next_action": "Reply"},
+        )
+        return
+    store.record(
+        task_id,
+        "ready",
+        {"head_sha": task.head_sha, "summary": task.summary or ""},
+        key=f"{turn_id}:ready",
+        changes={"state": State.READY.value, "next_action": "Try it, then merge"},
+    )
+
+
+@step
+def stop_failed(task_id: str, turn_id: str, error: str, next_action: str) -> None:
+    """Put down why the turn could not go on, and what the person can do."""
+    store = rooms().store
+    kind = "limit" if next_action == "Continue" else "failed"
+    store.record(
+        task_id,
+        kind,
+        {"error": error, "text": error, "next": next_action},
+        key=f"{turn_id}:failed",
+        changes={"state": State.FAILED.value, "error": error, "next_action": next_action},
+    )
+
+
+@step
+def stop_cancelled(task_id: str, turn_id: str) -> None:
+    """Put the cancelled task to rest; its log and its work stay."""
+    rooms().store.record(
+        task_id,
+        "cancelled",
+        {},
+        key=f"{turn_id}:cancelled",
+        changes={"state": State.CANCELLED.value, "cancel_requested": False, "next_action": "Retry"},
+    )
+
+
+@step
+def put_to_rest(task_id: str, key: str, person: str) -> None:
+    """Close a cancelled task's pull request and put the task to rest."""
+    room = rooms()
+    task = room.store.task(task_id)
+    if task.branch and task.pull_request:
+        room.forge.close_change(_repository(task), task.branch)
+    room.store.void_artifacts(task_id, keep_commit="")
+    if room.previews:
+        room.previews.withdraw(task_id)
+    changes = {"state": State.CANCELLED.value, "cancel_requested": False, "next_action": "Retry", "error": None}
+    if task.state is State.CANCELLED:
+        room.store.update_task(task_id, cancel_requested=False)
+        return
+    room.store.record(task_id, "cancelled", {}, key=f"cancel:{key}", person=person, changes=changes)
+
+
+class _Gate:
+    """What the agent's `verify` tool and its wish to stop are answered with."""
+
+    def __init__(self, task: Task, turn_id: str, workspace: Workspace) -> None:
+        self._task = task
+        self._turn = turn_id
+        self._workspace = workspace
+        self._rounds = rooms().settings.verify_rounds
+        self._one_at_a_time = threading.Lock()
+
+    def ask(self, asked_by: str) -> GateAnswer:
+        with self._one_at_a_time:
+            return self._ask(asked_by)
+
+    def _ask(self, asked_by: str) -> GateAnswer:
+        room, task_id = rooms(), self._task.id
+        sha = self._workspace.snapshot(commit_message(self._task), self._task.person) or self._task.head_sha
+        if sha is None:
+            return GateAnswer(True, "Nothing has been changed yet, so there is nothing to verify.")
+        checks = verify_commit(self._task, sha, stop=lambda: room.store.task(task_id).cancel_requested)
+        failed = red(checks)
+        text = explain(checks)
+        if not failed or asked_by != "stop":
+            return GateAnswer(not failed, text)
+        prefix = f"{self._turn}:blocked:"
+        blocked = sum(event.key.startswith(prefix) for event in room.store.events(task_id=task_id, limit=100_000))
+        if blocked >= self._rounds:
+            raise LimitReached(
+                f"No pull request: {', '.join(check.name for check in failed)} still fails after {blocked} rounds.\n{text}"
+            )
+        room.store.record(
+            task_id,
+            "gate.blocked",
+            {"round": blocked + 1, "rounds": self._rounds, "text": text},
+            key=f"{prefix}{blocked + 1}",
+        )
+        return GateAnswer(False, text)
+
+
+def _emitter(task_id: str, turn_id: str, task: Task) -> Callable[[str, Mapping[str, Any], str], None]:
+    store = rooms().store
+
+    def emit(kind: str, data: Mapping[str, Any], key: str) -> None:
+        changes: dict[str, Any] = {}
+        if kind == "agent.usage":
+            data = {
+                "turns": task.turns + int(data.get("turns", 0)),
+                "cost_usd": task.cost_usd + float(data.get("cost_usd") or 0.0),
+            }
+            changes = {"turns": data["turns"]} | ({"cost_usd": data["cost_usd"]} if data["cost_usd"] else {})
+        store.record(task_id, kind, data, key=f"{turn_id}:{key}", changes=changes)
+
+    return emit
+
+
+def _inbox(task_id: str, turn_id: str) -> Callable[[], Sequence[Message]]:
+    store = rooms().store
+    seen = {message.key for message in store.take_messages(task_id, turn_id)}
+
+    def arrived() -> Sequence[Message]:
+        if not store.waiting_messages(task_id):
+            return ()
+        new = [message for message in store.take_messages(task_id, turn_id) if message.key not in seen]
+        seen.update(message.key for message in new)
+        return new
+
+    return arrived
+
+
+def _stop_if_cancelled(task_id: str) -> None:
+    if rooms().store.task(task_id).cancel_requested:
+        raise Cancelled("Cancelled.")
+
+
+def _repository(task: Task) -> Any:
+    repository = rooms().store.repository(task.repository)
+    if repository is None:
+        raise UsageError(f"The repository {task.repository!r} is not known here any more.")
+    return repository

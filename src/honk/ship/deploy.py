@@ -1,0 +1,129 @@
+"""Deploy and rollback commands, and the watch over a deployment's health.
+
+The commands come from the base branch and run on a checkout of the landed commit, in a sandbox that has the network and one
+folder of its own that stays (`HONK_DEPLOY_DIR`), and the environment variables the settings name for deploys.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from honk.model import Checkout, Command, HonkError, Limits, Repository
+from honk.repository_file import Deploy
+from honk.settings import Settings
+
+_FAILURES_IN_A_ROW = 3
+
+
+class CommandDeployer:
+    """Implements the flow's `Deployer` with the repository's own commands."""
+
+    def __init__(self, settings: Settings, distil: Callable[[str], str]) -> None:
+        self._settings = settings
+        self._distil = distil
+
+    def folder(self, repository: Repository) -> Path:
+        """What deploys of this repository may write, and find again."""
+        folder = self._settings.home / "production" / repository.name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def deploy(
+        self,
+        checkout: Checkout,
+        deploy: Deploy,
+        repository: Repository,
+        *,
+        previous: str | None,
+        artifacts: dict[str, Path],
+        on_output: Callable[[str], None],
+    ) -> None:
+        """See `Deployer.deploy`. A deploy that is known to have ended well is not run again."""
+        folder = self.folder(repository)
+        done = folder / ".honk" / checkout.commit
+        if done.exists():
+            return
+        (folder / ".honk").mkdir(exist_ok=True)
+        self._run("deploy", checkout, deploy.run, deploy.timeout, folder, previous, artifacts, on_output)
+        done.touch()
+
+    def rollback(
+        self,
+        checkout: Checkout,
+        deploy: Deploy,
+        repository: Repository,
+        *,
+        previous: str | None,
+        on_output: Callable[[str], None],
+    ) -> None:
+        """See `Deployer.rollback`. Raises `HonkError` also when there is nothing to go back to."""
+        if deploy.rollback is None:
+            raise HonkError("honk.yaml names no `deploy.rollback` command.")
+        if previous is None:
+            raise HonkError("there is no healthy deployment before this one.")
+        folder = self.folder(repository)
+        self._run("rollback", checkout, deploy.rollback, deploy.timeout, folder, previous, {}, on_output)
+        (folder / ".honk" / checkout.commit).unlink(missing_ok=True)
+
+    def _run(
+        self,
+        name: str,
+        checkout: Checkout,
+        line: str,
+        seconds: float,
+        folder: Path,
+        previous: str | None,
+        artifacts: dict[str, Path],
+        on_output: Callable[[str], None],
+    ) -> None:
+        inside = {f"/honk/artifacts/{kind}": path for kind, path in artifacts.items()}
+        environment = {name: os.environ[name] for name in self._settings.deploy_environment if name in os.environ}
+        environment |= {"HONK_SHA": checkout.commit, "HONK_DEPLOY_DIR": "/honk/deploy"}
+        environment |= {"HONK_PREVIOUS_SHA": previous} if previous else {}
+        environment |= {f"HONK_ARTIFACT_{kind.upper().replace('-', '_')}": f"/honk/artifacts/{kind}" for kind in artifacts}
+        command = Command(
+            ("sh", "-c", line),
+            environment=environment,
+            full_network=True,
+            writable={"/honk/deploy": folder},
+            readable=inside,
+            limits=Limits(seconds=seconds),
+        )
+        done = checkout.run(command, on_output=on_output)
+        if done.ended_by == "time limit":
+            raise HonkError(f"the {name} command `{line}` took longer than {seconds:.0f} s and was ended.")
+        if done.exit_code:
+            raise HonkError(f"the {name} command `{line}` failed:\n{self._distil(done.output)}")
+
+    def watch(self, deploy: Deploy) -> None:
+        """See `Deployer.watch`. The first good answer starts the window; three bad ones in a row, or none good
+        before the window's length is over, end it."""
+        if deploy.health is None:
+            return
+        import httpx
+
+        health = deploy.health
+        begun: float | None = None
+        deadline = time.monotonic() + health.seconds
+        bad = 0
+        while True:
+            try:
+                answer = httpx.get(health.url, timeout=5.0, trust_env=False)
+                evidence = f"{health.url} answered {answer.status_code}: {answer.text[:300].strip()}"
+                healthy = answer.is_success
+            except httpx.HTTPError as error:
+                evidence, healthy = f"{health.url} did not answer ({error or type(error).__name__})", False
+            now = time.monotonic()
+            if healthy:
+                bad = 0
+                begun = begun or now
+                if now - begun >= health.seconds:
+                    return
+            else:
+                bad += 1
+                if (begun is not None and bad >= _FAILURES_IN_A_ROW) or (begun is None and now >= deadline):
+                    raise HonkError(evidence)
+            time.sleep(health.every)
