@@ -73,7 +73,10 @@ def _playable(song: Song, catalogue: Catalogue) -> dict[str, Any]:
 
 
 def _first_of_each_album(catalogue: Catalogue) -> list[Song]:
-    return list({song["album"]: song for song in reversed(catalogue.songs)}.values())[::-1]
+    first: dict[str, Song] = {}
+    for song in catalogue.songs:
+        first.setdefault(song["album"], song)
+    return list(first.values())
 
 
 def _album(song: Song) -> str:

@@ -1,6 +1,6 @@
 """Serve the current release: `python3 serve.py --root DIR --port N`.
 
-`DIR/current` is a link to a release's folder. It is read again at each request, so switching the link switches the site.
+`DIR/current` is a link to a release's folder. It is read again at each request: switching the link switches the site.
 """
 
 import argparse

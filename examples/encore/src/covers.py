@@ -13,7 +13,7 @@ Draw = Callable[[random.Random, Sequence[str]], list[str]]
 def draw(name: str, cover: Mapping[str, Any]) -> str:
     """The cover as an SVG document. `name` seeds what is left to chance."""
     colours = cover["colours"]
-    shapes = PATTERNS[cover["pattern"]](random.Random(name), colours)  # noqa: S311
+    shapes = PATTERNS[cover["pattern"]](random.Random(name), colours)
     body = "\n".join(shapes)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE} {SIZE}">\n'

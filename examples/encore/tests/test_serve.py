@@ -24,7 +24,9 @@ class TheServer(unittest.TestCase):
         self.addCleanup(site.server_close)
         self.addCleanup(site.shutdown)
 
-    def release(self, name: str, *, needs: tuple[str, ...] = ("index.html",), catalogue: str = json.dumps(SONGS)) -> None:
+    def release(
+        self, name: str, *, needs: tuple[str, ...] = ("index.html",), catalogue: str = json.dumps(SONGS)
+    ) -> None:
         folder = self.root / "releases" / name
         folder.mkdir(parents=True)
         (folder / "index.html").write_text(name)

@@ -1,6 +1,6 @@
 """The cards below the player. Each is a module whose `body` makes the card's inside for one song."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from src.cards import more
@@ -18,9 +18,9 @@ class Card:
 
 
 # In the order in which they stand below the player.
-CARDS: tuple[Card, ...] = (
+CARDS: Sequence[Card] = [
     Card("more", "More from this artist", more.body),
-)
+]
 
 
 def render(song: Song, songs: Songs) -> str:

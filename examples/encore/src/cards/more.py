@@ -16,5 +16,5 @@ def _row(song: Song) -> str:
         f'<li><button class="row" data-play="{text(song["id"])}">'
         f'<img src="art/{text(song["cover"])}.svg" alt="" width="44" height="44">'
         f'<span class="row-text"><b>{text(song["title"])}</b><small>{text(song["album"])}</small></span>'
-        f'<time>{duration(song["length"])}</time></button></li>'
+        f"<time>{duration(song['length'])}</time></button></li>"
     )
