@@ -1,0 +1,172 @@
+"""The commands and their options. What they do is imported when they run, so that help is there at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Say it in chat, try it on your phone, tap merge.",
+)
+task_app = typer.Typer(no_args_is_help=True, help="Tasks: list, look, talk, merge, cancel, retry, roll back.")
+app.add_typer(task_app, name="task")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id, or the beginning of it.")]
+
+
+@app.callback(invoke_without_command=True)
+def _honk(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from honk import __version__
+
+        typer.echo(f"honk {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    fast: Annotated[bool, typer.Option("--fast", help="Without the pauses that let you read along.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="With the real model; needs ANTHROPIC_API_KEY.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep serving at the end, to look around.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The whole story on the bundled example: no key, no account."""
+    from honk.demo import run_demo
+
+    raise typer.Exit(run_demo(fast=fast, live=live, keep=keep, as_json=as_json))
+
+
+@app.command()
+def up(
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT; default HONK_LISTEN or 127.0.0.1:4665.")] = None,
+) -> None:
+    """Server, web chat and worker; prints a link with its token."""
+    from honk.cli.serve import serve
+
+    serve(listen)
+
+
+@app.command()
+def run(
+    text: Annotated[str, typer.Argument(help="What should change, in your words; `-` reads standard input.")],
+    repo: Annotated[str, typer.Option("--repo", help="A path, a URL, or a repository Honk knows.")] = ".",
+    agent: Annotated[str, typer.Option(help="claude, script:COMMAND or acp:COMMAND.")] = "claude",
+    merge: Annotated[bool, typer.Option("--merge", help="Merge (and deploy) when everything is green.")] = False,
+    key: Annotated[str | None, typer.Option(help="Your own key: the same key again gives the same task.")] = None,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe-no-sandbox", help="Run without a sandbox. It can reach all that you can.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """One task from the shell, followed to its end."""
+    from honk.cli.run import run_task
+
+    raise typer.Exit(
+        run_task(text, repo=repo, agent=agent, merge=merge, key=key, unsafe=unsafe, as_json=as_json)
+    )
+
+
+@app.command()
+def worker(
+    labels: Annotated[str, typer.Option(help="What this machine can do, such as macos; separated by commas.")] = "",
+) -> None:
+    """Take work from the shared database."""
+    from honk.cli.serve import work
+
+    work(labels)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What this machine can and cannot do, each with its remedy."""
+    from honk.cli.doctor import examine
+
+    raise typer.Exit(examine(as_json=as_json))
+
+
+@app.command()
+def audit(
+    task: Annotated[str | None, typer.Argument(metavar="[ID]", help="Only this task's events.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check the log's chain; show who did what."""
+    from honk.cli.tasks import audit_log
+
+    raise typer.Exit(audit_log(task, as_json=as_json))
+
+
+@task_app.command("list")
+def task_list(as_json: Json = False) -> None:
+    """The newest tasks."""
+    from honk.cli.tasks import list_tasks
+
+    list_tasks(as_json=as_json)
+
+
+@task_app.command("show")
+def task_show(
+    task: TaskId,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Fetch the task's branch into your repository (nothing is checked out).")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print the change.")] = False,
+    as_json: Json = False,
+) -> None:
+    """One task: where it stands, its checks, its pull request."""
+    from honk.cli.tasks import show_task
+
+    show_task(task, apply=apply, diff=diff, as_json=as_json)
+
+
+@task_app.command("say")
+def task_say(
+    task: TaskId,
+    text: Annotated[str, typer.Argument(help="What you want to add; `-` reads standard input.")],
+    key: Annotated[str | None, typer.Option(help="Your own key: sending it again changes nothing.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Answer in the task's thread, and follow what comes of it."""
+    from honk.cli.run import say
+
+    raise typer.Exit(say(task, text, key=key, as_json=as_json))
+
+
+def _act(name: str, task: str, head_sha: str | None, as_json: bool) -> None:
+    from honk.cli.run import act
+
+    raise typer.Exit(act(task, name, head_sha=head_sha, as_json=as_json))
+
+
+Head = Annotated[str | None, typer.Option("--head", help="The commit you tried; refused if it has moved on.")]
+
+
+@task_app.command("merge")
+def task_merge(task: TaskId, head: Head = None, as_json: Json = False) -> None:
+    """Merge exactly the commit that was tried, and deploy it where the repository deploys."""
+    _act("merge", task, head, as_json)
+
+
+@task_app.command("cancel")
+def task_cancel(task: TaskId, as_json: Json = False) -> None:
+    """Stop; the log and the work so far are kept."""
+    _act("cancel", task, None, as_json)
+
+
+@task_app.command("retry")
+def task_retry(task: TaskId, as_json: Json = False) -> None:
+    """Try again, or continue after a limit, with a new budget."""
+    _act("retry", task, None, as_json)
+
+
+@task_app.command("rollback")
+def task_rollback(task: TaskId, as_json: Json = False) -> None:
+    """Put the version before this one back into production."""
+    _act("rollback", task, None, as_json)

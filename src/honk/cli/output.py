@@ -1,0 +1,111 @@
+"""What the command line prints: JSON and results on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from honk.model import Event, HonkError
+
+progress = Console(stderr=True, highlight=False, soft_wrap=True)
+results = Console(highlight=False, soft_wrap=True)
+
+
+def say_error(error: HonkError, *, as_json: bool) -> None:
+    """One sentence for the person; with `--json` also one object for the program."""
+    if as_json:
+        print_json({"error": str(error)})
+    progress.print(f"[bold red]✗[/] {escape(str(error))}")
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One object on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+def _first(text: object, length: int = 100) -> str:
+    line = next((line.strip() for line in str(text).splitlines() if line.strip()), "")
+    return escape(line if len(line) <= length else line[: length - 1] + "…")
+
+
+def _tool(event: Event) -> str:
+    given = event.data.get("input") or {}
+    told = next((given[name] for name in ("command", "file_path", "pattern", "description", "path") if name in given), "")
+    return f"   [dim]{escape(str(event.data.get('name', '')))} {_first(told)}[/]"
+
+
+def _check(event: Event) -> str:
+    mark = {"passed": "[green]✓[/]", "skipped": "[yellow]–[/]"}.get(event.data["status"], "[red]✗[/]")
+    text = f"   {mark} {escape(event.data['name'])} {event.data['seconds']:.1f} s [dim]{_first(event.data['summary'])}[/]"
+    return text
+
+
+def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind of event
+    """The event as a line of progress, or None if it is not worth one."""
+    data = event.data
+    match event.kind:
+        case "task.created":
+            return f"[bold]Task {event.task_id}[/] in {escape(data['repository'])}: {_first(data['text'])}"
+        case "message.received" if event.key != "message:first":
+            return f"[cyan]»[/] {escape(data['name'])}: {_first(data['text'])}"
+        case "turn.started":
+            return "[blue]●[/] Preparing the workspace"
+        case "unsafe":
+            return "[bold red]! Running WITHOUT a sandbox: commands can reach everything you can.[/]"
+        case "agent.started":
+            return f"[blue]●[/] Working with {_first(data['agent'], 60)}"
+        case "agent.text":
+            return f"   {_first(data['text'], 160)}"
+        case "agent.tool":
+            return _tool(event)
+        case "check.started":
+            return f"   [dim]checking {escape(data['name'])}: {_first(data['command'])}[/]"
+        case "check.finished":
+            return _check(event)
+        case "gate.blocked":
+            return f"[yellow]●[/] Checks are red: back to work (round {data['round']} of {data['rounds']})"
+        case "commit":
+            return f"[blue]●[/] Commit {data['sha'][:8]} [dim]{escape(data.get('stat') or '')}[/]"
+        case "state" if data.get("state") == "verifying":
+            return "[blue]●[/] Verifying on a clean checkout"
+        case "change.opened" | "change.updated":
+            verb = "opened" if event.kind == "change.opened" else "updated"
+            return f"[blue]●[/] Pull request #{data['number']} {verb}: {escape(data['branch'])}"
+        case "build.started":
+            return f"[blue]●[/] Building {escape(data['kind'])}"
+        case "build.finished":
+            return f"   [green]✓[/] {escape(data['kind'])} {data['size'] / 1000:.0f} kB [dim]{data['sha256'][:12]}[/]"
+        case "build.skipped":
+            return f"   [yellow]–[/] {escape(data['kind'])}: {escape(data['reason'])}"
+        case "card.void":
+            return f"   [dim]the version of {data['commit'][:8]} is void[/]"
+        case "ready":
+            return f"[green]●[/] Ready: {_first(data['summary'], 200)}"
+        case "answered":
+            return f"[green]●[/] Nothing was changed: {_first(data['text'], 200)}"
+        case "merge.requested":
+            return f"[blue]●[/] Merging {data['head_sha'][:8]}"
+        case "merge.landed":
+            return f"[green]●[/] Merged as {data['sha'][:8]} on {escape(data['branch'])}"
+        case "merge.refused":
+            return f"[red]✗[/] {escape(data['reason'])}"
+        case "deploy.started":
+            return f"[blue]●[/] Deploying: {_first(data['command'])}"
+        case "deploy.healthy":
+            return f"[green]●[/] Healthy in production {escape(data.get('url') or '')}"
+        case "deploy.ill":
+            return f"[red]●[/] Ill: {_first(data['reason'], 200)}"
+        case "rolled_back":
+            return f"[yellow]●[/] Rolled back to {(data.get('to') or '')[:8]}"
+        case "limit" | "failed":
+            return f"[red]✗[/] {escape(data['error'])}\n   [bold]Next:[/] {escape(str(data['next']))}"
+        case "cancelled":
+            return "[yellow]●[/] Cancelled; the work so far is kept"
+        case "egress.refused":
+            return f"   [yellow]blocked:[/] {escape(data['host'])}"
+    return None

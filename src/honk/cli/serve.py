@@ -1,0 +1,100 @@
+"""`honk up` and `honk worker`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from honk.cli.output import progress, results
+from honk.model import UsageError
+
+if TYPE_CHECKING:
+    from honk.settings import Settings
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(256)
+    except PermissionError as error:
+        raise UsageError(f"{host}:{port} may not be listened on by you: choose a port from 1024 on with --listen.") from error
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"{host}:{port} cannot be listened on ({error.strerror or error}): stop what uses it, or choose another "
+            "with --listen HOST:PORT or HONK_LISTEN."
+        ) from error
+    return listener
+
+
+def serve(listen: str | None) -> None:
+    """Run until told to stop. Raises `UsageError` if the port or the home is taken."""
+    import uvicorn
+
+    from honk.app import access_token, assemble
+    from honk.settings import read_settings
+    from honk.surfaces.web import create_app
+
+    settings = read_settings(listen=listen)
+    listener = _listen(settings.host, settings.port)
+    if settings.port == 0:
+        settings = settings.model_copy(update={"listen": f"{settings.host}:{listener.getsockname()[1]}"})
+    installation = assemble(settings)
+    if not installation.work(serve_previews=True):
+        raise UsageError(
+            f"Process {installation.lock.holder()} works on {settings.home} already: use that one, stop it, or set "
+            "HONK_HOME to another folder."
+        )
+    token = access_token(settings.home)
+    application = create_app(installation.store, installation.inbox, settings, token)
+    server = uvicorn.Server(
+        uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
+    )
+
+    def leave(_: int, __: FrameType | None) -> None:
+        # What runs is taken up by the next life, as after a crash: nothing is waited for.
+        installation.engine.close()
+        os._exit(0)
+
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, leave)
+    results.print(f"Honk is up. Open [bold]{settings.url}/?token={token}[/]")
+    _say_what_is_missing(settings)
+    # In a thread of its own, so that uvicorn leaves the signals to `leave`.
+    thread = threading.Thread(target=lambda: server.run(sockets=[listener]), name="web")
+    thread.start()
+    thread.join()
+
+
+def _say_what_is_missing(settings: Settings) -> None:
+    from honk.agents import agent_ready
+    from honk.model import HonkError
+
+    try:
+        agent_ready("claude", settings)
+    except HonkError as error:
+        progress.print(f"[yellow]! {error}[/]")
+
+
+def work(labels: str) -> None:
+    """Take work from the home's or the shared database until told to stop."""
+    from honk.app import assemble
+    from honk.settings import read_settings
+
+    settings = read_settings()
+    if labels:
+        raise UsageError("Labels are for builds on other machines, which this version does not hand out yet: leave them out.")
+    installation = assemble(settings)
+    if not installation.work():
+        raise UsageError(f"Process {installation.lock.holder()} works on {settings.home} already: one is enough.")
+    progress.print("Working. Stop with Ctrl-C; what runs is taken up again.")
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+    threading.Event().wait()
