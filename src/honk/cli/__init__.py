@@ -11,7 +11,7 @@ def main() -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     from honk.cli.commands import app
-    from honk.cli.output import say_error
+    from honk.surfaces.terminal import say_error
     from honk.model import HonkError
 
     try:

@@ -6,7 +6,7 @@ import shutil
 
 from rich.markup import escape
 
-from honk.cli.output import print_json, results
+from honk.surfaces.terminal import print_json, results
 from honk.model import HonkError
 
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, cast
 
-from honk.cli.output import line, print_json, progress, results
+from honk.surfaces.terminal import line, print_json, progress, results
 from honk.model import Event, Person, State, Task, UsageError
 
 if TYPE_CHECKING:

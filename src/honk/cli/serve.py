@@ -9,7 +9,7 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from honk.cli.output import progress, results
+from honk.surfaces.terminal import progress, results
 from honk.model import UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from honk.cli.output import line, print_json, progress, results
+from honk.surfaces.terminal import line, print_json, progress, results
 from honk.cli.run import open_installation
 from honk.model import Refused, UsageError
 

@@ -1,4 +1,4 @@
-"""What the command line prints: JSON and results on standard output, progress and errors on standard error."""
+"""What the shell shows: JSON and results on standard output, progress and errors on standard error."""
 
 from __future__ import annotations
 

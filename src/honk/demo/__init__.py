@@ -1,0 +1,5 @@
+"""The commute story on the bundled example, from a message to production and back, with nothing but the model played."""
+
+from honk.demo.story import run_demo
+
+__all__ = ["run_demo"]

@@ -1,0 +1,242 @@
+"""The story itself: two tasks, told by a timeline, each claim checked before it is printed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.markup import escape
+from rich.table import Table
+
+from honk.surfaces.terminal import line, print_json, progress
+from honk.demo.stage import Stage, example_folder, set_up
+from honk.model import Event, HonkError, UsageError
+
+FIRST = "Add an “About this song” card to the now playing screen: album, year, credits and the story behind it."
+FOLLOW_UP = "Nice! Put the mood in it too, and start it folded."
+SECOND = "Show lyrics under the player."
+
+
+class _Teller:
+    """Talks to Honk over its HTTP interface, as the phone does, and prints what happens with the time since the start."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.begun = time.monotonic()
+        self.seen: dict[str, int] = {}
+        self.marks: list[tuple[str, float]] = []
+        self._client = httpx.Client(
+            base_url=stage.url, headers={"authorization": f"Bearer {stage.token}"}, timeout=30, trust_env=False
+        )
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.begun
+
+    def tell(self, text: str) -> None:
+        progress.print(f"[dim]{self.elapsed:7.1f} s[/]  {text}")
+
+    def mark(self, name: str) -> None:
+        self.marks.append((name, self.elapsed))
+
+    def ask(self, text: str) -> str:
+        answer = self._client.post("/api/v1/tasks", json={"repo": "encore", "text": text, "key": uuid.uuid4().hex})
+        return str(_good(answer)["id"])
+
+    def say(self, task: str, text: str) -> None:
+        _good(self._client.post(f"/api/v1/tasks/{task}/messages", json={"text": text, "key": uuid.uuid4().hex}))
+
+    def tap(self, task: str, action: str, head_sha: str) -> httpx.Response:
+        body = {"action": action, "head_sha": head_sha, "key": uuid.uuid4().hex}
+        return self._client.post(f"/api/v1/tasks/{task}/actions", json=body)
+
+    def task(self, task: str) -> dict[str, Any]:
+        return _good(self._client.get(f"/api/v1/tasks/{task}"))
+
+    def follow(self, task: str, *kinds: str) -> Event:
+        """Print the task's log until an event of one of `kinds`. Raises `HonkError` if the story goes wrong."""
+        while True:
+            events = self.stage.installation.store.events(after=self.seen.get(task, 0), task_id=task)
+            for event in events:
+                self.seen[task] = event.id
+                if text := line(event):
+                    self.tell(text)
+                if event.kind in kinds:
+                    return event
+                if event.kind in ("failed", "limit", "merge.refused", "cancelled"):
+                    raise HonkError(f"The demo's story went wrong: {event.data.get('error') or event.data}")
+            if not events:
+                time.sleep(0.03)
+
+
+def _good(answer: httpx.Response) -> dict[str, Any]:
+    if answer.is_error:
+        raise HonkError(f"Honk answered {answer.status_code}: {answer.text[:300]}")
+    value: dict[str, Any] = answer.json()
+    return value
+
+
+def _expect(holds: bool, what: str) -> None:
+    if not holds:
+        raise HonkError(f"The demo's story went wrong: {what}.")
+
+
+def run_demo(*, fast: bool, live: bool, keep: bool, as_json: bool) -> int:
+    """See `honk demo`. Returns the exit code."""
+    from honk.agents import agent_ready
+    from honk.settings import read_settings
+
+    if live:
+        agent_ready("claude", read_settings())
+    home = Path(tempfile.mkdtemp(prefix="honk-demo-"))
+    _introduce(live)
+    try:
+        if live:
+            with set_up(home, model_url=None) as stage:
+                _tell(stage, live=True, keep=keep, as_json=as_json)
+        else:
+            from honk.rehearsal import Rehearsal, load_scenes
+
+            scenes = load_scenes(example_folder("encore-story") / "scenes.yaml")
+            with (
+                Rehearsal(scenes, pace=0.0 if fast else 1.0) as rehearsal,
+                set_up(home, model_url=rehearsal.base_url) as stage,
+            ):
+                _tell(stage, live=False, keep=keep, as_json=as_json)
+    except UsageError:
+        raise
+    finally:
+        if keep:
+            progress.print(f"The demo's home is kept: HONK_HOME={home} honk task list")
+        else:
+            shutil.rmtree(home, ignore_errors=True)
+    return 0
+
+
+def _introduce(live: bool) -> None:
+    progress.print("[bold]Honk: say it in chat, try it on your phone, tap merge.[/]\n")
+    if live:
+        progress.print("The model is the real one: this costs money. Everything else is real, too.\n")
+        return
+    progress.print(
+        "[yellow]The model is played[/]: a script answers in its place, through the real Claude Code command line. "
+        "Everything else is real:\nthe sandbox, the checks, the pull requests, the builds, the previews, the merges, the "
+        "deploys, the health watch and the rollback.\n"
+    )
+
+
+def _tell(stage: Stage, *, live: bool, keep: bool, as_json: bool) -> None:
+    teller = _Teller(stage)
+    progress.print(f"          On the phone   {stage.url}/?token={stage.token}")
+    progress.print(f"          In production  {stage.production_url}\n")
+    first = _first_task(teller, live)
+    second = _ill_task(teller, live)
+    _finish(teller, first, second, live=live, as_json=as_json)
+    if keep:
+        progress.print("\nStill serving; stop with Ctrl-C.")
+        threading.Event().wait()
+
+
+def _page(url: str) -> str:
+    """The text of a page and of the scripts and styles that it loads from its own origin."""
+    import re
+
+    page = httpx.get(url, trust_env=False, follow_redirects=True).raise_for_status().text
+    parts = re.findall(r'(?:src|href)="(?!https?:|data:|#)([^"]+\.(?:js|css|json))"', page)
+    texts = [httpx.get(httpx.URL(url).join(part), trust_env=False).text for part in parts]
+    return "\n".join([page, *texts])
+
+
+def _first_task(teller: _Teller, live: bool) -> str:
+    teller.tell("[bold]08:02, on the train.[/] Ada writes in the thread:")
+    task = teller.ask(FIRST)
+    ready = teller.follow(task, "ready")
+    teller.mark("message → first preview")
+    old_head = str(ready.data["head_sha"])
+    preview = teller.task(task)["artifacts"][0]["url"]
+    _expect("About this song" in _page(preview), "the preview does not show the new card")
+    teller.tell(f"[bold]She tries it:[/] {preview}")
+    teller.say(task, FOLLOW_UP)
+    head = str(teller.follow(task, "ready").data["head_sha"])
+    _expect(head != old_head, "the follow-up made no new commit")
+    preview = teller.task(task)["artifacts"][0]["url"]
+    teller.tell(f"[bold]She tries the new one:[/] {preview}")
+    refused = teller.tap(task, "merge", old_head)
+    _expect(refused.status_code == 409, "a tap on the old card was not refused")
+    teller.tell(f"A tap on the old card is refused: [italic]{escape(refused.json()['error'])}[/]")
+    teller.tell("[bold]She taps Merge[/] on the new one.")
+    before = teller.elapsed
+    _good(teller.tap(task, "merge", head))
+    teller.follow(task, "deploy.healthy")
+    teller.marks.append(("merge tap → healthy in production", teller.elapsed - before))
+    _expect("About this song" in _page(teller.stage.production_url), "production does not show the new card")
+    teller.tell(f"[bold green]In production:[/] {teller.stage.production_url}\n")
+    return task
+
+
+def _ill_task(teller: _Teller, live: bool) -> str | None:
+    if live:
+        return None
+    teller.tell("[bold]08:19.[/] A second wish, whose new version will be ill in production:")
+    task = teller.ask(SECOND)
+    head = str(teller.follow(task, "ready").data["head_sha"])
+    teller.tell("[bold]She taps Merge.[/]")
+    before = teller.elapsed
+    _good(teller.tap(task, "merge", head))
+    teller.follow(task, "rolled_back")
+    teller.marks.append(("merge tap → ill → rolled back", teller.elapsed - before))
+    health = httpx.get(teller.stage.production_url + "health", trust_env=False)
+    _expect(health.is_success, "production is not healthy after the rollback")
+    _expect("About this song" in _page(teller.stage.production_url), "the version before is not back")
+    teller.tell("[bold green]The version before is back,[/] without anybody having done anything.\n")
+    return task
+
+
+def _seconds(events: list[Event], begin: Callable[[Event], bool], end: Callable[[Event], bool]) -> float:
+    """The time between pairs of events, added up."""
+    total, since = 0.0, None
+    for event in events:
+        if since is None and begin(event):
+            since = event.at
+        elif since is not None and end(event):
+            total += (event.at - since).total_seconds()
+            since = None
+    return total
+
+
+def _finish(teller: _Teller, first: str, second: str | None, *, live: bool, as_json: bool) -> None:
+    store = teller.stage.installation.store
+    rows: list[tuple[str, float]] = list(teller.marks)
+    spent: dict[str, float] = {}
+    for task in filter(None, (first, second)):
+        events = store.events(task_id=task, limit=1_000_000)
+        for name, begin, end in (
+            ("agent", "agent.started", "agent.finished"),
+            ("checks", "check.started", "check.finished"),
+            ("builds", "build.started", "build.finished"),
+        ):
+            seconds = _seconds(events, lambda e, k=begin: e.kind == k, lambda e, k=end: e.kind == k)  # type: ignore[misc]
+            spent[name] = spent.get(name, 0.0) + seconds
+    table = Table(title="The story in figures", box=None, title_justify="left", pad_edge=False)
+    table.add_column("")
+    table.add_column("seconds", justify="right")
+    for name, seconds in [*rows, *((f"all {name}", seconds) for name, seconds in spent.items()), ("whole demo", teller.elapsed)]:
+        table.add_row(name, f"{seconds:.1f}")
+    progress.print(table)
+    played = "The model was played; everything else was real." if not live else "The model was the real one."
+    progress.print(f"\n{played} Next: [bold]honk up[/], or [bold]honk run \"…\" --repo PATH[/].")
+    if as_json:
+        print_json(
+            {
+                "model": "real" if live else "played",
+                "tasks": [teller.task(task) for task in filter(None, (first, second))],
+                "seconds": {name: round(value, 2) for name, value in [*rows, ("total", teller.elapsed)]},
+            }
+        )
