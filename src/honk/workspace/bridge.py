@@ -1,0 +1,83 @@
+"""Runs inside a sandbox: `bridge.py PORT=SOCKET … -- COMMAND…`.
+
+Forwards connections to 127.0.0.1:PORT, of which the sandbox's network has nothing else, to a Unix socket that leads
+out of it, and runs the command meanwhile with the same standard streams. Ends with the command's exit status. Uses
+the standard library only and imports little of it, because it is in the way of every start.
+"""
+
+import os
+import signal
+import socket
+import sys
+from _thread import LockType, allocate_lock, start_new_thread
+from contextlib import suppress
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def _copy_and_tell(source: socket.socket, target: socket.socket, done: LockType) -> None:
+    try:
+        _copy(source, target)
+    finally:
+        done.release()
+
+
+def _connect(client: socket.socket, path: str) -> None:
+    with client, socket.socket(socket.AF_UNIX) as upstream:
+        try:
+            upstream.connect(path)
+        except OSError:
+            return
+        done = allocate_lock()
+        done.acquire()
+        start_new_thread(_copy_and_tell, (upstream, client, done))
+        _copy(client, upstream)
+        done.acquire()
+
+
+def _serve(listener: socket.socket, path: str) -> None:
+    while True:
+        client, _ = listener.accept()
+        start_new_thread(_connect, (client, path))
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(128)
+    return listener
+
+
+def main(arguments: list[str]) -> int:
+    split = arguments.index("--")
+    pairs = [argument.partition("=") for argument in arguments[:split]]
+    command = arguments[split + 1 :]
+    listeners = [(_listen(int(port)), path) for port, _, path in pairs]
+    child = os.fork()
+    if child == 0:
+        try:
+            os.execvp(command[0], command)  # noqa: S606
+        except OSError as error:
+            os.write(2, f"{command[0]}: {error.strerror}\n".encode())
+            os._exit(127)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda received, _: os.kill(child, received))
+    for listener, path in listeners:
+        start_new_thread(_serve, (listener, path))
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    os._exit(main(sys.argv[1:]))

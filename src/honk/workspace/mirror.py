@@ -1,0 +1,85 @@
+"""A bare copy of each repository's default branch, kept fresh, from which every tree is made."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from honk.git import GitError, git, succeeds
+from honk.model import HonkError, Repository, UsageError
+
+_SSH_ADDRESS = re.compile(r"^[^/]+@?[^/]*:(?!//)")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the file `path` for this thread alone, among all processes of this machine."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def local_path(git_url: str) -> Path | None:
+    """The folder a repository's address names on this machine, or None if it lies elsewhere."""
+    if git_url.startswith("file://"):
+        return Path(git_url.removeprefix("file://"))
+    if "://" in git_url or _SSH_ADDRESS.match(git_url):
+        return None
+    return Path(git_url).expanduser().absolute()
+
+
+class Mirrors:
+    """The mirrors in Honk's `home`. Safe to use from many threads and processes."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "mirrors"
+
+    def path(self, repository: Repository) -> Path:
+        """The bare repository of `repository`, which `fetch` makes."""
+        return self._folder / f"{repository.name}.git"
+
+    def fetch(self, repository: Repository, ref: str | None = None) -> str:
+        """Bring the default branch (or `ref`) up to date and return the sha of its newest commit.
+
+        Raises `UsageError` for an empty repository or a branch that is not there, `HonkError` if the repository
+        cannot be reached.
+        """
+        branch = ref or repository.default_branch
+        target = branch if branch.startswith("refs/") else f"refs/heads/{branch}"
+        mirror = self.path(repository)
+        with locked(self._folder / f".{repository.name}.lock"):
+            self._create(mirror)
+            local = local_path(repository.git_url)
+            source = str(local) if local else repository.git_url
+            try:
+                git(
+                    *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--force", source),
+                    f"{target}:{target}",
+                    directory=mirror,
+                    person=local is None,
+                )
+            except GitError as error:
+                raise self._explained(repository, branch, source, local is None, error) from error
+            return git("rev-parse", f"{target}^{{commit}}", directory=mirror)
+
+    def _create(self, mirror: Path) -> None:
+        if not succeeds("rev-parse", "--git-dir", directory=mirror) if mirror.is_dir() else True:
+            mirror.mkdir(parents=True, exist_ok=True)
+            git("init", "--quiet", "--bare", mirror)
+
+    def _explained(self, repository: Repository, branch: str, source: str, person: bool, error: GitError) -> HonkError:
+        try:
+            heads = git("ls-remote", "--heads", source, person=person, timeout=60)
+        except GitError:
+            return HonkError(f"The repository {repository.address} cannot be read: {error}.")
+        if not heads:
+            return UsageError(f"The repository {repository.address} is empty: push a first commit to {branch}.")
+        names = [line.partition("\trefs/heads/")[2] for line in heads.splitlines()]
+        if branch not in names:
+            known = ", ".join(names[:5])
+            return UsageError(f"The repository {repository.address} has no branch {branch}: it has {known}.")
+        return HonkError(f"The repository {repository.address} cannot be fetched: {error}.")

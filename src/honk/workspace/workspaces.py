@@ -1,0 +1,94 @@
+"""Where trees come from: clean checkouts for checks and builds, lasting workspaces for agents."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+from honk.git import git, succeeds
+from honk.model import Checkout, Repository, Task, UsageError, Workspace
+from honk.settings import Settings
+from honk.workspace.agent_tree import AgentWorkspace, branch_of
+from honk.workspace.checkout import clean_checkout, remove_leftovers
+from honk.workspace.mirror import Mirrors, locked
+from honk.workspace.sandbox import Sandbox
+from honk.workspace.submodules import populate
+from honk.workspace.trees import borrow, empty_file, make_tree, object_binds, object_folders, remove_tree
+
+
+class Workspaces:
+    """The trees in Honk's home. Made once per process; safe to use from many threads and processes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.mirrors = Mirrors(settings.home)
+        self._settings = settings
+        self._folder = settings.home / "workspaces"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(settings.home)
+
+    def checkout(
+        self, repository: Repository, sha: str, *, source: Path | None = None, unsafe: bool = False
+    ) -> AbstractContextManager[Checkout]:
+        """A clean checkout of `sha`, from the git directory `source` if given, else from the mirror.
+
+        Raises `UsageError` if the commit is not there.
+        """
+        git_dir = source or self.mirrors.path(repository)
+        self._need(git_dir, sha, repository)
+        return clean_checkout(self._settings, git_dir, sha, repository.git_url, unsafe=unsafe)
+
+    @contextmanager
+    def open(self, task: Task, repository: Repository) -> Iterator[Workspace]:
+        """Enter the task's workspace, which is made on first use from `task.base_sha` and then kept.
+
+        Raises `UsageError` if the task has no base yet or the base is nowhere to be found.
+        """
+        if task.base_sha is None:
+            raise UsageError(f"Task {task.id} has no base commit yet: fetch its repository first.")
+        folder = self._folder / task.id
+        with locked(self._folder / f".{task.id}.lock"):
+            if not folder.is_dir():
+                self._make(task, task.base_sha, repository, folder)
+        home, tree = folder / "home", folder / "tree"
+        for path in (home, tree):
+            path.mkdir(exist_ok=True)
+        binds = object_binds(self.change_git_dir(task), empty_file(self._settings.home))
+        sandbox = Sandbox(self._settings, tree, home, binds, task.unsafe)
+        with ExitStack() as stack:
+            yield AgentWorkspace(self._settings, task, task.base_sha, folder, sandbox, stack)
+
+    def exists(self, task: Task) -> bool:
+        """True if the task has a workspace on this machine."""
+        return (self._folder / task.id).is_dir()
+
+    def remove(self, task: Task) -> None:
+        """Delete the task's workspace and the commits that were not pushed from it."""
+        with locked(self._folder / f".{task.id}.lock"):
+            remove_tree(self._folder / task.id)
+
+    def change_git_dir(self, task: Task) -> Path:
+        """The bare repository with the task's commits on `honk/<task id>`; what it lacks it borrows from the mirror."""
+        return self._folder / task.id / "change.git"
+
+    def _need(self, git_dir: Path, sha: str, repository: Repository) -> None:
+        if not (git_dir.is_dir() and succeeds("cat-file", "-e", f"{sha}^{{commit}}", directory=git_dir)):
+            raise UsageError(f"The commit {sha[:12]} of {repository.name} is not here: fetch the repository first.")
+
+    def _make(self, task: Task, base: str, repository: Repository, folder: Path) -> None:
+        for left in self._folder.glob(f".new-{task.id}-*"):
+            remove_tree(left)
+        mirror = self.mirrors.path(repository)
+        if not (mirror.is_dir() and succeeds("cat-file", "-e", f"{base}^{{commit}}", directory=mirror)):
+            self.mirrors.fetch(repository)
+        self._need(mirror, base, repository)
+        draft = self._folder / f".new-{task.id}-{secrets.token_hex(4)}"
+        (draft / "home").mkdir(parents=True)
+        git("init", "--quiet", "--bare", draft / "change.git")
+        borrow(draft / "change.git", object_folders(mirror))
+        make_tree(draft / "change.git", base, draft / "tree", branch=branch_of(task.id), inside=not task.unsafe)
+        populate(mirror, base, draft / "tree", repository.git_url)
+        if task.unsafe:
+            borrow(draft / "tree" / ".git", object_folders(mirror))
+        draft.rename(folder)
