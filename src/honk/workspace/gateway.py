@@ -85,7 +85,6 @@ class ModelGateway:
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._server.force_exit = True
         self._thread.join(10)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -138,6 +137,8 @@ async def _forward(request: Request, client: Any, upstream: str, key: str | None
         if len(body) > _REQUEST_BYTES:
             return _refusal(413, "request_too_large", "The request is over 64 MiB.")
     headers = [(name, value) for name, value in request.headers.items() if name not in _HOP_BY_HOP | _CREDENTIALS]
+    if "accept-encoding" not in request.headers:
+        headers.append(("accept-encoding", "identity"))
     if key is not None:
         headers.append(("x-api-key", key))
     query = f"?{request.url.query}" if request.url.query else ""

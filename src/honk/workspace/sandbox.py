@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -157,7 +157,7 @@ class Sandbox:
         arguments += ("--remount-ro", "/")
         environment = machine.environment | _home_environment(INSIDE_HOME)
         if EGRESS_PORT in sockets:
-            environment |= _proxy_environment(EGRESS_PORT)
+            environment |= _proxy_environment(EGRESS_PORT, command.egress)
         for name, value in (environment | dict(command.environment)).items():
             arguments += ("--setenv", name, value)
         return [*arguments, "--chdir", str(Path(INSIDE_TREE, _below(command.directory)))]
@@ -213,13 +213,15 @@ def _home_environment(home: str) -> dict[str, str]:
     return {"HOME": home, "CARGO_HOME": f"{home}/.cargo", "GOPATH": f"{home}/go"}
 
 
-def _proxy_environment(port: int) -> dict[str, str]:
+def _proxy_environment(port: int, egress: Sequence[str]) -> dict[str, str]:
     address = f"http://127.0.0.1:{port}"
     names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "npm_config_proxy", "npm_config_https_proxy")
     java = "".join(
         f" -D{scheme}.proxyHost=127.0.0.1 -D{scheme}.proxyPort={port}" for scheme in ("http", "https")
     ).strip()
-    exempt = {"NO_PROXY": "localhost,127.0.0.1,::1", "no_proxy": "localhost,127.0.0.1,::1"}
+    # A server the command starts itself is reached directly; one on the host, if it is allowed, by the proxy.
+    direct = [name for name in ("localhost", "127.0.0.1", "::1") if not any(name in entry for entry in egress)]
+    exempt = dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(direct))
     return dict.fromkeys(names, address) | exempt | {"MAVEN_OPTS": java, "GRADLE_OPTS": java}
 
 

@@ -15,7 +15,15 @@ from honk.workspace.checkout import clean_checkout, remove_leftovers
 from honk.workspace.mirror import Mirrors, locked
 from honk.workspace.sandbox import Sandbox
 from honk.workspace.submodules import populate
-from honk.workspace.trees import borrow, empty_file, make_tree, object_binds, object_folders, remove_tree
+from honk.workspace.trees import (
+    borrow,
+    committed_text,
+    empty_file,
+    make_tree,
+    object_binds,
+    object_folders,
+    remove_tree,
+)
 
 
 class Workspaces:
@@ -27,6 +35,18 @@ class Workspaces:
         self._folder = settings.home / "workspaces"
         self._folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(settings.home)
+
+    def fetch(self, repository: Repository) -> str:
+        """Bring the mirror up to date and return the newest commit of the default branch. Raises as `Mirrors.fetch`."""
+        return self.mirrors.fetch(repository)
+
+    def read(self, repository: Repository, commit: str, path: str) -> str | None:
+        """The text of a file at a base commit, or None if it is not there. Raises `UsageError` for an unknown commit."""
+        mirror = self.mirrors.path(repository)
+        if not self._has(mirror, commit):
+            self.mirrors.fetch(repository)
+        self._need(mirror, commit, repository)
+        return committed_text(mirror, commit, path)
 
     def checkout(
         self, repository: Repository, sha: str, *, source: Path | None = None, unsafe: bool = False
@@ -72,15 +92,18 @@ class Workspaces:
         """The bare repository with the task's commits on `honk/<task id>`; what it lacks it borrows from the mirror."""
         return self._folder / task.id / "change.git"
 
+    def _has(self, git_dir: Path, sha: str) -> bool:
+        return git_dir.is_dir() and succeeds("cat-file", "-e", f"{sha}^{{commit}}", directory=git_dir)
+
     def _need(self, git_dir: Path, sha: str, repository: Repository) -> None:
-        if not (git_dir.is_dir() and succeeds("cat-file", "-e", f"{sha}^{{commit}}", directory=git_dir)):
+        if not self._has(git_dir, sha):
             raise UsageError(f"The commit {sha[:12]} of {repository.name} is not here: fetch the repository first.")
 
     def _make(self, task: Task, base: str, repository: Repository, folder: Path) -> None:
         for left in self._folder.glob(f".new-{task.id}-*"):
             remove_tree(left)
         mirror = self.mirrors.path(repository)
-        if not (mirror.is_dir() and succeeds("cat-file", "-e", f"{base}^{{commit}}", directory=mirror)):
+        if not self._has(mirror, base):
             self.mirrors.fetch(repository)
         self._need(mirror, base, repository)
         draft = self._folder / f".new-{task.id}-{secrets.token_hex(4)}"
