@@ -141,7 +141,9 @@ def assemble(settings: Settings) -> Installation:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (home / ".writable").touch()
     except OSError as error:
-        raise UsageError(f"Honk's home {home} cannot be written ({error.strerror}): set HONK_HOME to a folder that can.") from error
+        raise UsageError(
+            f"Honk's home {home} cannot be written ({error.strerror}): set HONK_HOME to a folder that can."
+        ) from error
     try:
         store = Store(open_database(settings.database), _mask(settings))
     except Exception as error:

@@ -83,9 +83,11 @@ def git(
 
     Raises `GitError` with git's message when it fails or takes longer than `timeout` seconds.
     """
-    return git_bytes(
-        *arguments, directory=directory, person=person, environment=environment, given=given, timeout=timeout
-    ).decode("utf-8", "replace").removesuffix("\n")
+    return (
+        git_bytes(*arguments, directory=directory, person=person, environment=environment, given=given, timeout=timeout)
+        .decode("utf-8", "replace")
+        .removesuffix("\n")
+    )
 
 
 def git_bytes(

@@ -11,8 +11,8 @@ def main() -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     from honk.cli.commands import app
-    from honk.surfaces.terminal import say_error
     from honk.model import HonkError
+    from honk.surfaces.terminal import say_error
 
     try:
         app()
@@ -24,5 +24,7 @@ def main() -> None:
     except OSError as error:
         if error.errno != 28:
             raise
-        say_error(HonkError("The disk is full: free some space for Honk's home and try again."), as_json="--json" in sys.argv)
+        say_error(
+            HonkError("The disk is full: free some space for Honk's home and try again."), as_json="--json" in sys.argv
+        )
         sys.exit(1)

@@ -69,9 +69,7 @@ def run(
     """One task from the shell, followed to its end."""
     from honk.cli.run import run_task
 
-    raise typer.Exit(
-        run_task(text, repo=repo, agent=agent, merge=merge, key=key, unsafe=unsafe, as_json=as_json)
-    )
+    raise typer.Exit(run_task(text, repo=repo, agent=agent, merge=merge, key=key, unsafe=unsafe, as_json=as_json))
 
 
 @app.command()

@@ -6,8 +6,8 @@ import shutil
 
 from rich.markup import escape
 
-from honk.surfaces.terminal import print_json, results
 from honk.model import HonkError
+from honk.surfaces.terminal import print_json, results
 
 
 def examine(*, as_json: bool) -> int:
@@ -24,7 +24,13 @@ def examine(*, as_json: bool) -> int:
     except HonkError as error:
         rows.append(("model key", False, f"{error} `honk demo` and script agents work without."))
     chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    rows.append(("browser for screenshots", chromium is not None, "" if chromium else "Install Chromium; all else works without."))
+    rows.append(
+        (
+            "browser for screenshots",
+            chromium is not None,
+            "" if chromium else "Install Chromium; all else works without.",
+        )
+    )
     needed = {"sandbox", "git"}
     if as_json:
         print_json({"promises": [{"name": name, "holds": holds, "remedy": remedy} for name, holds, remedy in rows]})

@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, cast
 
-from honk.surfaces.terminal import line, print_json, progress, results
 from honk.model import Event, Person, State, Task, UsageError
+from honk.surfaces.terminal import line, print_json, progress, results
 
 if TYPE_CHECKING:
     from honk.app import Installation
@@ -64,9 +64,7 @@ def follow(installation: Installation, task_id: str, ends: Callable[[Event], boo
             time.sleep(0.05)
 
 
-def run_task(
-    text: str, *, repo: str, agent: str, merge: bool, key: str | None, unsafe: bool, as_json: bool
-) -> int:
+def run_task(text: str, *, repo: str, agent: str, merge: bool, key: str | None, unsafe: bool, as_json: bool) -> int:
     """See `honk run`. Returns the exit code."""
     from honk.agents import agent_ready
     from honk.flow.view import settles
@@ -118,7 +116,11 @@ def act(task_id: str, action: str, *, head_sha: str | None, as_json: bool) -> in
         return _conclude(installation, task, as_json=as_json, cancelled=True)
     task = follow(installation, task.id, settles, after)
     return _conclude(
-        installation, task, as_json=as_json, merged=action == "merge", cancelled=action == "cancel",
+        installation,
+        task,
+        as_json=as_json,
+        merged=action == "merge",
+        cancelled=action == "cancel",
         rolled_back=action == "rollback",
     )
 
@@ -157,7 +159,8 @@ def _conclude(
     elif task.state is State.READY and task.head_sha:
         results.print(f"{task.branch} {task.head_sha}")
         progress.print(
-            f"   [bold]Next:[/] honk task show {task.id} --diff · honk task show {task.id} --apply · honk task merge {task.id}"
+            f"   [bold]Next:[/] honk task show {task.id} --diff, honk task show {task.id} --apply, "
+            f"honk task merge {task.id}"
         )
     installation.close()
     return 0 if good else 1

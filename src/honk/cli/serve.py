@@ -9,8 +9,8 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from honk.surfaces.terminal import progress, results
 from honk.model import UsageError
+from honk.surfaces.terminal import progress, results
 
 if TYPE_CHECKING:
     from honk.settings import Settings
@@ -24,7 +24,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(256)
     except PermissionError as error:
-        raise UsageError(f"{host}:{port} may not be listened on by you: choose a port from 1024 on with --listen.") from error
+        raise UsageError(
+            f"{host}:{port} may not be listened on by you: choose a port from 1024 on with --listen."
+        ) from error
     except OSError as error:
         listener.close()
         raise UsageError(
@@ -90,7 +92,9 @@ def work(labels: str) -> None:
 
     settings = read_settings()
     if labels:
-        raise UsageError("Labels are for builds on other machines, which this version does not hand out yet: leave them out.")
+        raise UsageError(
+            "Labels are for builds on other machines, which this version does not hand out yet: leave them out."
+        )
     installation = assemble(settings)
     if not installation.work():
         raise UsageError(f"Process {installation.lock.holder()} works on {settings.home} already: one is enough.")

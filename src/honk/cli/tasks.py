@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from honk.surfaces.terminal import line, print_json, progress, results
 from honk.cli.run import open_installation
 from honk.model import Refused, UsageError
+from honk.surfaces.terminal import line, print_json, progress, results
 
 
 def list_tasks(*, as_json: bool) -> None:
@@ -67,12 +67,20 @@ def _apply(task_id: str) -> None:
         raise UsageError(f"{repository.address} is not a folder of yours: fetch {task.branch} from {forge} instead.")
     try:
         git(
-            "fetch", "-q", "--no-tags", "--no-write-fetch-head", forge, f"+refs/heads/{task.branch}:refs/heads/{task.branch}",
-            directory=path, person=True,
+            "fetch",
+            "-q",
+            "--no-tags",
+            "--no-write-fetch-head",
+            forge,
+            f"+refs/heads/{task.branch}:refs/heads/{task.branch}",
+            directory=path,
+            person=True,
         )
     except GitError as error:
         raise Refused(f"{task.branch} cannot be fetched into {path}: {error}.") from error
-    progress.print(f"[green]✓[/] {task.branch} is in {path} now: `git switch {task.branch}` or `git diff ...{task.branch}`.")
+    progress.print(
+        f"[green]✓[/] {task.branch} is in {path} now: `git switch {task.branch}` or `git diff ...{task.branch}`."
+    )
 
 
 def audit_log(task_id: str | None, *, as_json: bool) -> int:
@@ -83,7 +91,13 @@ def audit_log(task_id: str | None, *, as_json: bool) -> int:
     events = installation.store.events(task_id=task, limit=1_000_000)
     if as_json:
         rows = [
-            {"id": event.id, "task": event.task_id, "at": event.at.isoformat(), "person": event.person, "kind": event.kind}
+            {
+                "id": event.id,
+                "task": event.task_id,
+                "at": event.at.isoformat(),
+                "person": event.person,
+                "kind": event.kind,
+            }
             for event in events
         ]
         print_json({"intact": broken is None, "broken_at": broken, "events": rows})

@@ -1,4 +1,4 @@
-"""The commute story on the bundled example, from a message to production and back, with nothing but the model played."""
+"""The commute story on the bundled example, from a message to production and back; only the model is played."""
 
 from honk.demo.story import run_demo
 

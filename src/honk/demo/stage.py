@@ -1,4 +1,4 @@
-"""What the story is played on: the example's repository, its production server, and Honk itself, in a folder of their own."""
+"""What the story is played on: the example's repository, its production, and Honk, in a folder of their own."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def production_server(root: Path, port: int) -> Iterator[None]:
 
 @contextmanager
 def set_up(home: Path, *, model_url: str | None) -> Iterator[Stage]:
-    """Everything running. With `model_url` the model is played from there; without, the settings' own model is asked."""
+    """Everything running. With `model_url` the model is played there; without, the settings' own model is asked."""
     with ExitStack() as stack:
         production_port, port = free_port(), free_port()
         given: dict[str, object] = {"home": home, "listen": f"127.0.0.1:{port}", "public_url": None}

@@ -15,9 +15,9 @@ import httpx
 from rich.markup import escape
 from rich.table import Table
 
-from honk.surfaces.terminal import line, print_json, progress
 from honk.demo.stage import Stage, example_folder, set_up
 from honk.model import Event, HonkError, UsageError
+from honk.surfaces.terminal import line, print_json, progress
 
 FIRST = "Add an “About this song” card to the now playing screen: album, year, credits and the story behind it."
 FOLLOW_UP = "Nice! Put the mood in it too, and start it folded."
@@ -25,7 +25,7 @@ SECOND = "Show lyrics under the player."
 
 
 class _Teller:
-    """Talks to Honk over its HTTP interface, as the phone does, and prints what happens with the time since the start."""
+    """Talks to Honk over its HTTP interface, as the phone does, and prints what happens and when."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -127,8 +127,8 @@ def _introduce(live: bool) -> None:
         return
     progress.print(
         "[yellow]The model is played[/]: a script answers in its place, through the real Claude Code command line. "
-        "Everything else is real:\nthe sandbox, the checks, the pull requests, the builds, the previews, the merges, the "
-        "deploys, the health watch and the rollback.\n"
+        "Everything else is real:\nthe sandbox, the checks, the pull requests, the builds, the previews, the merges, "
+        "the deploys, the health watch and the rollback.\n"
     )
 
 
@@ -227,11 +227,15 @@ def _finish(teller: _Teller, first: str, second: str | None, *, live: bool, as_j
     table = Table(title="The story in figures", box=None, title_justify="left", pad_edge=False)
     table.add_column("")
     table.add_column("seconds", justify="right")
-    for name, seconds in [*rows, *((f"all {name}", seconds) for name, seconds in spent.items()), ("whole demo", teller.elapsed)]:
+    for name, seconds in [
+        *rows,
+        *((f"all {name}", seconds) for name, seconds in spent.items()),
+        ("whole demo", teller.elapsed),
+    ]:
         table.add_row(name, f"{seconds:.1f}")
     progress.print(table)
     played = "The model was played; everything else was real." if not live else "The model was the real one."
-    progress.print(f"\n{played} Next: [bold]honk up[/], or [bold]honk run \"…\" --repo PATH[/].")
+    progress.print(f'\n{played} Next: [bold]honk up[/], or [bold]honk run "…" --repo PATH[/].')
     if as_json:
         print_json(
             {

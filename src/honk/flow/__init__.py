@@ -1,1 +1,1 @@
-"""The story, durable: `turn` (message to ready), `merge` (tap to landed), `deploy` (landed to healthy or rolled back)."""
+"""The story, durable: `turn` (message to ready), `merge` (tap to landed), `deploy` (to healthy, or rolled back)."""

@@ -26,7 +26,7 @@ def change_title(task: Task) -> str:
 
 
 def commit_message(task: Task) -> str:
-    """Depends on the request and nothing that changes while it is worked on, so that a commit taken again is the same."""
+    """Depends on the request alone, not on the progress of work, so that a commit taken again is the same."""
     agent = {"claude": "Claude Code"}.get(task.agent, task.agent.partition(":")[0])
     trailers = [f"Assisted-by: {agent}", f"Honk-Task: {task.id}"]
     if task.person.email:
@@ -39,7 +39,10 @@ def commit_message(task: Task) -> str:
 def pull_request_body(task: Task, checks: Sequence[Check]) -> str:
     """What was asked, what was done and what speaks for it, as Markdown."""
     marks = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
-    rows = [f"- {marks[check.status]} **{check.name}** {check.summary.splitlines()[0] if check.summary else ''}" for check in checks]
+    rows = [
+        f"- {marks[check.status]} **{check.name}** {check.summary.splitlines()[0] if check.summary else ''}"
+        for check in checks
+    ]
     asked = "\n".join(f"> {line}" for line in task.text.strip()[:4000].splitlines())
     return "\n".join(
         [
@@ -71,7 +74,7 @@ def brief(
     if interrupted:
         asked = "\n\n".join(_said(message, task) for message in fresh or words[-1:])
         return (
-            "You were interrupted in the middle of this. Look at what is there already, then carry on and finish it:\n\n"
+            "You were interrupted in the middle of this. Look at what is there already, then finish it:\n\n"
             + asked
         )
     if again and fresh:

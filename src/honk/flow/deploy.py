@@ -1,6 +1,6 @@
 """From landed to healthy, or back again by itself.
 
-    rebuild → begin_deploy → run_deploy → watch → settle      ill: run_rollback → settle_rolled_back
+rebuild → begin_deploy → run_deploy → watch → settle      ill: run_rollback → settle_rolled_back
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from honk.flow.engine import step, workflow
 from honk.flow.ports import rooms
 from honk.flow.turn import build_commit
 from honk.flow.verification import base_file
+from honk.git import git
 from honk.model import Artifact, HonkError, Repository, State, Task, UsageError
 from honk.repository_file import Deploy
-from honk.git import git
 
 
 @workflow
@@ -66,7 +66,6 @@ def begin_deploy(task_id: str, sha: str) -> None:
 @step
 def rebuild(task_id: str, sha: str) -> None:
     """Build what is deployed from the landed commit, unless what was tried has the very same tree."""
-    room = rooms()
     task, repository, _ = _known(task_id, sha)
     if _same_tree(repository, sha, task.head_sha or ""):
         return

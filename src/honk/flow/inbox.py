@@ -165,7 +165,8 @@ class Inbox:
             raised,
             key=f"retry:{key}",
             person=person.id,
-            changes={"cancel_requested": False, "state": State.QUEUED.value, "error": None, "next_action": None} | raised,
+            changes={"cancel_requested": False, "state": State.QUEUED.value, "error": None, "next_action": None}
+            | raised,
         )
         self._engine.start("retry", f"retry:{task.id}:{_digest(key)[:16]}", TASKS, task.id, task.id, _digest(key)[:16])
 
@@ -187,6 +188,9 @@ class Inbox:
         if person.id == task.person.id:
             raise Refused("The person who asked for a change cannot approve it: ask somebody else to tap Approve.")
         self._store.record(
-            task.id, "approved", {"head_sha": task.head_sha, "name": person.name},
-            key=f"approved:{task.head_sha}:{person.id}", person=person.id,
+            task.id,
+            "approved",
+            {"head_sha": task.head_sha, "name": person.name},
+            key=f"approved:{task.head_sha}:{person.id}",
+            person=person.id,
         )

@@ -1,6 +1,6 @@
 """From the tap to the default branch: exactly the commit that was tried, on the newest base, verified as it will land.
 
-    compose → recheck → land → announce        (again from compose, a few times, when the branch moves meanwhile)
+compose → recheck → land → announce        (again from compose, a few times, when the branch moves meanwhile)
 """
 
 from __future__ import annotations
@@ -118,11 +118,17 @@ def announce(task_id: str, landing: dict[str, Any], person: str) -> None:
     """Put down that it landed."""
     room = rooms()
     task, repository = _known(task_id)
+    deploys = base_file(repository, room.workspaces.fetch(repository)).deploy is not None
     room.store.close_pull_request(repository.name, task.branch or "", "merged")
     room.store.record(
         task_id,
         "merge.landed",
-        {"sha": landing["sha"], "branch": repository.default_branch, "title": change_title(task)},
+        {
+            "sha": landing["sha"],
+            "branch": repository.default_branch,
+            "title": change_title(task),
+            "deploys": deploys,
+        },
         key=f"landed:{landing['sha']}",
         person=person,
         changes={"state": State.MERGED.value, "merged_sha": landing["sha"], "next_action": None},
@@ -137,9 +143,7 @@ def refuse(task_id: str, head_sha: str, attempt: int, reason: str) -> None:
     changes = {"error": reason}
     if task.state is State.MERGING:
         changes |= {"state": State.READY.value, "next_action": "Reply or merge again"}
-    store.record(
-        task_id, "merge.refused", {"reason": reason}, key=f"refused:{head_sha}:{attempt}", changes=changes
-    )
+    store.record(task_id, "merge.refused", {"reason": reason}, key=f"refused:{head_sha}:{attempt}", changes=changes)
 
 
 @step

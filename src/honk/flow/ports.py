@@ -63,9 +63,7 @@ class Forge(Protocol):
         """Make the branch point at the commit; doing it again changes nothing."""
         ...
 
-    def open_change(
-        self, repository: Repository, *, branch: str, title: str, body: str, head_sha: str
-    ) -> PullRequest:
+    def open_change(self, repository: Repository, *, branch: str, title: str, body: str, head_sha: str) -> PullRequest:
         """Open the branch's pull request or bring it up to date: one a branch, however often it is called."""
         ...
 
@@ -122,14 +120,25 @@ class Deployer(Protocol):
     """Runs deploy and rollback commands and watches health."""
 
     def deploy(
-        self, checkout: Checkout, deploy: Deploy, repository: Repository, *, previous: str | None,
-        artifacts: dict[str, Path], on_output: Callable[[str], None],
+        self,
+        checkout: Checkout,
+        deploy: Deploy,
+        repository: Repository,
+        *,
+        previous: str | None,
+        artifacts: dict[str, Path],
+        on_output: Callable[[str], None],
     ) -> None:
         """Raises `HonkError` if the command fails or hangs."""
         ...
 
     def rollback(
-        self, checkout: Checkout, deploy: Deploy, repository: Repository, *, previous: str | None,
+        self,
+        checkout: Checkout,
+        deploy: Deploy,
+        repository: Repository,
+        *,
+        previous: str | None,
         on_output: Callable[[str], None],
     ) -> None: ...
 

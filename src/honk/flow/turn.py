@@ -2,8 +2,8 @@
 
     take → prepare → work → collect → verify → propose → build … → present
 
-A turn is started by a message, a retry or a cancel, and ends when the next move is a person's. Each step below reads what it
-needs from the store, does one thing that can be done again without harm, and puts down what happened.
+A turn is started by a message, a retry or a cancel, and ends when the next move is a person's. Each step below reads
+what it needs from the store, does one thing that can be done again without harm, and puts down what happened.
 """
 
 from __future__ import annotations
@@ -190,7 +190,9 @@ def verify(task_id: str, turn_id: str) -> None:
     room = rooms()
     task = room.store.task(task_id)
     _stop_if_cancelled(task_id)
-    room.store.record(task_id, "state", {"state": "verifying"}, key=f"{turn_id}:verifying", changes={"state": "verifying"})
+    room.store.record(
+        task_id, "state", {"state": "verifying"}, key=f"{turn_id}:verifying", changes={"state": "verifying"}
+    )
     checks = verify_commit(task, task.head_sha or "", stop=lambda: room.store.task(task_id).cancel_requested)
     if failed := red(checks):
         raise HonkError(
@@ -367,9 +369,8 @@ class _Gate:
         prefix = f"{self._turn}:blocked:"
         blocked = sum(event.key.startswith(prefix) for event in room.store.events(task_id=task_id, limit=100_000))
         if blocked >= self._rounds:
-            raise LimitReached(
-                f"No pull request: {', '.join(check.name for check in failed)} still fails after {blocked} rounds.\n{text}"
-            )
+            names = ", ".join(check.name for check in failed)
+            raise LimitReached(f"No pull request: {names} still fails after {blocked} rounds.\n{text}")
         room.store.record(
             task_id,
             "gate.blocked",

@@ -66,9 +66,7 @@ def verify_commit(
         repository, commit, source=source or room.workspaces.change_git_dir(task), unsafe=task.unsafe
     ) as checkout:
         checks = list(
-            room.verification(
-                checkout, base_file(repository, base), on_start=on_start, on_finish=on_finish, stop=stop
-            )
+            room.verification(checkout, base_file(repository, base), on_start=on_start, on_finish=on_finish, stop=stop)
         )
     if not checks:
         checks = [NO_CHECKS]

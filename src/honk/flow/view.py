@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from honk.model import Artifact, State, Task
+from honk.model import Artifact, Event, State, Task
 from honk.store import Store
 
 _RUNNING = frozenset({State.QUEUED, State.PREPARING, State.WORKING, State.VERIFYING, State.BUILDING})
+
+
+_SETTLING = frozenset(
+    {"ready", "answered", "failed", "limit", "cancelled", "merge.refused", "deploy.healthy", "rolled_back"}
+)
+
+
+def settles(event: Event) -> bool:
+    """True for an event after which nothing runs for the task until a person moves."""
+    return event.kind in _SETTLING or (event.kind == "merge.landed" and not event.data.get("deploys"))
 
 
 def actions(store: Store, task: Task) -> list[str]:
@@ -66,9 +76,7 @@ def task_view(store: Store, task: Task, url: str, preview_host: str = "127.0.0.1
             for check in checks
         ],
         "verdict": None,
-        "pull_request": (
-            {"number": task.pull_request, "url": f"{url}/tasks/{task.id}"} if task.pull_request else None
-        ),
+        "pull_request": ({"number": task.pull_request, "url": f"{url}/tasks/{task.id}"} if task.pull_request else None),
         "artifacts": [
             {
                 "kind": artifact.kind,

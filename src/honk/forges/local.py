@@ -121,8 +121,13 @@ class LocalForge:
         if repository.git_url == str(directory):
             return git("rev-parse", reference, directory=directory)
         git(
-            "fetch", "-q", "--no-tags", repository.git_url, f"+{reference}:{_BASE}",
-            directory=directory, person=_remote(repository.git_url),
+            "fetch",
+            "-q",
+            "--no-tags",
+            repository.git_url,
+            f"+{reference}:{_BASE}",
+            directory=directory,
+            person=_remote(repository.git_url),
         )
         return git("rev-parse", _BASE, directory=directory)
 
@@ -148,7 +153,9 @@ class LocalForge:
         directory = self.git_dir(repository)
         for candidate in (directory, directory.parent.parent / "mirrors" / directory.name):
             if candidate.exists() and succeeds("cat-file", "-e", f"{head}^{{commit}}", directory=candidate):
-                return git("diff", "-M", "--no-color", "--no-ext-diff", "--no-textconv", base, head, directory=candidate)
+                return git(
+                    "diff", "-M", "--no-color", "--no-ext-diff", "--no-textconv", base, head, directory=candidate
+                )
         return ""
 
 
@@ -165,7 +172,9 @@ def _git_directory(address: str) -> Path:
         inside = git("rev-parse", "--is-bare-repository", directory=path)
         return path if inside == "true" else Path(git("rev-parse", "--show-toplevel", directory=path))
     except (GitError, NotADirectoryError) as error:
-        raise UsageError(f"{address} is not a git repository: run `git init` there and commit something first.") from error
+        raise UsageError(
+            f"{address} is not a git repository: run `git init` there and commit something first."
+        ) from error
 
 
 def _default_branch(git_url: str) -> str:
@@ -191,7 +200,9 @@ def _default_branch(git_url: str) -> str:
 
 def _merged_tree(directory: Path, base: str, head: str, branch: str) -> str:
     try:
-        return git("merge-tree", "--write-tree", "--no-messages", "--name-only", base, head, directory=directory).splitlines()[0]
+        return git(
+            "merge-tree", "--write-tree", "--no-messages", "--name-only", base, head, directory=directory
+        ).splitlines()[0]
     except GitError as error:
         if error.git_exit_code == 1:
             raise Refused(
@@ -206,8 +217,13 @@ def _merged_tree(directory: Path, base: str, head: str, branch: str) -> str:
 def _push(directory: Path, repository: Repository, reference: str, landing: Landing) -> bool:
     try:
         git(
-            "push", "-q", f"--force-with-lease={reference}:{landing.base}", repository.git_url,
-            f"{landing.sha}:{reference}", directory=directory, person=True,
+            "push",
+            "-q",
+            f"--force-with-lease={reference}:{landing.base}",
+            repository.git_url,
+            f"{landing.sha}:{reference}",
+            directory=directory,
+            person=True,
         )
     except GitError as error:
         if "stale info" in str(error) or "fetch first" in str(error) or "non-fast-forward" in str(error):

@@ -1,4 +1,4 @@
-"""Built things, kept by their content: `artifacts/<sha256>/` holds the files, which never change once they are there."""
+"""Built things, kept by their content: `artifacts/<sha256>/` holds files that never change once they are there."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class ArtifactStore:
             files = checkout.export(build.output, Path(scratch))
             if not files:
                 raise HonkError(
-                    f"The build `{kind}` ran but made nothing at {build.output}: mend its `output` in honk.yaml or the command."
+                    f"The build `{kind}` ran but made nothing at {build.output}: mend its command or its `output` in "
+                    "honk.yaml."
                 )
             sha256, size = digest(Path(scratch))
             target = self._folder / sha256

@@ -1,7 +1,7 @@
 """Deploy and rollback commands, and the watch over a deployment's health.
 
-The commands come from the base branch and run on a checkout of the landed commit, in a sandbox that has the network and one
-folder of its own that stays (`HONK_DEPLOY_DIR`), and the environment variables the settings name for deploys.
+The commands come from the base branch and run on a checkout of the landed commit, in a sandbox that has the network,
+one folder of its own that stays (`HONK_DEPLOY_DIR`), and the environment variables the settings name for deploys.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class CommandDeployer:
         environment = {name: os.environ[name] for name in self._settings.deploy_environment if name in os.environ}
         environment |= {"HONK_SHA": checkout.commit, "HONK_DEPLOY_DIR": "/honk/deploy"}
         environment |= {"HONK_PREVIOUS_SHA": previous} if previous else {}
-        environment |= {f"HONK_ARTIFACT_{kind.upper().replace('-', '_')}": f"/honk/artifacts/{kind}" for kind in artifacts}
+        environment |= {
+            f"HONK_ARTIFACT_{kind.upper().replace('-', '_')}": f"/honk/artifacts/{kind}" for kind in artifacts
+        }
         command = Command(
             ("sh", "-c", line),
             environment=environment,

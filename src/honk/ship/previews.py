@@ -1,4 +1,4 @@
-"""Web artifacts as pages, each at an origin of its own (a port), so that no preview can read another or Honk's pages."""
+"""Web artifacts as pages, each at an origin of its own (a port): no preview can read another, or Honk's pages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The store: rows for what is, an append-only chained log for what happened.
 
-Only the flow writes events. A state change and the event that tells of it are one transaction, and the event's key makes
-that transaction happen once however often a step is repeated.
+Only the flow writes events. A state change and the event that tells of it are one transaction, and the event's key
+makes that transaction happen once however often a step is repeated.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ def now() -> str:
 
 def event_hash(previous: str, number: int, task_id: str, kind: str, at: str, person: str, data: str, key: str) -> str:
     """The chain's link: SHA-256 over the previous link and every column of this row."""
-    return hashlib.sha256(
-        json.dumps([previous, number, task_id, kind, at, person, data, key]).encode()
-    ).hexdigest()
+    return hashlib.sha256(json.dumps([previous, number, task_id, kind, at, person, data, key]).encode()).hexdigest()
 
 
 class Store:
@@ -99,7 +97,9 @@ class Store:
             )
         )
         connection.execute(update(tables.chain).values(length=number, hash=link))
-        masked = {name: self._mask(value) if isinstance(value, str) else value for name, value in (changes or {}).items()}
+        masked = {
+            name: self._mask(value) if isinstance(value, str) else value for name, value in (changes or {}).items()
+        }
         connection.execute(update(tables.tasks).where(tables.tasks.c.id == task_id).values(updated_at=at, **masked))
         return True
 
@@ -185,7 +185,9 @@ class Store:
             )
 
     def messages(self, task_id: str) -> list[Message]:
-        wanted = select(tables.messages).where(tables.messages.c.task_id == task_id).order_by(tables.messages.c.position)
+        wanted = (
+            select(tables.messages).where(tables.messages.c.task_id == task_id).order_by(tables.messages.c.position)
+        )
         with self._read() as connection:
             return [_message(row) for row in connection.execute(wanted).mappings()]
 
@@ -209,9 +211,17 @@ class Store:
         with self._read() as connection:
             found = connection.execute(select(rows).where(rows.c.id == task_id)).mappings().all()
             if not found and len(task_id) >= 4:
-                found = connection.execute(select(rows).where(rows.c.id.startswith(task_id, autoescape=True))).mappings().all()
+                found = (
+                    connection.execute(select(rows).where(rows.c.id.startswith(task_id, autoescape=True)))
+                    .mappings()
+                    .all()
+                )
         if len(found) != 1:
-            told = f"several tasks begin with {task_id!r}: give more of the id" if found else f"there is no task {task_id!r}"
+            told = (
+                f"several tasks begin with {task_id!r}: give more of the id"
+                if found
+                else f"there is no task {task_id!r}"
+            )
             raise NotFound(f"{told[0].upper()}{told[1:]}; `honk task list` shows them.")
         return _task(found[0])
 
@@ -248,7 +258,11 @@ class Store:
         """By name or by address."""
         rows = tables.repositories
         with self._read() as connection:
-            row = connection.execute(select(rows).where(or_(rows.c.name == name, rows.c.address == name))).mappings().first()
+            row = (
+                connection.execute(select(rows).where(or_(rows.c.name == name, rows.c.address == name)))
+                .mappings()
+                .first()
+            )
         return _repository(row) if row else None
 
     def repositories(self) -> list[Repository]:
@@ -293,11 +307,18 @@ class Store:
                     update(rows).where(key).values(title=title, body=body, head_sha=head_sha, state="open")
                 )
             else:
-                last = connection.execute(select(func.max(rows.c.number)).where(rows.c.repository == repository)).scalar()
+                last = connection.execute(
+                    select(func.max(rows.c.number)).where(rows.c.repository == repository)
+                ).scalar()
                 connection.execute(
                     insert(rows).values(
-                        repository=repository, number=(last or 0) + 1, branch=branch, title=title, body=body,
-                        state="open", head_sha=head_sha,
+                        repository=repository,
+                        number=(last or 0) + 1,
+                        branch=branch,
+                        title=title,
+                        body=body,
+                        state="open",
+                        head_sha=head_sha,
                     )
                 )
             return _pull_request(connection.execute(select(rows).where(key)).mappings().one())
@@ -364,8 +385,12 @@ class Store:
             last = connection.execute(select(func.max(rows.c.position)).where(rows.c.repository == repository)).scalar()
             connection.execute(
                 insert(rows).values(
-                    repository=repository, commit=commit, task_id=task_id, status=status,
-                    position=(last or 0) + 1, previous=self._healthy(connection, repository),
+                    repository=repository,
+                    commit=commit,
+                    task_id=task_id,
+                    status=status,
+                    position=(last or 0) + 1,
+                    previous=self._healthy(connection, repository),
                 )
             )
 

@@ -1,0 +1,3 @@
+from honk.cli import main
+
+main()

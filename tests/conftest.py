@@ -1,0 +1,103 @@
+"""What many tests stand on: a home of their own, small repositories, and the shell of a person."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PERSON = {
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.com",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.com",
+}
+
+
+def git(directory: Path, *arguments: str) -> str:
+    """Git as the person of the test calls it."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=directory, env=os.environ | PERSON, capture_output=True, text=True, check=True
+    )
+    return done.stdout.rstrip("\n")
+
+
+@pytest.fixture
+def make_repository(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a git repository with the given files committed on the given branch."""
+
+    def make(files: dict[str, str], name: str = "project", branch: str = "main") -> Path:
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        git(folder, "init", "-q", "-b", branch)
+        for path, text in files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+            if text.startswith("#!"):
+                target.chmod(0o755)
+        git(folder, "add", "-A")
+        git(folder, "commit", "-qm", "First")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of Honk's and of the person's, with no key and no settings."""
+    for name in [name for name in os.environ if name.startswith(("HONK_", "ANTHROPIC_", "GIT_"))]:
+        monkeypatch.delenv(name)
+    person = tmp_path / "person"
+    person.mkdir()
+    (person / ".gitconfig").write_text("[user]\n\tname = Ada\n\temail = ada@example.com\n")
+    monkeypatch.setenv("HOME", str(person))
+    folder = tmp_path / "honk"
+    monkeypatch.setenv("HONK_HOME", str(folder))
+    yield folder
+
+
+Honk = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def honk(home: Path) -> Honk:
+    """Runs the `honk` command in the home of the test, as a person at a shell would."""
+
+    def run(
+        *arguments: str, given: str = "", check: int | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "honk", *arguments],
+            input=given,
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+            timeout=200,
+            check=False,
+        )
+        if check is not None:
+            assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+def _sandbox_refusal() -> str | None:
+    from honk.settings import Settings
+    from honk.workspace import promises
+
+    held = {name: (holds, remedy) for name, holds, remedy in promises(Settings())}
+    holds, remedy = held["sandbox"]
+    return None if holds else remedy
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> None:
+    """Skips where the kernel refuses bubblewrap."""
+    if refusal := _sandbox_refusal():
+        pytest.skip(f"no sandbox on this machine: {refusal}")
