@@ -62,6 +62,7 @@ class Egress:
         self._on_refused = on_refused
         self._folder = Path(tempfile.mkdtemp(prefix="honk-"))
         self._loop = asyncio.new_event_loop()
+        self._running = threading.Event()
         self.refused: list[str] = []
         self.socket = self._folder / "egress"
 
@@ -71,6 +72,7 @@ class Egress:
         listener.listen(128)
         self._thread = threading.Thread(target=self._serve, args=(listener,), name="honk-egress", daemon=True)
         self._thread.start()
+        self._running.wait()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,6 +84,7 @@ class Egress:
         loop = self._loop
         asyncio.set_event_loop(loop)
         server = loop.run_until_complete(asyncio.start_unix_server(self._client, sock=listener, limit=_HEAD_BYTES))
+        self._running.set()
         try:
             loop.run_forever()
         finally:

@@ -41,7 +41,7 @@ class Workspaces:
         return self.mirrors.fetch(repository)
 
     def read(self, repository: Repository, commit: str, path: str) -> str | None:
-        """The text of a file at a base commit, or None if it is not there. Raises `UsageError` for an unknown commit."""
+        """The text of a file at a base commit, or None. Raises `UsageError` for an unknown commit."""
         mirror = self.mirrors.path(repository)
         if not self._has(mirror, commit):
             self.mirrors.fetch(repository)
