@@ -36,6 +36,7 @@ _ETC = {
     "group": "honk:x:1000:\nnogroup:x:65534:\n",
     "hosts": "127.0.0.1 localhost honk\n::1 localhost\n",
     "resolv.conf": "",
+    "gitconfig": "[user]\n\tname = Honk\n\temail = honk@localhost\n[init]\n\tdefaultBranch = main\n",
 }
 
 
