@@ -14,7 +14,7 @@ from honk.settings import Settings
 from honk.workspace import Workspaces
 from tests.conftest import git
 
-from .conftest import Make, repository_at, shell
+from .conftest import ADA, Make, repository_at, shell, task_on
 
 
 def leftovers(settings: Settings) -> list[Path]:
@@ -164,3 +164,28 @@ def test_submodules_are_filled_in_where_they_can_be_had(
     with workspaces.checkout(repository, workspaces.fetch(repository)) as checkout:
         done = checkout.run(shell("cat deps/library/lib.txt; git -C deps/library status --porcelain; ls gone"))
         assert done.output == "library\n"
+
+
+def test_addresses_of_submodules_that_an_agent_wrote_are_not_fetched(
+    workspaces: Workspaces, make_repository: Make, tmp_path: Path
+) -> None:
+    private = make_repository({"secret.txt": "secret\n"}, name="private")
+    head = git(private, "rev-parse", "HEAD")
+    repository = repository_at(make_repository({"a": "1"}))
+    task = task_on(workspaces.fetch(repository))
+    with workspaces.open(task, repository) as workspace:
+        done = workspace.run(
+            shell(
+                "git init -q stolen; git config -f .gitmodules submodule.stolen.path stolen;"
+                f"git config -f .gitmodules submodule.stolen.url {private}; rm -rf stolen; echo 2 > a"
+            )
+        )
+        assert done.exit_code == 0
+        sha = str(workspace.snapshot("Steal", ADA))
+    change = workspaces.change_git_dir(task)
+    git(change, "read-tree", sha)
+    git(change, "update-index", "--add", "--cacheinfo", f"160000,{head},stolen")
+    linked = git(change, "commit-tree", git(change, "write-tree"), "-p", sha, "-m", "Link")
+    with workspaces.checkout(repository, linked, source=change) as checkout:
+        assert "stolen" in checkout.files()
+        assert checkout.run(shell("ls -A stolen")).output == ""

@@ -113,6 +113,21 @@ def test_other_processes_of_the_machine_cannot_be_seen_or_ended(sandbox: Sandbox
     assert "seen" not in done.output
 
 
+def test_the_kernels_settings_cannot_be_written_even_when_honk_is_root(sandbox: Sandbox) -> None:
+    done = sandbox.run(
+        shell("test -r /proc/sys/kernel/core_pattern && find /proc/[a-z]*/ /proc/[a-z]* -type f -writable")
+    )
+    own = ("/proc/self/", "/proc/thread-self/")
+    found = [line for line in done.output.splitlines() if not line.startswith((*own, "find:"))]
+    assert done.output
+    assert found == []
+    assert sandbox.run(shell("test -w /proc/self/comm")).exit_code == 0
+
+
+def test_a_sandbox_makes_no_user_namespaces(sandbox: Sandbox) -> None:
+    assert sandbox.run(shell("unshare --user true")).exit_code != 0
+
+
 def test_there_is_no_network_but_the_sandboxs_own(sandbox: Sandbox, upstream: object) -> None:
     port = upstream.port  # type: ignore[attr-defined]
     line = (

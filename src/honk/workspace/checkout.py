@@ -58,9 +58,12 @@ class CleanCheckout:
 
 @contextmanager
 def clean_checkout(
-    settings: Settings, source: Path, sha: str, git_url: str, *, unsafe: bool
+    settings: Settings, source: Path, sha: str, trusted: tuple[Path, str], git_url: str, *, unsafe: bool
 ) -> Iterator[CleanCheckout]:
-    """Check `sha` of the git directory `source` out into a temporary folder for as long as the context lasts."""
+    """Check `sha` of the git directory `source` out into a temporary folder for as long as the context lasts.
+
+    Submodules are filled in from the addresses that `trusted`, a git directory and a commit in it, has for them.
+    """
     folder = settings.home / "checkouts"
     with locked(folder / ".lock"):
         place = folder / secrets.token_hex(8)
@@ -71,7 +74,7 @@ def clean_checkout(
         tree, home = place / "tree", place / "home"
         home.mkdir()
         make_tree(source, sha, tree, inside=not unsafe)
-        populate(source, sha, tree, git_url)
+        populate(trusted, (source, sha), tree, git_url)
         binds = object_binds(source, empty_file(settings.home))
         yield CleanCheckout(sha, source, Sandbox(settings, tree, home, binds, unsafe))
     finally:

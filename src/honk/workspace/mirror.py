@@ -57,7 +57,7 @@ class Mirrors:
             source = str(local) if local else repository.git_url
             try:
                 git(
-                    *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--force", source),
+                    *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--force", "--", source),
                     f"{target}:{target}",
                     directory=mirror,
                     person=local is None,
@@ -73,7 +73,7 @@ class Mirrors:
 
     def _explained(self, repository: Repository, branch: str, source: str, person: bool, error: GitError) -> HonkError:
         try:
-            heads = git("ls-remote", "--heads", source, person=person, timeout=60)
+            heads = git("ls-remote", "--heads", "--", source, person=person, timeout=60)
         except GitError:
             return HonkError(f"The repository {repository.address} cannot be read: {error}.")
         if not heads:

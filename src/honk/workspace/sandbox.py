@@ -139,7 +139,7 @@ class Sandbox:
 
     def _arguments(self, command: Command, sockets: Mapping[int, Path]) -> list[str]:
         machine = _system(tuple(self.settings.sandbox_readable))
-        arguments = [*_ISOLATION, *(("--share-net",) if command.full_network else ())]
+        arguments = [*_isolation(), *(("--share-net",) if command.full_network else ())]
         arguments += ("--size", str(_TEMPORARY_BYTES), "--tmpfs", "/tmp", "--tmpfs", "/var/tmp")  # noqa: S108
         arguments += machine.arguments
         if any(
@@ -185,11 +185,31 @@ class Sandbox:
         return machine.environment | path | _home_environment(str(self.home)) | dict(command.environment)
 
 
+_KERNEL = (
+    *("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "asound", "scsi", "driver", "tty", "mtrr", "mpt"),
+    *("latency_stats", "dynamic_debug", "pressure", "timer_list", "sched_debug"),
+)
+
 _ISOLATION = (
     *("--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "honk"),
+    # Most ways from a sandbox into the kernel begin with a user namespace of one's own.
+    "--disable-userns",
     *("--die-with-parent", "--new-session", "--clearenv", "--proc", "/proc", "--dev", "/dev"),
     *("--dir", "/run", "--dir", "/var", "--symlink", "/run", "/var/run"),
 )
+
+
+def _isolation() -> list[str]:
+    """Namespaces of its own, and a /proc in which nothing but the sandbox's own processes can be written.
+
+    Root's files below /proc stay root's in a user namespace, without any capability: where Honk runs as root, they
+    are only safe behind a read-only mount. Bubblewrap leaves those out whose folder itself cannot be written.
+    """
+    arguments = [*_ISOLATION]
+    for name in _KERNEL:
+        if Path("/proc", name).exists():
+            arguments += ("--ro-bind", f"/proc/{name}", f"/proc/{name}")
+    return arguments
 
 
 def _inner(command: Command, sockets: Mapping[int, Path]) -> list[str]:
@@ -279,7 +299,7 @@ def probe() -> str | None:
     try:
         program = bwrap()
         tried = subprocess.run(
-            [str(program), *_ISOLATION, *_system(()).arguments, "--", "/bin/sh", "-c", ":"],
+            [str(program), *_isolation(), *_system(()).arguments, "--", "/bin/sh", "-c", ":"],
             env={},
             capture_output=True,
             timeout=30,

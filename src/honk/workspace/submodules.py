@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import re
 import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -13,26 +14,29 @@ from honk.git import git, git_bytes
 from honk.model import HonkError
 from honk.workspace.mirror import local_path
 
+_REMOTE = re.compile(r"(https?|ssh)://[\w\[]|[\w.]+@[\w.][\w.-]*:(?!:)")
 _FETCH_SECONDS = 120.0
 
 
-def populate(source: Path, sha: str, tree: Path, git_url: str) -> list[str]:
-    """Fill the submodules of `sha` in `tree` and return the paths that could be filled.
+def populate(trusted: tuple[Path, str], commit: tuple[Path, str], tree: Path, git_url: str) -> list[str]:
+    """Fill the submodules of `commit` in `tree` and return the paths that could be filled.
 
-    Only what the commit's own `.gitmodules` names is fetched, without credentials but the person's for an address
-    on the same host as the repository's; nothing of a submodule runs.
+    Both commits are given with the git directory they are in. Addresses are taken from the `.gitmodules` of the
+    `trusted` one, a base: what an agent wrote there could lead anywhere. The person's credentials are used only for
+    the repository's own host, and nothing of a submodule runs.
     """
     filled = []
-    for path, url, wanted in _declared(source, sha):
+    for path, url, wanted in _declared(trusted, commit):
         with contextlib.suppress(HonkError, OSError):
             _fill(tree, path, _resolved(url, git_url), wanted, git_url)
             filled.append(path)
     return filled
 
 
-def _declared(source: Path, sha: str) -> list[tuple[str, str, str]]:
+def _declared(trusted: tuple[Path, str], commit: tuple[Path, str]) -> list[tuple[str, str, str]]:
+    source, sha = commit
     try:
-        listed = git_bytes("config", "--blob", f"{sha}:.gitmodules", "-z", "--list", directory=source)
+        listed = git_bytes("config", "--blob", f"{trusted[1]}:.gitmodules", "-z", "--list", directory=trusted[0])
     except HonkError:
         return []
     settings: dict[str, dict[str, str]] = {}
@@ -61,6 +65,8 @@ def _resolved(url: str, git_url: str) -> str:
 
 def _fill(tree: Path, path: str, url: str, wanted: str, git_url: str) -> None:
     local = local_path(url)
+    if local is None and not _REMOTE.match(url):
+        raise HonkError(f"The submodule {path} has an address of a kind that is not fetched.")
     if local is not None and local_path(git_url) is None:
         raise HonkError(f"The submodule {path} names a folder of this machine, which only a local repository may.")
     place = tree / path
@@ -73,7 +79,7 @@ def _fill(tree: Path, path: str, url: str, wanted: str, git_url: str) -> None:
         bare = Path(folder) / "bare"
         git("init", "--quiet", "--bare", bare)
         git(
-            *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1", str(local or url), wanted),
+            *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1", "--", str(local or url), wanted),
             directory=bare,
             person=local is None and _host(url) == _host(git_url),
             timeout=_FETCH_SECONDS,

@@ -116,8 +116,16 @@ def remove_tree(folder: Path) -> None:
 def export(tree: Path, pattern: str, destination: Path) -> list[Path]:
     """Copy what `pattern` matches in `tree` to `destination`, as `Checkout.export` says.
 
-    Raises `UsageError` for a pattern that leads out of the tree or names two files alike, `HonkError` for over 8 GiB.
+    Raises `UsageError` for a pattern that leads out of the tree or names two files alike, `HonkError` for over 8 GiB
+    or what cannot be read.
     """
+    try:
+        return _export(tree, pattern, destination)
+    except (OSError, RecursionError) as error:
+        raise HonkError(f"The output {pattern} cannot be copied: {error}.") from error
+
+
+def _export(tree: Path, pattern: str, destination: Path) -> list[Path]:
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
     if pattern.startswith("/") or ".." in parts:
         raise UsageError(f"The output {pattern} must lie below the repository's root.")

@@ -57,7 +57,8 @@ class Workspaces:
         """
         git_dir = source or self.mirrors.path(repository)
         self._need(git_dir, sha, repository)
-        return clean_checkout(self._settings, git_dir, sha, repository.git_url, unsafe=unsafe)
+        trusted = (self.mirrors.path(repository), f"refs/heads/{repository.default_branch}")
+        return clean_checkout(self._settings, git_dir, sha, trusted, repository.git_url, unsafe=unsafe)
 
     @contextmanager
     def open(self, task: Task, repository: Repository) -> Iterator[Workspace]:
@@ -111,7 +112,7 @@ class Workspaces:
         git("init", "--quiet", "--bare", draft / "change.git")
         borrow(draft / "change.git", object_folders(mirror))
         make_tree(draft / "change.git", base, draft / "tree", branch=branch_of(task.id), inside=not task.unsafe)
-        populate(mirror, base, draft / "tree", repository.git_url)
+        populate((mirror, base), (mirror, base), draft / "tree", repository.git_url)
         if task.unsafe:
             borrow(draft / "tree" / ".git", object_folders(mirror))
         draft.rename(folder)
