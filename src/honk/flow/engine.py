@@ -7,10 +7,12 @@ lost with the process runs again.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from dbos import DBOS, DBOSClient, DBOSConfig
@@ -100,6 +102,16 @@ def _database(address: str) -> Database:
     return engine
 
 
+def _migrate(address: str) -> None:
+    """Bring DBOS's tables up to date. Two processes that start together take turns on SQLite, which has no lock for it."""
+    if not address.startswith("sqlite"):
+        DBOS.migrate(address)
+        return
+    with Path(address.removeprefix("sqlite:///") + ".lock").open("a") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        DBOS.migrate(address)
+
+
 class Engine:
     """The durable side of this process: a worker once launched, otherwise only a way to start work elsewhere."""
 
@@ -112,6 +124,7 @@ class Engine:
 
     def launch(self) -> None:
         """Become a worker: take up what an earlier life of this executor left, then take new work."""
+        _migrate(self._address)
         config = DBOSConfig(
             name="honk",
             system_database_engine=_database(self._address),
@@ -142,7 +155,8 @@ class Engine:
             DBOS.enqueue_workflow_with_options(options, *arguments)
             return
         if self._client is None:
-            self._client = DBOSClient(system_database_engine=_database(self._address))
+            _migrate(self._address)
+            self._client = DBOSClient(system_database_engine=_database(self._address), application_name="honk")
         self._client.enqueue(options, *arguments)
 
     def close(self) -> None:

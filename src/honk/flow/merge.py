@@ -40,11 +40,13 @@ def merge(task_id: str, head_sha: str, attempt: int, person: str) -> None:
                 break
         else:
             raise Refused("The default branch kept moving while this was being merged: tap Merge again.")
-        announce(task_id, landing, person)
+        deploys = announce(task_id, landing, person)
     except HonkError as error:
         refuse(task_id, head_sha, attempt, str(error))
         return
-    hand_over(task_id)
+    if deploys and _engine:
+        name = landing["repository"]
+        _engine.start("deploy", f"deploy:{name}:{landing['sha']}", LANDINGS, name, task_id, landing["sha"])
 
 
 @step
@@ -78,7 +80,7 @@ def compose(task_id: str, head_sha: str, number: int) -> dict[str, Any]:
         person=task.person,
         at=task.created_at.isoformat(),
     )
-    return asdict(landing)
+    return asdict(landing) | {"repository": repository.name}
 
 
 @step
@@ -86,7 +88,7 @@ def recheck(task_id: str, landing: dict[str, Any], head_sha: str) -> None:
     """Verify the commit as it will land, unless its tree is the tried one on the tried base."""
     room = rooms()
     task, repository = _known(task_id)
-    composed = Landing(**landing)
+    composed = _landing(landing)
     if composed.unchanged and composed.base == task.base_sha:
         return
     checks = verify_commit(
@@ -101,7 +103,7 @@ def land(task_id: str, landing: dict[str, Any], head_sha: str) -> bool:
     """Advance the default branch, if nobody else has meanwhile."""
     room = rooms()
     task, repository = _known(task_id)
-    composed = Landing(**landing)
+    composed = _landing(landing)
     checked = head_sha if composed.unchanged and composed.base == task.base_sha else composed.sha
     permit = permit_merge(
         task,
@@ -114,8 +116,8 @@ def land(task_id: str, landing: dict[str, Any], head_sha: str) -> bool:
 
 
 @step
-def announce(task_id: str, landing: dict[str, Any], person: str) -> None:
-    """Put down that it landed."""
+def announce(task_id: str, landing: dict[str, Any], person: str) -> bool:
+    """Put down that it landed; true if the repository deploys."""
     room = rooms()
     task, repository = _known(task_id)
     deploys = base_file(repository, room.workspaces.fetch(repository)).deploy is not None
@@ -133,6 +135,7 @@ def announce(task_id: str, landing: dict[str, Any], person: str) -> None:
         person=person,
         changes={"state": State.MERGED.value, "merged_sha": landing["sha"], "next_action": None},
     )
+    return deploys
 
 
 @step
@@ -146,16 +149,8 @@ def refuse(task_id: str, head_sha: str, attempt: int, reason: str) -> None:
     store.record(task_id, "merge.refused", {"reason": reason}, key=f"refused:{head_sha}:{attempt}", changes=changes)
 
 
-@step
-def hand_over(task_id: str) -> None:
-    """Start the deploy, where the repository has one."""
-    task, repository = _known(task_id)
-    sha = task.merged_sha or ""
-    if base_file(repository, rooms().workspaces.fetch(repository)).deploy is None:
-        return
-    if _engine is None:
-        raise RuntimeError("follow_with() was not called")
-    _engine.start("deploy", f"deploy:{repository.name}:{sha}", LANDINGS, repository.name, task_id, sha)
+def _landing(kept: dict[str, Any]) -> Landing:
+    return Landing(kept["base"], kept["sha"], kept["unchanged"])
 
 
 def _known(task_id: str) -> tuple[Task, Repository]:

@@ -143,7 +143,7 @@ class Store:
                 key="created",
                 person=task.person.id,
             )
-            self._add_message(connection, task.id, message_key, task.text, task.person)
+            self._add_message(connection, task.id, message_key, task.text, task.person, first=True)
             return True
 
     def add_message(self, task_id: str, key: str, text: str, person: Person) -> bool:
@@ -151,12 +151,14 @@ class Store:
         with self._write() as connection:
             return self._add_message(connection, task_id, key, text, person)
 
-    def _add_message(self, connection: Connection, task_id: str, key: str, text: str, person: Person) -> bool:
+    def _add_message(
+        self, connection: Connection, task_id: str, key: str, text: str, person: Person, *, first: bool = False
+    ) -> bool:
         if not self._append(
             connection,
             task_id,
             "message.received",
-            {"text": text, "name": person.name},
+            {"text": text, "name": person.name} | ({"first": True} if first else {}),
             key=f"message:{key}",
             person=person.id,
         ):

@@ -35,13 +35,17 @@ def _first(text: object, length: int = 100) -> str:
 
 def _tool(event: Event) -> str:
     given = event.data.get("input") or {}
-    told = next((given[name] for name in ("command", "file_path", "pattern", "description", "path") if name in given), "")
+    told = next(
+        (given[name] for name in ("command", "file_path", "pattern", "description", "path") if name in given), ""
+    )
     return f"   [dim]{escape(str(event.data.get('name', '')))} {_first(told)}[/]"
 
 
 def _check(event: Event) -> str:
     mark = {"passed": "[green]✓[/]", "skipped": "[yellow]–[/]"}.get(event.data["status"], "[red]✗[/]")
-    text = f"   {mark} {escape(event.data['name'])} {event.data['seconds']:.1f} s [dim]{_first(event.data['summary'])}[/]"
+    text = (
+        f"   {mark} {escape(event.data['name'])} {event.data['seconds']:.1f} s [dim]{_first(event.data['summary'])}[/]"
+    )
     return text
 
 
@@ -51,7 +55,7 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind
     match event.kind:
         case "task.created":
             return f"[bold]Task {event.task_id}[/] in {escape(data['repository'])}: {_first(data['text'])}"
-        case "message.received" if event.key != "message:first":
+        case "message.received" if not data.get("first"):
             return f"[cyan]»[/] {escape(data['name'])}: {_first(data['text'])}"
         case "turn.started":
             return "[blue]●[/] Preparing the workspace"
