@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from honk.model import Check, PullRequest, Refused, State, Task
@@ -39,11 +39,33 @@ def check_tap(task: Task, head_sha: str | None) -> None:
         raise Refused(f"The task is {task.state.value}, not ready: merge it when its checks and builds are done.")
 
 
+def approvals_missing(wanted: int, protected: Sequence[str], approved_by: Collection[str]) -> str | None:
+    """Why this many approvals are not enough, or None. `protected` are the changed paths that need a second person;
+    `approved_by` are the people other than the requester who approved exactly this commit."""
+    if protected and not approved_by:
+        return f"{protected[0]} is protected by honk.yaml: a second person has to approve this change."
+    if len(approved_by) < wanted:
+        return f"This repository wants {wanted} approvals from other people and has {len(approved_by)}."
+    return None
+
+
+def protected_paths(changed: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Those of the changed paths that a pattern of honk.yaml's `protect` covers (written as in .gitignore)."""
+    from pathspec import GitIgnoreSpec
+
+    return list(GitIgnoreSpec.from_lines(patterns).match_files(changed))
+
+
 def permit_merge(
-    task: Task, pull_request: PullRequest | None, checks: Sequence[Check], sha: str, head_sha: str
+    task: Task,
+    pull_request: PullRequest | None,
+    checks: Sequence[Check],
+    sha: str,
+    head_sha: str,
+    missing: str | None = None,
 ) -> MergePermit:
-    """Let `sha` land if it carries the task's tried commit `head_sha`, its pull request is open on that very commit and
-    every check on `sha` is green. Raises `Refused` with the reason."""
+    """Let `sha` land if it carries the task's tried commit `head_sha`, its pull request is open on that very commit,
+    every check on `sha` is green and no approval is `missing`. Raises `Refused` with the reason."""
     if task.head_sha != head_sha:
         raise Refused(f"The change has moved on from {head_sha[:8]} since it was tried; try the new version.")
     if pull_request is None or pull_request.state == "closed":
@@ -58,4 +80,6 @@ def permit_merge(
     if failed := red(checks):
         names = ", ".join(check.name for check in failed)
         raise Refused(f"Not merged: {names} failed on {sha[:8]}.\n{failed[0].summary}")
+    if missing:
+        raise Refused(f"Not merged: {missing}")
     return MergePermit(task.id, sha, _SEAL)

@@ -58,6 +58,9 @@ def up(
 def run(
     text: Annotated[str, typer.Argument(help="What should change, in your words; `-` reads standard input.")],
     repo: Annotated[str, typer.Option("--repo", help="A path, a URL, or a repository Honk knows.")] = ".",
+    branch: Annotated[
+        str | None, typer.Option(help="Start from this branch and merge back into it; default: the repository's own.")
+    ] = None,
     agent: Annotated[str, typer.Option(help="claude, script:COMMAND or acp:COMMAND.")] = "claude",
     merge: Annotated[bool, typer.Option("--merge", help="Merge (and deploy) when everything is green.")] = False,
     key: Annotated[str | None, typer.Option(help="Your own key: the same key again gives the same task.")] = None,
@@ -69,7 +72,17 @@ def run(
     """One task from the shell, followed to its end."""
     from honk.cli.run import run_task
 
-    raise typer.Exit(run_task(text, repo=repo, agent=agent, merge=merge, key=key, unsafe=unsafe, as_json=as_json))
+    raise typer.Exit(
+        run_task(
+            text,
+            repo=f"{repo}#{branch}" if branch else repo,
+            agent=agent,
+            merge=merge,
+            key=key,
+            unsafe=unsafe,
+            as_json=as_json,
+        )
+    )
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import signal
 import sys
 import time
 import uuid
@@ -49,8 +50,22 @@ def open_installation() -> Installation:
     return assemble(read_settings())
 
 
+def _leave_on_interrupt(installation: Installation, task_id: str) -> None:
+    """Ctrl-C leaves the task where it is; the signal also reaches what runs, so nothing more is recorded first."""
+
+    def leave(_: int, __: object) -> None:
+        installation.engine.close()
+        progress.print(
+            f"\nLeft. `honk worker` or `honk up` goes on with the task; `honk task cancel {task_id}` ends it."
+        )
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, leave)
+
+
 def follow(installation: Installation, task_id: str, ends: Callable[[Event], bool], after: int = 0) -> Task:
     """Print the task's log from after that event on, until one `ends` it."""
+    _leave_on_interrupt(installation, task_id)
     seen = after
     while True:
         events = installation.store.events(after=seen, task_id=task_id)

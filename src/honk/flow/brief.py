@@ -73,10 +73,7 @@ def brief(
     """The prompt for a turn: everything for a first one, only what is new for one that goes on."""
     if interrupted:
         asked = "\n\n".join(_said(message, task) for message in fresh or words[-1:])
-        return (
-            "You were interrupted in the middle of this. Look at what is there already, then finish it:\n\n"
-            + asked
-        )
+        return "You were interrupted in the middle of this. Look at what is there already, then finish it:\n\n" + asked
     if again and fresh:
         return "\n\n".join(_said(message, task) for message in fresh)
     if again:

@@ -103,7 +103,7 @@ def _database(address: str) -> Database:
 
 
 def _migrate(address: str) -> None:
-    """Bring DBOS's tables up to date. Two processes that start together take turns on SQLite, which has no lock for it."""
+    """Bring DBOS's tables up to date. On SQLite, which has no lock for it, two processes take turns."""
     if not address.startswith("sqlite"):
         DBOS.migrate(address)
         return

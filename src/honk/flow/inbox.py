@@ -12,6 +12,7 @@ from honk.flow.ports import Forge
 from honk.flow.view import actions
 from honk.gate import check_tap
 from honk.model import Person, Refused, Repository, State, Task, UsageError
+from honk.repository_file import parse_repository_file
 from honk.settings import Settings
 from honk.store import Store
 
@@ -64,6 +65,7 @@ class Inbox:
         agent = agent or "claude"
         self._agent_ready(agent)
         repository = self._forge.resolve(repo)
+        parse_repository_file(self._forge.base_text(repository, "honk.yaml") or "")
         now = datetime.now(UTC)
         task = Task(
             id=task_id,

@@ -12,7 +12,7 @@ from honk.flow.brief import change_title, commit_message
 from honk.flow.engine import LANDINGS, Engine, step, workflow
 from honk.flow.ports import rooms
 from honk.flow.verification import base_file, verify_commit
-from honk.gate import check_tap, permit_merge
+from honk.gate import approvals_missing, check_tap, permit_merge, protected_paths
 from honk.model import HonkError, Landing, Refused, Repository, State, Task
 from honk.store import red
 from honk.verify import explain
@@ -111,6 +111,7 @@ def land(task_id: str, landing: dict[str, Any], head_sha: str) -> bool:
         room.store.checks(repository.name, checked),
         composed.sha,
         head_sha,
+        _missing_approvals(task, repository, head_sha),
     )
     return room.forge.land(repository, permit, composed)
 
@@ -147,6 +148,18 @@ def refuse(task_id: str, head_sha: str, attempt: int, reason: str) -> None:
     if task.state is State.MERGING:
         changes |= {"state": State.READY.value, "next_action": "Reply or merge again"}
     store.record(task_id, "merge.refused", {"reason": reason}, key=f"refused:{head_sha}:{attempt}", changes=changes)
+
+
+def _missing_approvals(task: Task, repository: Repository, head_sha: str) -> str | None:
+    room = rooms()
+    file = base_file(repository, room.workspaces.fetch(repository))
+    approved_by = {
+        event.person
+        for event in room.store.events(task_id=task.id, limit=1_000_000)
+        if event.kind == "approved" and event.data["head_sha"] == head_sha and event.person != task.person.id
+    }
+    changed = room.forge.changed_paths(repository, task.base_sha or "", head_sha)
+    return approvals_missing(file.merge.approvals, protected_paths(changed, file.protect), approved_by)
 
 
 def _landing(kept: dict[str, Any]) -> Landing:

@@ -84,6 +84,12 @@ class Forge(Protocol):
 
     def diff(self, repository: Repository, base: str, head: str) -> str: ...
 
+    def changed_paths(self, repository: Repository, base: str, head: str) -> list[str]: ...
+
+    def base_text(self, repository: Repository, path: str) -> str | None:
+        """A file of the default branch, if it can be had without waiting; None otherwise or if there is none."""
+        ...
+
 
 class Verification(Protocol):
     """Runs a repository's checks on a clean checkout."""

@@ -37,19 +37,22 @@ class LocalForge:
         return repository
 
     def resolve(self, address: str) -> Repository:
-        """See `Forge.resolve`. A path's default branch is the one checked out there (or HEAD's, if bare)."""
+        """See `Forge.resolve`. `PLACE#BRANCH` starts from that branch and goes back to it; otherwise a path's is the
+        one checked out there (or HEAD's, if bare), and a URL's the one it names itself."""
         address = address.strip()
         if not address:
             raise UsageError("Name a repository: a path, a URL, or one that Honk knows.")
         if "\0" in address or address.startswith("-"):
             raise UsageError(f"{address!r} is not a repository's path or URL.")
         known = self._store.repository(address)
-        if known and known.git_url.startswith(str(self._folder)):
+        if known and (known.git_url.startswith(str(self._folder)) or "#" in known.address):
             return known
-        git_url = address if _URL.match(address) else str(_git_directory(address))
-        branch = _default_branch(git_url)
-        name = known.name if known else self._name(git_url)
-        repository = Repository(name, git_url, git_url, branch)
+        place, _, asked = address.partition("#")
+        git_url = place if _URL.match(place) else str(_git_directory(place))
+        branch = _branch(git_url, asked) if asked else _default_branch(git_url)
+        whole = f"{git_url}#{asked}" if asked else git_url
+        name = known.name if known else self._name(whole)
+        repository = Repository(name, whole, git_url, branch)
         self._store.add_repository(repository)
         directory = self.git_dir(repository)
         if not directory.exists():
@@ -57,13 +60,15 @@ class LocalForge:
             git("init", "-q", "--bare", directory)
         return repository
 
-    def _name(self, git_url: str) -> str:
-        known = self._store.repository(git_url)
+    def _name(self, address: str) -> str:
+        known = self._store.repository(address)
         if known:
             return known.name
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(git_url.rstrip("/")).name.removesuffix(".git")).strip("-.")
+        git_url, _, branch = address.partition("#")
+        whole = Path(git_url.rstrip("/")).name.removesuffix(".git") + (f"-{branch}" if branch else "")
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", whole).strip("-.")
         taken = self._store.repository(stem)
-        suffix = hashlib.sha256(git_url.encode()).hexdigest()[:6]
+        suffix = hashlib.sha256(address.encode()).hexdigest()[:6]
         return f"{stem or 'repository'}-{suffix}" if taken or not stem else stem
 
     def git_dir(self, repository: Repository) -> Path:
@@ -148,6 +153,20 @@ class LocalForge:
             return _push(directory, repository, reference, landing)
         return _advance_path(directory, repository, reference, landing)
 
+    def base_text(self, repository: Repository, path: str) -> str | None:
+        """See `Forge.base_text`: at once for what is on this machine."""
+        if _remote(repository.git_url):
+            return None
+        try:
+            return git("show", f"refs/heads/{repository.default_branch}:{path}", directory=Path(repository.git_url))
+        except GitError:
+            return None
+
+    def changed_paths(self, repository: Repository, base: str, head: str) -> list[str]:
+        """See `Forge.changed_paths`. A rename counts as both of its paths."""
+        named = git("diff", "--name-only", "--no-renames", "-z", base, head, directory=self.git_dir(repository))
+        return [path for path in named.split("\0") if path]
+
     def diff(self, repository: Repository, base: str, head: str) -> str:
         """See `Forge.diff`. Renames are found, external diff programs are not run."""
         directory = self.git_dir(repository)
@@ -175,6 +194,15 @@ def _git_directory(address: str) -> Path:
         raise UsageError(
             f"{address} is not a git repository: run `git init` there and commit something first."
         ) from error
+
+
+def _branch(git_url: str, name: str) -> str:
+    """The branch a person named. Raises `NotFound` if there is none."""
+    person = _remote(git_url)
+    found = git("ls-remote", "--heads", git_url, f"refs/heads/{name}", person=person, timeout=60)
+    if not found:
+        raise NotFound(f"There is no branch {name!r} in {git_url}: name one that is there, or leave it out.")
+    return name
 
 
 def _default_branch(git_url: str) -> str:
