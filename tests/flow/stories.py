@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dbos import DBOSClient
+
 from honk.app import Installation, assemble
 from honk.model import Event, Person, State, Task
 from honk.settings import read_settings
@@ -244,6 +246,18 @@ def tell(home: Path, repo: Path, story: Story, server: Server) -> Thread:
     thread = Thread(assemble(read_settings(home=home)), server)
     story(thread, repo)
     return thread
+
+
+def until_nothing_runs(home: Path, seconds: float = 60) -> None:
+    """Waits until every workflow that was ever started has ended."""
+    client = DBOSClient(system_database_url=f"sqlite:///{home / 'flow.db'}", application_name="honk")
+    deadline = time.monotonic() + seconds
+    try:
+        while running := client.list_workflows(status=["PENDING", "ENQUEUED"]):
+            assert time.monotonic() < deadline, f"still running: {[row.workflow_id for row in running]}"
+            time.sleep(0.05)
+    finally:
+        client.destroy()
 
 
 def repeated(events: list[Event]) -> list[str]:

@@ -10,12 +10,11 @@ import pytest
 from honk.flow import deploy, merge, turn  # noqa: F401  their steps are registered when they are imported
 from honk.flow.engine import STEPS
 from tests.conftest import git
-from tests.flow.stories import HAPPY, STORY_OF_STEP, Server, honk_yaml, production, repeated, tell
+from tests.flow.stories import HAPPY, STORY_OF_STEP, Server, honk_yaml, production, repeated, tell, until_nothing_runs
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 STUCK = "exit 3"
-
 
 
 @pytest.mark.parametrize("step", sorted(STEPS))
@@ -29,6 +28,7 @@ def test_a_server_killed_before_and_inside_a_step_ends_the_story_as_if_nothing_h
         before = int(git(repo, "rev-list", "--count", "main"))
         with Server(tmp_path / "server", (f"{step}:begins", f"{step}:acted")) as server:
             thread = tell(home, repo, story, server)
+            until_nothing_runs(home)
             assert server.deaths == 2, f"no story comes by the step {step!r}: add one to STORY_OF_STEP"
 
     events = thread.honk.store.events(limit=100_000)

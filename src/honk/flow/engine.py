@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import Engine as Database
 from sqlalchemy import create_engine, event
 
+from honk.flow.ports import rooms
 from honk.model import Cancelled, HonkError, LimitReached, NotFound, Refused, UsageError
 
 P = ParamSpec("P")
@@ -40,6 +42,9 @@ observers: list[Observer] = []
 
 STEPS: dict[str, str] = {}
 """Every step there is: its name and the first line of what it does."""
+
+_ROOM_TO_WORK = 20_000_000
+"""Bytes. Whatever fails with less than this left on the disk failed because of that."""
 
 _closing = threading.Event()
 
@@ -78,11 +83,11 @@ def _plain(name: str, error: Exception) -> HonkError:
     for kind in (Cancelled, LimitReached, Refused, NotFound, UsageError):
         if isinstance(error, kind):
             return kind(str(error))
+    if "disk is full" in str(error) or shutil.disk_usage(rooms().settings.home).free < _ROOM_TO_WORK:
+        return HonkError("The disk that holds Honk's home is full: free some space there, then tap Retry.")
     if isinstance(error, HonkError):
         return HonkError(str(error))
     log.error("step %s failed", name, exc_info=error)
-    if "disk is full" in str(error) or getattr(error, "errno", None) == 28:
-        return HonkError("The disk that holds Honk's home is full: free some space there, then tap Retry.")
     return HonkError(
         f"Something went wrong inside Honk while it did {name!r} ({type(error).__name__}: {error}). "
         "The server's log has the details; Retry tries again."
