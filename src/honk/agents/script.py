@@ -1,0 +1,37 @@
+"""A command instead of a model: codemods, generators, fleet shifts."""
+
+from __future__ import annotations
+
+from honk.model import AgentResult, Cancelled, Command, HonkError, LimitReached, Limits, Turn
+from honk.settings import Settings
+
+_SHOWN = 20_000
+_CHUNK = 2_000
+
+
+class ScriptHarness:
+    """Runs a shell line in the agent's sandbox as the transformation."""
+
+    def __init__(self, command: str, settings: Settings) -> None:
+        self._command = command
+        self._settings = settings
+
+    def run(self, turn: Turn) -> AgentResult:
+        """See `Harness.run`. The request is in HONK_TASK_TEXT. Red checks are not answered: a script cannot think again."""
+        command = Command(
+            ("sh", "-c", self._command),
+            environment={"HONK_TASK_ID": turn.task.id, "HONK_TASK_TEXT": turn.task.text[:100_000]},
+            limits=Limits(seconds=self._settings.agent_seconds),
+        )
+        done = turn.workspace.run(command, stop=turn.stop)
+        output = done.output.strip()[-_SHOWN:]
+        for number, start in enumerate(range(0, len(output), _CHUNK)):
+            turn.emit("agent.text", {"text": output[start : start + _CHUNK]}, f"output:{number}")
+        if done.ended_by == "cancel":
+            raise Cancelled("Cancelled.")
+        if done.ended_by == "time limit":
+            raise LimitReached(f"The script took longer than {self._settings.agent_seconds:.0f} s and was ended.")
+        if done.exit_code:
+            raise HonkError(f"The script ended with {done.exit_code}:\n{output[-1500:] or self._command}")
+        turn.gate("tool")
+        return AgentResult(f"`{self._command[:200]}` was run.", None, 0.0, 0)
