@@ -68,7 +68,7 @@ def _environment(person: bool, extra: Mapping[str, str]) -> dict[str, str]:
     else:
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environment |= {"GIT_CONFIG_GLOBAL": _configuration(), "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
-    return environment | {"GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C.UTF-8"} | extra
+    return environment | {"GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C.UTF-8"} | dict(extra)
 
 
 def git(

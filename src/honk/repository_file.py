@@ -220,10 +220,12 @@ def _is_key(part: int | str) -> bool:
 
 def _line(document: Any, place: Sequence[int | str]) -> int:
     """The line (from 1) of the deepest part of `place` that is there."""
-    node, line = document, 1
+    node: Any = document
+    line = 1
     for part in place:
         try:
-            position = node.lc.key(part) if isinstance(node, dict) else node.lc.item(part)
+            marks: Any = node.lc
+            position = marks.key(part) if isinstance(node, dict) else marks.item(part)
             line, node = position[0] + 1, node[part]
         except (KeyError, IndexError, AttributeError, TypeError):
             break

@@ -193,6 +193,7 @@ class _Session:
             answer = await self._ask("tool")
             return {"content": [{"type": "text", "text": answer.text}], "is_error": not answer.green}
 
+        known = turn.resume and self._remembers()
         server = create_sdk_mcp_server("honk", tools=[verify])
         return ClaudeAgentOptions(
             cli_path=self._wrapper(),
@@ -210,7 +211,8 @@ class _Session:
             hooks={"Stop": [HookMatcher(hooks=[self._on_stop], timeout=3600)]},
             verbatim_prompts=True,
             stderr=self._errors.append,
-            **({"resume": turn.session} if turn.resume and self._remembers() else {"session_id": turn.session}),
+            resume=turn.session if known else None,
+            session_id=None if known else turn.session,
         )
 
     def _remembers(self) -> bool:

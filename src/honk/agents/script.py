@@ -17,7 +17,7 @@ class ScriptHarness:
         self._settings = settings
 
     def run(self, turn: Turn) -> AgentResult:
-        """See `Harness.run`. The request is in HONK_TASK_TEXT. Red checks are not answered: a script cannot think again."""
+        """See `Harness.run`. The request is in HONK_TASK_TEXT. Red checks are not answered: a script does not think."""
         command = Command(
             ("sh", "-c", self._command),
             environment={"HONK_TASK_ID": turn.task.id, "HONK_TASK_TEXT": turn.task.text[:100_000]},

@@ -12,8 +12,8 @@ A scene file is YAML:
             delay: 0.5                 # seconds before this answer, times the server's pace
           - say: Done.                 # an answer without a tool ends the model's turn
 
-The place in a scene is read off the conversation itself, so a session that is killed and resumed goes on where it was: a
-step whose tool was interrupted is played again, every other one once. When the scene is over, its last answer is repeated.
+The place in a scene is read off the conversation itself, so a session that is killed and resumed goes on where it was:
+a step whose tool was interrupted is played again, every other one once. After the scene its last answer is repeated.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Seen:
 class Rehearsal:
     """The server, in a thread of its own on a free loopback port, for the length of a `with`.
 
-    `pace` multiplies the delays in the scenes: 0 answers at once. `refuse` makes every request fail with that HTTP status.
+    `pace` multiplies the delays in the scenes: 0 answers at once. `refuse` makes every request fail with that status.
     """
 
     def __init__(self, scenes: Sequence[Scene], *, pace: float = 0.0, port: int = 0, refuse: int | None = None) -> None:

@@ -1,0 +1,7 @@
+"""Which checks fit a repository, running them outside the agent's reach, and saying in a few lines what they found."""
+
+from honk.verify.detect import SetUp, Verifier, detect
+from honk.verify.distil import distil
+from honk.verify.run import explain, verify
+
+__all__ = ["SetUp", "Verifier", "detect", "distil", "explain", "verify"]

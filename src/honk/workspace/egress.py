@@ -41,14 +41,28 @@ def allows(entries: Sequence[tuple[str, int]], host: str, port: int) -> bool:
     )
 
 
+_INTERNAL = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.168.0.0/16", "198.18.0.0/15", "240.0.0.0/4",
+        "::/127", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "fec0::/10",
+    )
+)  # fmt: skip
+"""Where a machine, its neighbours or a cloud's metadata can be: IANA's special-purpose registries, without those for
+documentation, behind which nothing of anybody's is."""
+
+
 def acceptable(host: str, address: str) -> bool:
-    """False for an address that is not of the public internet, unless `host` is that address or localhost itself."""
+    """False for an address inside a network, unless `host` is that address or localhost itself."""
     found = ipaddress.ip_address(address)
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped
     if host == address or (host == "localhost" and found.is_loopback):
         return True
-    return found.is_global and not found.is_multicast
+    return not (
+        found.is_multicast or any(found in network for network in _INTERNAL if network.version == found.version)
+    )
 
 
 class Egress:

@@ -1,0 +1,63 @@
+"""What a detector proposes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from honk.model import Checkout
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """One check to run: a shell line in a folder of the checkout, green when it ends with 0."""
+
+    name: str
+    command: str
+    why: str
+    directory: str = "."
+    timeout: float = 600.0
+    needs: Sequence[str] = ()
+    """Programs that must be there. A detected check without them is skipped, and says so."""
+    configured: bool = False
+    """True when honk.yaml names it."""
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """What has to run once in a checkout before its checks: dependencies, mostly. `path` goes in front of PATH, and may
+    name $HOME."""
+
+    command: str
+    why: str
+    path: str | None = None
+    configured: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The checks of a repository and what they stand on."""
+
+    verifiers: Sequence[Verifier] = ()
+    set_up: Sequence[SetUp] = ()
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A checkout as detectors look at it: the tracked files at its root, and their texts."""
+
+    checkout: Checkout
+    files: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(cls, checkout: Checkout) -> Tree:
+        """Look at a checkout."""
+        return cls(checkout, frozenset(checkout.files()))
+
+    def text(self, path: str) -> str:
+        """The file's text, or nothing if it is not there."""
+        return (self.checkout.read(path) or "") if path in self.files else ""
+
+    def first(self, *paths: str) -> str | None:
+        """The first of these files that is there."""
+        return next((path for path in paths if path in self.files), None)
