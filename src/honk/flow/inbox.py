@@ -120,6 +120,17 @@ class Inbox:
             return ""
         return self._forge.diff(repository, task.base_sha, task.head_sha)
 
+    def will_deploy(self, task: Task) -> str | None:
+        """What a merge of this task will deploy, in a line; None if nothing, or if that is known only later."""
+        repository = self._store.repository(task.repository)
+        if repository is None:
+            return None
+        deploy = parse_repository_file(self._forge.base_text(repository, "honk.yaml") or "").deploy
+        if deploy is None:
+            return None
+        health = f", then {deploy.health.url} is watched for {deploy.health.seconds:g} s" if deploy.health else ""
+        return f"`{deploy.run}` runs on the merged commit{health}."
+
     def repositories(self) -> Sequence[Repository]:
         """Those this installation knows, the newest first."""
         return self._store.repositories()

@@ -111,6 +111,18 @@ class Store:
         with self._read() as connection:
             return [_event(row) for row in connection.execute(wanted).mappings()]
 
+    def newest_events(self, task_id: str, count: int) -> list[Event]:
+        """The task's last events, the newest first."""
+        rows = tables.events
+        wanted = select(rows).where(rows.c.task_id == task_id).order_by(rows.c.id.desc()).limit(count)
+        with self._read() as connection:
+            return [_event(row) for row in connection.execute(wanted).mappings()]
+
+    def newest_event(self) -> int:
+        """The id of the newest event there is; 0 if there is none."""
+        with self._read() as connection:
+            return int(connection.execute(select(tables.chain.c.length)).scalar_one())
+
     def broken_link(self) -> int | None:
         """The id of the first event whose hash does not fit (missing, changed or cut off at the end), or None."""
         previous, number = _GENESIS, 0

@@ -15,7 +15,7 @@ _SECRET = re.compile(
 )
 _CULPRIT = re.compile(
     r"""
-      ^E\s{2,}\S | ^(FAILED|ERROR)\s | ^(FAIL|ERROR):\s                     # pytest, unittest
+      ^E\s{2,}\S | ^(FAILED|ERROR)\s | ^(FAIL|ERROR):\s                       # pytest, unittest
     | \b\w*(Error|Exception|Failure)\b(:|$) | \bassert(ion)?\b.*\bfail
     | ^\S+:\d+(:\d+)?:?\s                                                   # path:line: message
     | ^\S+\(\d+,\d+\):\serror                                               # tsc
@@ -46,7 +46,7 @@ def clean(output: str) -> list[str]:
 
 
 def distil(output: str, budget: int = BUDGET) -> str:
-    """The lines that matter of a failed tool's output, at most `budget` characters, the first error always among them."""
+    """The lines that matter of a failed tool's output, at most `budget` characters, the first error among them."""
     lines = [line for line in clean(output) if line.strip()]
     whole = "\n".join(lines)
     if len(whole) <= budget:

@@ -1,0 +1,162 @@
+"""The HTTP interface for programs: `/api/v1`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, HTTPException, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from honk.flow.inbox import Inbox
+from honk.flow.view import task_view
+from honk.model import Event, Task
+from honk.settings import Settings
+from honk.store import Store
+from honk.surfaces.web.access import Access
+
+MAX_BODY = 1_000_000
+"""Bytes of a request."""
+
+_HEARTBEAT_SECONDS = 15.0
+_POLL_SECONDS = 0.1
+
+
+class NewTask(BaseModel):
+    """What should change, and where."""
+
+    model_config = ConfigDict(extra="forbid")
+    repo: str = Field(description="A path or URL the server can read, or the name of a repository it knows.")
+    text: str = Field(description="The request, in a person's words.")
+    agent: str | None = Field(default=None, description="`claude` (default), `script:COMMAND` or `acp:COMMAND`.")
+    key: str = Field(min_length=1, max_length=200, description="Yours: sending it again gives the same task.")
+
+
+class NewMessage(BaseModel):
+    """More words in a task's thread."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str
+    key: str = Field(min_length=1, max_length=200)
+
+
+class Tap(BaseModel):
+    """An action on a task. `head_sha` is the commit it was offered for; it is refused if that has moved on."""
+
+    model_config = ConfigDict(extra="forbid")
+    action: Literal["merge", "cancel", "retry", "rollback", "approve"]
+    head_sha: str | None = None
+    key: str = Field(min_length=1, max_length=200)
+
+
+def server_sent(event: Event) -> str:
+    """One event of the log as a server-sent event."""
+    data = {
+        "id": event.id,
+        "task": event.task_id,
+        "kind": event.kind,
+        "at": event.at.isoformat(),
+        "person": event.person,
+        "data": dict(event.data),
+    }
+    return f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+async def tail(store: Store, task_id: str, after: int, request: Request) -> AsyncIterator[list[Event]]:
+    """Batches of a task's events after that id, as they come; an empty batch now and then says the line is alive."""
+    silent = 0.0
+    while not await request.is_disconnected():
+        events = await run_in_threadpool(store.events, after, task_id)
+        if events:
+            after, silent = events[-1].id, 0.0
+            yield events
+            continue
+        if silent == 0.0 or silent >= _HEARTBEAT_SECONDS:
+            silent = 0.0
+            yield []
+        silent += _POLL_SECONDS
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def resumed_from(last_event_id: str | None) -> int:
+    """The id a browser or program says it has seen."""
+    return int(last_event_id) if last_event_id and last_event_id.isdigit() else 0
+
+
+def api_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) -> APIRouter:
+    """The routes under `/api/v1`."""
+    router = APIRouter(prefix="/api/v1", tags=["tasks"], dependencies=[Depends(access.check), Depends(_size)])
+
+    def view(task: Task) -> dict[str, Any]:
+        return task_view(store, task, settings.url, settings.preview_host or settings.host)
+
+    @router.post("/tasks", status_code=201, responses={200: {"description": "The key is known: the same task."}})
+    def create_task(body: NewTask) -> JSONResponse:
+        """Start a task. The same key again answers 200 with the same task."""
+        before = store.newest_event()
+        task = inbox.submit(repo=body.repo, text=body.text, agent=body.agent, key=body.key, person=access.person)
+        events = store.events(task_id=task.id, limit=1)
+        created = bool(events) and events[0].id > before
+        return JSONResponse(view(task), status_code=201 if created else 200)
+
+    @router.get("/tasks")
+    def list_tasks(limit: int = 200) -> dict[str, list[dict[str, Any]]]:
+        """The newest tasks."""
+        return {"tasks": [view(task) for task in store.tasks(limit=max(1, min(limit, 1000)))]}
+
+    @router.get("/tasks/{task_id}")
+    def get_task(task_id: str) -> dict[str, Any]:
+        """One task as it stands."""
+        return view(store.task(task_id))
+
+    @router.get("/tasks/{task_id}/events", response_class=StreamingResponse)
+    async def task_events(
+        request: Request, task_id: str, last_event_id: Annotated[str | None, Header()] = None, after: int = 0
+    ) -> StreamingResponse:
+        """The task's log as server-sent events; `Last-Event-ID` (or `after`) resumes."""
+        task = await run_in_threadpool(store.task, task_id)
+        begin = max(after, resumed_from(last_event_id))
+
+        async def stream() -> AsyncIterator[str]:
+            async for events in tail(store, task.id, begin, request):
+                yield "".join(server_sent(event) for event in events) or ": alive\n\n"
+
+        return StreamingResponse(
+            stream(), media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+        )
+
+    @router.post("/tasks/{task_id}/messages", status_code=201)
+    def add_message(task_id: str, body: NewMessage) -> dict[str, Any]:
+        """Say more: it enters the turn that runs, or starts the next."""
+        return view(inbox.say(task_id, body.text, body.key, access.person))
+
+    @router.post("/tasks/{task_id}/actions", status_code=202)
+    def act(task_id: str, body: Tap) -> dict[str, Any]:
+        """Merge, cancel, retry, roll back or approve."""
+        return view(inbox.act(task_id, body.action, body.head_sha, body.key, access.person))
+
+    @router.get("/repositories", tags=["repositories"])
+    def repositories() -> dict[str, list[dict[str, str]]]:
+        """The repositories this installation knows."""
+        return {
+            "repositories": [
+                {"name": known.name, "address": known.address, "default_branch": known.default_branch}
+                for known in inbox.repositories()
+            ]
+        }
+
+    return router
+
+
+def _size(request: Request) -> None:
+    length = request.headers.get("content-length")
+    if length is None and request.method == "POST":
+        raise HTTPException(411, "Say how long the request is (Content-Length).")
+    if length and (not length.isdigit() or int(length) > MAX_BODY):
+        raise HTTPException(
+            413, f"The request is larger than {MAX_BODY // 1000} kB: put long texts into the repository."
+        )

@@ -1,0 +1,216 @@
+"""The pages: a list of threads, a thread that is live, its diff; forms that work with and without a script."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Header, Request
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from honk.flow.inbox import Action, Inbox
+from honk.flow.view import task_view
+from honk.model import HonkError, Task
+from honk.settings import Settings
+from honk.store import Store
+from honk.surfaces.web.access import Access
+from honk.surfaces.web.api import resumed_from, tail
+from honk.surfaces.web.diff import highlight_css, read_diff
+from honk.surfaces.web.rendering import busy, fragment, page, row, stage_word
+
+_SHOWN_AT_ONCE = 400
+"""Rows of a long conversation that a page begins with."""
+
+
+class _Pages:
+    """What the routes share."""
+
+    def __init__(self, store: Store, inbox: Inbox, settings: Settings) -> None:
+        self.store = store
+        self.inbox = inbox
+        self.settings = settings
+
+    def view(self, task: Task) -> dict[str, Any]:
+        seen = task_view(self.store, task, self.settings.url, self.settings.preview_host or self.settings.host)
+        return seen | {"stage": stage_word(seen["state"]), "busy": busy(seen["state"])}
+
+    def card(self, task_id: str, notice: str = "") -> str:
+        task = self.store.task(task_id)
+        running = None
+        if task.state.value in ("verifying", "building", "working"):
+            events = self.store.newest_events(task.id, 12)
+            running = next(
+                (event for event in events if event.kind in ("check.started", "build.started", "agent.tool")), None
+            )
+        return fragment(
+            "card.html", task=self.view(task), notice=notice, running=running, key=uuid.uuid4().hex,
+            will_deploy=self.inbox.will_deploy(task),
+        )  # fmt: skip
+
+    def rows(self, task_id: str) -> tuple[str, int, int]:
+        """The newest rows of a conversation, the id of the last event, and how many earlier rows are left out."""
+        events = self.store.events(task_id=task_id, limit=1_000_000)
+        void = frozenset(str(event.data["commit"]) for event in events if event.kind == "card.void")
+        rows = [text for event in events if (text := row(event, void))]
+        return "\n".join(rows[-_SHOWN_AT_ONCE:]), events[-1].id if events else 0, max(0, len(rows) - _SHOWN_AT_ONCE)
+
+
+def page_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) -> APIRouter:
+    """The routes people see."""
+    pages = _Pages(store, inbox, settings)
+    router = APIRouter(include_in_schema=False)
+    inside = APIRouter(include_in_schema=False, dependencies=[Depends(access.check)])
+    _open_routes(router)
+    _list_routes(inside, pages, access)
+    _thread_routes(inside, pages)
+    _form_routes(inside, pages, access)
+    router.include_router(inside)
+    return router
+
+
+def _open_routes(router: APIRouter) -> None:
+    """What everybody may see."""
+
+    @router.get("/sign-in")
+    def sign_in(wrong: int = 0) -> HTMLResponse:
+        return page("sign_in.html", wrong=wrong, status=401 if wrong else 200)
+
+    @router.get("/offline")
+    def offline() -> HTMLResponse:
+        return page("offline.html")
+
+    @router.get("/highlight.css")
+    def colours() -> PlainTextResponse:
+        return PlainTextResponse(highlight_css(), media_type="text/css", headers={"cache-control": "max-age=86400"})
+
+
+def _list_routes(inside: APIRouter, pages: _Pages, access: Access) -> None:
+    """The list of threads, and a new one."""
+    store, inbox = pages.store, pages.inbox
+
+    @inside.get("/")
+    def threads() -> HTMLResponse:
+        return page("threads.html", **_threads())
+
+    def _threads(**more: Any) -> dict[str, Any]:
+        known = inbox.repositories()
+        tasks = [pages.view(task) for task in store.tasks(limit=100)]
+        return {"tasks": tasks, "repositories": known, "key": uuid.uuid4().hex, "other": "", "text": ""} | more
+
+    @inside.get("/threads")
+    def thread_list() -> HTMLResponse:
+        return page("thread_list.html", **_threads())
+
+    @inside.post("/tasks")
+    def new_task(
+        request: Request,
+        text: Annotated[str, Form()] = "",
+        repo: Annotated[str, Form()] = "",
+        other: Annotated[str, Form()] = "",
+        agent: Annotated[str, Form()] = "",
+        key: Annotated[str, Form()] = "",
+    ) -> Response:
+        try:
+            task = inbox.submit(
+                repo=other.strip() or repo,
+                text=text,
+                agent=agent.strip() or None,
+                key=key or uuid.uuid4().hex,
+                person=access.person,
+            )
+        except HonkError as error:
+            values = _threads(error=str(error), text=text, other=other, chosen=repo, agent=agent)
+            if "hx-request" in request.headers:
+                return page("composer.html", **values)
+            return page("threads.html", status=422, **values)
+        return _go(request, f"/tasks/{task.id}")
+
+
+def _thread_routes(inside: APIRouter, pages: _Pages) -> None:
+    """One thread: as it stands, live, and its diff."""
+    store, inbox = pages.store, pages.inbox
+
+    @inside.get("/tasks/{task_id}")
+    def thread(task_id: str) -> HTMLResponse:
+        task = store.task(task_id)
+        rows, last, left_out = pages.rows(task.id)
+        return page(
+            "thread.html", task=pages.view(task), rows=rows, last=last, left_out=left_out, card=pages.card(task.id),
+            key=uuid.uuid4().hex,
+        )  # fmt: skip
+
+    @inside.get("/tasks/{task_id}/stream")
+    async def stream(
+        request: Request, task_id: str, after: int = 0, last_event_id: Annotated[str | None, Header()] = None
+    ) -> StreamingResponse:
+        task = await run_in_threadpool(store.task, task_id)
+        begin = max(after, resumed_from(last_event_id))
+
+        async def live() -> AsyncIterator[str]:
+            async for events in tail(store, task.id, begin, request):
+                if not events:
+                    yield ": alive\n\n"
+                    continue
+                last = events[-1].id
+                html = "\n".join(text for event in events if (text := row(event)))
+                if html:
+                    yield _message("rows", html, last)
+                yield _message("card", await run_in_threadpool(pages.card, task.id), last)
+
+        return StreamingResponse(
+            live(), media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+        )
+
+    @inside.get("/tasks/{task_id}/diff")
+    def diff(task_id: str) -> HTMLResponse:
+        task = store.task(task_id)
+        return page("diff.html", task=pages.view(task), files=read_diff(inbox.diff(task.id)))
+
+
+def _form_routes(inside: APIRouter, pages: _Pages, access: Access) -> None:
+    """What people send in a thread."""
+    store, inbox = pages.store, pages.inbox
+
+    @inside.post("/tasks/{task_id}/messages")
+    def say(
+        request: Request, task_id: str, text: Annotated[str, Form()] = "", key: Annotated[str, Form()] = ""
+    ) -> Response:
+        error = ""
+        try:
+            inbox.say(task_id, text, key or uuid.uuid4().hex, access.person)
+        except HonkError as refused:
+            error = str(refused)
+        if "hx-request" not in request.headers and not error:
+            return _go(request, f"/tasks/{task_id}")
+        task = pages.view(store.task(task_id))
+        return page("reply.html", task=task, key=uuid.uuid4().hex, error=error, text=text if error else "")
+
+    @inside.post("/tasks/{task_id}/actions")
+    def act(
+        request: Request,
+        task_id: str,
+        action: Annotated[Action, Form()],
+        head_sha: Annotated[str, Form()] = "",
+        key: Annotated[str, Form()] = "",
+    ) -> Response:
+        notice = ""
+        try:
+            inbox.act(task_id, action, head_sha or None, key or uuid.uuid4().hex, access.person)
+        except HonkError as refused:
+            notice = str(refused)
+        if "hx-request" not in request.headers and not notice:
+            return _go(request, f"/tasks/{task_id}")
+        return HTMLResponse(pages.card(task_id, notice), status_code=409 if notice else 200)
+
+
+def _go(request: Request, address: str) -> Response:
+    if "hx-request" in request.headers:
+        return Response(headers={"hx-redirect": address})
+    return RedirectResponse(address, status_code=303)
+
+
+def _message(name: str, html: str, last: int) -> str:
+    data = "\n".join(f"data: {line}" for line in html.splitlines())
+    return f"id: {last}\nevent: {name}\n{data}\n\n"
