@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any, cast
 
 from honk.model import AgentResult, Cancelled, Command, HonkError, LimitReached, Turn
 from honk.settings import Settings
@@ -66,6 +66,9 @@ class _Conversation:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        self._input = cast(IO[bytes], self._process.stdin)
+        self._output = cast(IO[bytes], self._process.stdout)
+        self._error_output = cast(IO[bytes], self._process.stderr)
         self._incoming: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._errors = b""
         self._number = 0
@@ -110,8 +113,7 @@ class _Conversation:
     # -- the wire ----------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._output:
             try:
                 message = json.loads(line)
             except ValueError:
@@ -121,15 +123,13 @@ class _Conversation:
         self._incoming.put(None)
 
     def _read_errors(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
+        for line in self._error_output:
             self._errors = (self._errors + line)[-2_000:]
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
-            self._process.stdin.flush()
+            self._input.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+            self._input.flush()
         except OSError as error:
             raise self._gone() from error
 

@@ -193,7 +193,7 @@ class _Session:
             answer = await self._ask("tool")
             return {"content": [{"type": "text", "text": answer.text}], "is_error": not answer.green}
 
-        known = turn.resume and self._remembers()
+        known = self._remembers()
         server = create_sdk_mcp_server("honk", tools=[verify])
         return ClaudeAgentOptions(
             cli_path=self._wrapper(),

@@ -129,10 +129,10 @@ def work(task_id: str, turn_id: str) -> None:
     file = base_file(repository, task.base_sha or "")
     _stop_if_cancelled(task_id)
     begun = f"{turn_id}:work"
+    resume = any(event.kind == "agent.started" for event in room.store.events(task_id=task_id, limit=1_000_000))
     interrupted = not room.store.record(task_id, "agent.started", {"agent": task.agent}, key=begun)
     words = [message for message in room.store.messages(task_id) if message.person.id]
     fresh = room.store.take_messages(task_id, turn_id)
-    resume = task.session is not None or interrupted
     with room.workspaces.open(task, repository) as workspace:
         result = room.harness(task.agent).run(
             Turn(
