@@ -1,0 +1,36 @@
+"""`honk demo` tells the whole story, and says what is played."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.conftest import Honk
+
+pytestmark = [pytest.mark.usefixtures("sandbox"), pytest.mark.slow]
+
+
+def test_the_demo_tells_the_commute_story_to_its_end(honk: Honk) -> None:
+    done = honk("demo", "--fast", "--json", check=0)
+    told = json.loads(done.stdout)
+    first, second = told["tasks"]
+    assert told["model"] == "played"
+    assert "The model is played" in done.stderr
+    assert first["state"] == "deployed"
+    assert second["state"] == "rolled_back"
+    for words in (
+        "✗ test",
+        "Pull request #1 opened",
+        "is void",
+        "has moved on",
+        "Healthy in production",
+        "Ill:",
+        "Rolled back",
+    ):
+        assert words in done.stderr, words
+
+
+def test_the_live_demo_wants_a_key_before_anything_is_done(honk: Honk) -> None:
+    done = honk("demo", "--live", check=2)
+    assert "ANTHROPIC_API_KEY" in done.stderr

@@ -1,0 +1,72 @@
+"""honk.yaml: what it can say, and the sentence for what it cannot."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+import honk
+from honk.repository_file import RepositoryFileError, json_schema, parse_repository_file
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/honk-yaml.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("setpu: x", "line 1: the key `setpu` is not known; did you mean `setup`?"),
+        ("builds:\n  web:\n    run: make\n    outptu: x\n", "line 4: the key `builds.web.outptu` is not known"),
+        ("builds:\n  web: {run: make}\n", "line 2: the key `builds.web.output` is missing"),
+        ("setup: [1]", "line 1: `setup` must be a valid string"),
+        ("verify:\n  test: 3\n", "line 2: `verify.test` must"),
+        ("setup: a\nsetup: b\n", "line 2: the key `setup` is there twice"),
+        ("a:\n\tb: 1\n", "line 2: this is not YAML"),
+        ("- a\n", "line 1: must be keys and values"),
+        ("deploy:\n  run: x\n  health: {url: here, for: 5s}\n", "line 3: `deploy.health.url` must begin with http"),
+        ("deploy: {run: x, health: {url: 'http://x', for: soon}}", "must be a duration such as 60s, 2m or 1h"),
+        ("merge:\n  method: octopus\n", "line 2: `merge.method` must be 'squash', 'merge' or 'rebase'"),
+        ("merge:\n  approvals: -1\n", "line 2: `merge.approvals` must be greater than or equal to 0"),
+        ("x: " + "y" * 70_000, "larger than 64 kB"),
+        ("a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+         "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n", "expands to more than it may"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence_with_line_and_key(text: str, sentence: str) -> None:
+    with pytest.raises(RepositoryFileError) as told:
+        parse_repository_file(text)
+    assert sentence in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_an_empty_file_says_nothing() -> None:
+    assert parse_repository_file("") == parse_repository_file("# only a comment\n")
+    assert parse_repository_file("").verify is None
+
+
+def test_durations_are_seconds() -> None:
+    for written, seconds in (("90s", 90), ("2m", 120), ("1h", 3600), ("15", 15), ("250ms", 0.25)):
+        file = parse_repository_file(f"deploy: {{run: x, health: {{url: 'http://x', for: {written}}}}}")
+        assert file.deploy is not None
+        assert file.deploy.health is not None
+        assert file.deploy.health.seconds == seconds
+
+
+def test_the_published_schema_is_the_parsers_own() -> None:
+    published = json.loads((Path(honk.__file__).parent / "honk.schema.json").read_text())
+    assert published == json_schema()
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_every_example_of_the_documentation_is_read_and_fits_the_schema(text: str) -> None:
+    parse_repository_file(text)
+    jsonschema.validate(YAML(typ="safe").load(text), json_schema())
+
+
+def test_the_examples_cover_every_key() -> None:
+    assert all(re.search(rf"^{key}:", "\n".join(EXAMPLES), re.MULTILINE) for key in json_schema()["properties"])

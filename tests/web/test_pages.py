@@ -1,0 +1,130 @@
+"""The pages in a real browser, as large as a phone."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from tests.web.conftest import SCRIPT, Up
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+def _open_first(phone: Page, up: Up, text: str = "Please greet", agent: str = SCRIPT) -> None:
+    """Come in by the link and start a thread with the composer."""
+    phone.goto(up.link)
+    assert "token" not in phone.url
+    phone.get_by_label("What should change?").fill(text)
+    if not phone.get_by_label("Path or URL").is_visible():
+        phone.get_by_text("Another repository or agent").click()
+    phone.get_by_label("Path or URL").fill(str(up.repo))
+    phone.get_by_label("Agent").fill(agent)
+    phone.get_by_role("button", name="Honk").click()
+    phone.wait_for_url(re.compile(r"/tasks/\w+"))
+
+
+def test_a_thread_from_message_to_merge_with_the_page_live(phone: Page, up: Up) -> None:
+    _open_first(phone, up)
+    phone.get_by_text("is ready to try").wait_for()
+    first = phone.locator(".card .sha").inner_text()
+    rows = phone.locator("#rows > *").count()
+    phone.reload()
+    assert phone.locator("#rows > *").count() == rows
+
+    phone.get_by_label("Reply", exact=True).last.fill("And again")
+    phone.get_by_role("button", name="Send").click()
+    phone.get_by_text("And again").wait_for()
+    phone.locator(".version.void").wait_for()
+    phone.locator(".version:not(.void)").wait_for()
+    head = phone.locator(".card .sha").inner_text()
+    assert head != first
+
+    with phone.expect_popup() as preview:
+        phone.get_by_role("link", name="Open the web preview").click()
+    assert "hello" in preview.value.inner_text("body")
+    preview.value.close()
+
+    phone.get_by_role("button", name="Merge", exact=True).click()
+    dialog = phone.get_by_role("dialog")
+    assert head in dialog.inner_text()
+    assert "✓ test" in dialog.inner_text()
+    assert "Nothing is deployed" in dialog.inner_text()
+    dialog.get_by_role("button", name=f"Merge {head}").click()
+    phone.get_by_text("Merged as").wait_for()
+    phone.locator(".card.merged").wait_for()
+    assert phone.get_by_role("button", name="Merge", exact=True).count() == 0
+    ids = phone.evaluate("[...document.querySelectorAll('#rows > *')].map(row => row.id)")
+    assert len(ids) == len(set(ids))
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_tap_on_a_version_that_has_moved_on_shows_why(phone: Page, up: Up) -> None:
+    _open_first(phone, up)
+    phone.get_by_text("is ready to try").wait_for()
+    task = phone.url.rpartition("/")[2]
+    phone.route("**/stream*", lambda route: route.abort())
+    phone.reload()
+    old = phone.locator(".card .sha").inner_text()
+    up.client.post(f"/api/v1/tasks/{task}/messages", json={"text": "more", "key": "m"})
+    deadline = time.monotonic() + 30
+    while (shown := up.client.get(f"/api/v1/tasks/{task}").json())["head_sha"][:8] == old or shown["state"] != "ready":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    phone.get_by_role("button", name="Merge", exact=True).click()
+    phone.get_by_role("dialog").get_by_role("button", name=f"Merge {old}").click()
+    phone.get_by_role("alert").wait_for()
+    assert "has moved on" in phone.get_by_role("alert").inner_text()
+    assert phone.locator(".card .sha").inner_text() == shown["head_sha"][:8]
+
+
+def test_what_people_and_agents_write_is_text_and_never_markup(phone: Page, up: Up) -> None:
+    attack = "<img src=x onerror=alert(1)><script>alert(2)</script> [x](javascript:alert(3)) ![y](http://127.0.0.1:1/z)"
+    quoted = attack.replace("'", "")
+    _open_first(phone, up, text=attack, agent=f"script:printf '%s' '{quoted}'; printf '%s' '{quoted}' > 'x.html'")
+    phone.get_by_text("is ready to try").wait_for()
+    assert phone.locator("main img, main script").count() == 0
+    assert phone.locator("a[href^='javascript']").count() == 0
+    phone.get_by_role("link", name="Diff").click()
+    phone.get_by_text("x.html").wait_for()
+    assert phone.locator("main img, main script").count() == 0
+
+
+def test_red_checks_are_told_with_their_reason_and_can_be_retried(phone: Page, up: Up) -> None:
+    _open_first(phone, up, agent="script:echo broken >> app.txt")
+    phone.locator(".card.failed").wait_for()
+    assert "broken" in phone.locator(".card .error").inner_text()
+    phone.get_by_role("button", name="Retry").click()
+    phone.get_by_text("Tried again by").wait_for()
+
+
+def test_cancel_is_one_tap(phone: Page, up: Up) -> None:
+    _open_first(phone, up, agent="script:sleep 600")
+    phone.get_by_role("button", name="Cancel").click()
+    phone.get_by_text("Cancelled; the work so far is kept").wait_for()
+    phone.get_by_role("button", name="Retry").wait_for()
+
+
+def test_a_mistake_in_the_composer_keeps_the_words(phone: Page, up: Up) -> None:
+    phone.goto(up.link)
+    phone.get_by_label("What should change?").fill("Something long that I typed")
+    phone.get_by_label("Path or URL").fill("/nowhere")
+    phone.get_by_label("Agent").fill(SCRIPT)
+    phone.get_by_role("button", name="Honk").click()
+    phone.get_by_role("alert").wait_for()
+    assert "There is no repository at /nowhere" in phone.get_by_role("alert").inner_text()
+    assert phone.get_by_label("What should change?").input_value() == "Something long that I typed"
+
+
+def test_the_app_can_be_installed_and_says_when_it_is_offline(phone: Page, up: Up) -> None:
+    phone.goto(up.link)
+    manifest = phone.evaluate("fetch(document.querySelector('link[rel=manifest]').href).then(answer => answer.json())")
+    assert manifest["display"] == "standalone"
+    sizes = phone.evaluate(
+        "icons => Promise.all(icons.map(async icon => (await fetch(icon.src)).status))", manifest["icons"]
+    )
+    assert set(sizes) == {200}
+    phone.evaluate("navigator.serviceWorker.ready")
+    phone.reload()
+    phone.wait_for_function("navigator.serviceWorker.controller !== null")
