@@ -12,15 +12,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 from ruamel.yaml import YAML
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 REQUESTS = {
     "about": ("Add an 'About this song' card to the now playing screen: album, year, credits and the story behind it"),
     "folded": "Nice! Put the mood in it too, and start it folded",
@@ -271,18 +273,21 @@ def count(unittest_output: str) -> int:
     return int(found[1])
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH to look at the page with")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_player_plays_on_a_phone_and_fetches_nothing_from_elsewhere(encore: Encore, scheme: Any) -> None:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+def test_the_player_plays_on_a_phone_and_fetches_nothing_from_elsewhere(
+    encore: Encore, scheme: Any, browser: Browser
+) -> None:
+    from playwright import sync_api as api
+
     encore.play("about")
     encore.play("folded")
     encore.build()
     encore.deploy("one")
     wrong: list[str] = []
-    with encore.served() as address, api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_context(**playwright.devices["iPhone 13"], color_scheme=scheme).new_page()
+    with encore.served() as address:
+        phone = {"width": 390, "height": 664}
+        context = browser.new_context(viewport=phone, is_mobile=True, has_touch=True, color_scheme=scheme)
+        page = context.new_page()
         page.on("console", lambda message: wrong.append(message.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: None if request.url.startswith(address) else wrong.append(request.url))
@@ -303,5 +308,5 @@ def test_the_player_plays_on_a_phone_and_fetches_nothing_from_elsewhere(encore: 
         page.get_by_role("button", name="Listen").tap()
         api.expect(page.get_by_role("heading", name="Moth")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out sideways"
-        browser.close()
+        context.close()
     assert wrong == []
