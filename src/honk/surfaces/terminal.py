@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -33,6 +34,14 @@ def _first(text: object, length: int = 100) -> str:
     return escape(line if len(line) <= length else line[: length - 1] + "…")
 
 
+_TELLING = re.compile(r"error|fail|assert|not ok|panicked|missing", re.IGNORECASE)
+
+
+def _headline(summary: str) -> str:
+    """The line of a check's summary that says most."""
+    return _first(next((line for line in summary.splitlines() if _TELLING.search(line)), summary))
+
+
 def _tool(event: Event) -> str:
     given = event.data.get("input") or {}
     told = next(
@@ -42,11 +51,9 @@ def _tool(event: Event) -> str:
 
 
 def _check(event: Event) -> str:
-    mark = {"passed": "[green]✓[/]", "skipped": "[yellow]–[/]"}.get(event.data["status"], "[red]✗[/]")
-    text = (
-        f"   {mark} {escape(event.data['name'])} {event.data['seconds']:.1f} s [dim]{_first(event.data['summary'])}[/]"
-    )
-    return text
+    data = event.data
+    mark = {"passed": "[green]✓[/]", "skipped": "[yellow]–[/]"}.get(data["status"], "[red]✗[/]")
+    return f"   {mark} {escape(data['name'])} {data['seconds']:.1f} s [dim]{_headline(data['summary'])}[/]"
 
 
 def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind of event

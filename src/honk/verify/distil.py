@@ -28,6 +28,9 @@ _CULPRIT = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_PROGRESS = re.compile(r"^\s*[.sxXFE]{2,}\s*(\[\s*\d+%\])?\s*$")
+"""Test runners' dots."""
+
 _NOISE = re.compile(
     r"^\s*(npm (warn|notice|info)|\[INFO\]|Downloading|Downloaded|Collecting|Compiling|Checking|Progress|> \S+@\S+ )|"
     r"^[\s=.\-_*~^|#]*$|^\s*\d{1,3}%",
@@ -47,7 +50,7 @@ def clean(output: str) -> list[str]:
 
 def distil(output: str, budget: int = BUDGET) -> str:
     """The lines that matter of a failed tool's output, at most `budget` characters, the first error among them."""
-    lines = [line for line in clean(output) if line.strip()]
+    lines = [line for line in clean(output) if line.strip() and not _PROGRESS.match(line)]
     whole = "\n".join(lines)
     if len(whole) <= budget:
         return whole

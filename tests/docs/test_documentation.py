@@ -1,0 +1,57 @@
+"""What the documentation says is there, is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from honk.cli.commands import app
+from honk.settings import Settings, read_settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_and_picture_leads_somewhere(page: Path) -> None:
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", text)
+    missing = [
+        link for pair in links for link in pair if link and "://" not in link and not (page.parent / link).exists()
+    ]
+    assert missing == []
+
+
+def test_every_setting_is_described_and_every_description_is_a_setting() -> None:
+    described = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs/settings.md").read_text(), re.MULTILINE))
+    known = {"HONK_" + name.upper() for name in Settings.model_fields} - {
+        "HONK_ANTHROPIC_API_KEY", "HONK_ANTHROPIC_BASE_URL",
+    } | {"ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"}  # fmt: skip
+    later = {name for name in known if name.startswith(("HONK_SLACK_", "HONK_GITHUB_"))}
+    assert described == known - later
+
+
+def test_the_example_of_honk_toml_is_read(home: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/settings.md").read_text(), re.DOTALL)
+    home.mkdir()
+    (home / "honk.toml").write_text(example)
+    settings = read_settings()
+    for name, value in tomllib.loads(example).items():
+        assert getattr(settings, name) == value
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    lines = re.findall(r"^    (?:\.venv/bin/)?honk (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(lines) >= 5
+    for line in lines:
+        words = shlex.split(line.partition("  #")[0])
+        command = words[:2] if words[0] == "task" else words[:1]
+        shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+        assert shown.exit_code == 0, line
+        for option in [word for word in words if word.startswith("--")]:
+            assert option in shown.output, f"{option} in: {line}"
