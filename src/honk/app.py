@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +150,8 @@ def assemble(settings: Settings) -> Installation:
     except Exception as error:
         raise HonkError(f"Honk's database cannot be opened: {str(error).splitlines()[0]}.") from error
     forge = LocalForge(home, store)
-    engine = Engine(_flow_database(settings), executor="home")
+    # One life at a time works on a home, so its next life takes up what it left.
+    engine = Engine(_flow_database(settings), executor=f"{socket.gethostname()}:{home}")
     return Installation(
         settings=settings,
         store=store,

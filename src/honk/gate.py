@@ -26,7 +26,7 @@ class MergePermit:
 
 def check_tap(task: Task, head_sha: str | None) -> None:
     """Refuse a tap that was made on something else than what stands now. Raises `Refused` with the reason."""
-    if task.state in (State.MERGED, State.DEPLOYING, State.DEPLOYED, State.ROLLED_BACK):
+    if task.merged_sha:
         raise Refused(f"This change was merged already, as {(task.merged_sha or '')[:8]}.")
     if task.head_sha is None:
         raise Refused("There is nothing to merge: the task has no change yet.")

@@ -9,38 +9,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 from honk.model import HonkError
 
-_CONFIGURATION = """\
-[core]
-\thooksPath = /dev/null
-\tfsmonitor = false
-\tquotePath = false
-[safe]
-\tdirectory = *
-[protocol "ext"]
-\tallow = never
-[protocol "file"]
-\tallow = always
-[gc]
-\tauto = 0
-[maintenance]
-\tauto = false
-[init]
-\tdefaultBranch = main
-[advice]
-\tdetachedHead = false
-[commit]
-\tgpgSign = false
-[user]
-\tname = Honk
-\temail = honk@localhost
-"""
+_CONFIGURATION = Path(__file__).with_name("isolated.gitconfig")
+"""A file, because git takes `safe.directory` from nowhere else once it starts a process of its own."""
 
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
 
@@ -53,21 +28,13 @@ class GitError(HonkError):
         self.git_exit_code = exit_code
 
 
-@cache
-def _configuration() -> str:
-    folder = Path(tempfile.mkdtemp(prefix="honk-git-"))
-    path = folder / "config"
-    path.write_text(_CONFIGURATION)
-    return str(path)
-
-
 def _environment(person: bool, extra: Mapping[str, str]) -> dict[str, str]:
     if person:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         environment |= {name: value for name, value in os.environ.items() if name.startswith("GIT_SSH")}
     else:
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        environment |= {"GIT_CONFIG_GLOBAL": _configuration(), "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
+        environment |= {"GIT_CONFIG_GLOBAL": str(_CONFIGURATION), "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
     return environment | {"GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C.UTF-8"} | dict(extra)
 
 

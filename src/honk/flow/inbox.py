@@ -89,7 +89,7 @@ class Inbox:
         """Put a message into the thread: it enters the turn that runs, or starts the next one."""
         text = _checked(text)
         task = self._store.task(task_id)
-        if task.state in (State.MERGING, State.MERGED, State.DEPLOYING, State.DEPLOYED, State.ROLLED_BACK):
+        if task.merged_sha or task.state is State.MERGING:
             raise Refused("This change has been merged: start a new task for what comes next.")
         self._agent_ready(task.agent)
         if task.state.resting:
@@ -155,7 +155,7 @@ class Inbox:
         )
 
     def _cancel(self, task: Task, _: str | None, key: str, person: Person) -> None:
-        if task.state in (State.MERGING, State.MERGED, State.DEPLOYING, State.DEPLOYED, State.ROLLED_BACK):
+        if task.merged_sha or task.state is State.MERGING:
             raise Refused(f"The task is {task.state.value}: it cannot be cancelled any more, only rolled back.")
         if task.state is State.CANCELLED:
             return
@@ -165,8 +165,8 @@ class Inbox:
         )
 
     def _retry(self, task: Task, _: str | None, key: str, person: Person) -> None:
-        if task.state not in (State.FAILED, State.CANCELLED):
-            raise Refused(f"The task is {task.state.value}: only a failed or cancelled one can be tried again.")
+        if task.state not in (State.FAILED, State.CANCELLED) or task.merged_sha:
+            raise Refused(f"The task is {task.state.value}: only one that stopped before its merge can be tried again.")
         self._agent_ready(task.agent)
         raised = {
             "max_cost_usd": max(task.max_cost_usd, task.cost_usd + self._settings.max_cost_usd),

@@ -80,9 +80,10 @@ def _story(task_id: str, turn_id: str) -> None:
 
 @step
 def take(task_id: str, turn_id: str) -> bool:
-    """Take the messages nobody has taken yet; without any there is nothing to do."""
+    """Take the messages nobody has taken yet; without any, or once a merge has begun, there is nothing to do."""
     store = rooms().store
-    if not store.take_messages(task_id, turn_id):
+    task = store.task(task_id)
+    if task.state is State.MERGING or task.merged_sha or not store.take_messages(task_id, turn_id):
         return False
     store.record(
         task_id,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from honk.flow.ports import rooms
+from honk.flow.view import check_view
 from honk.model import Check, Repository, Task
 from honk.repository_file import RepositoryFile, parse_repository_file
 from honk.store import red
@@ -51,15 +52,7 @@ def verify_commit(
         room.store.record(task.id, "check.started", data, key=f"{place}:{name}:started")
 
     def on_finish(check: Check) -> None:
-        data = {
-            "name": check.name,
-            "status": check.status,
-            "seconds": round(check.seconds, 2),
-            "summary": check.summary,
-            "command": check.command,
-            "why": check.why,
-            "commit": commit,
-        }
+        data = check_view(check) | {"commit": commit}
         room.store.record(task.id, "check.finished", data, key=f"{place}:{check.name}:finished")
 
     with room.workspaces.checkout(

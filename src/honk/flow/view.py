@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from honk.model import Artifact, Event, State, Task
+from honk.model import Artifact, Check, Event, State, Task
 from honk.store import Store
 
 _RUNNING = frozenset({State.QUEUED, State.PREPARING, State.WORKING, State.VERIFYING, State.BUILDING})
@@ -26,6 +27,8 @@ def actions(store: Store, task: Task) -> list[str]:
         return ["cancel"]
     if task.state is State.READY:
         return ["merge", "cancel"] if task.pull_request else ["cancel"]
+    if task.state is State.FAILED and task.merged_sha:
+        return []
     if task.state in (State.FAILED, State.CANCELLED):
         return ["retry"] if task.state is State.CANCELLED else ["retry", "cancel"]
     if task.state is State.DEPLOYED and task.merged_sha:
@@ -49,6 +52,11 @@ def artifacts(store: Store, task: Task, host: str) -> list[Artifact]:
     ]
 
 
+def check_view(check: Check) -> dict[str, Any]:
+    """A check as events and the interface give it."""
+    return asdict(check) | {"seconds": round(check.seconds, 2)}
+
+
 def task_view(store: Store, task: Task, url: str, preview_host: str = "127.0.0.1") -> dict[str, Any]:
     """The task as the HTTP interface and `--json` give it. `url` is Honk's own address, without a trailing slash."""
     checks = store.checks(task.repository, task.merged_sha or task.head_sha) or store.checks(
@@ -64,17 +72,7 @@ def task_view(store: Store, task: Task, url: str, preview_host: str = "127.0.0.1
         "base_sha": task.base_sha,
         "head_sha": task.head_sha,
         "merged_sha": task.merged_sha,
-        "checks": [
-            {
-                "name": check.name,
-                "status": check.status,
-                "seconds": round(check.seconds, 2),
-                "summary": check.summary,
-                "command": check.command,
-                "why": check.why,
-            }
-            for check in checks
-        ],
+        "checks": [check_view(check) for check in checks],
         "verdict": None,
         "pull_request": ({"number": task.pull_request, "url": f"{url}/tasks/{task.id}"} if task.pull_request else None),
         "artifacts": [

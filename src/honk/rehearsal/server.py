@@ -30,6 +30,8 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    at: float
+    """Seconds on the system's clock."""
 
 
 class Rehearsal:
@@ -88,7 +90,7 @@ class Rehearsal:
         from starlette.responses import JSONResponse, StreamingResponse
 
         body = await request.json()
-        self.requests.append(Seen(request.url.path, dict(request.headers), body))
+        self.requests.append(Seen(request.url.path, dict(request.headers), body, time.time()))
         if self._refuse:
             kind = "authentication_error" if self._refuse == 401 else "api_error"
             error = {"type": "error", "error": {"type": kind, "message": "The played model refuses."}}

@@ -1,0 +1,153 @@
+"""Runs the benchmarks and prints a table. Absolute times are this machine's; the ratios are what to look at."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from honk.rehearsal import Rehearsal, Scene, say, use
+
+ROUNDS = 5
+
+
+def _repository(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "app.txt").write_text("one\n")
+    (folder / "honk.yaml").write_text("verify: {test: 'grep -q hello app.txt'}\n")
+    for command in (["init", "-qb", "main"], ["add", "-A"], ["commit", "-qm", "First"]):
+        identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+        subprocess.run(["git", *identity, *command], cwd=folder, check=True)
+    return folder
+
+
+def _scene(path: str) -> Scene:
+    return Scene(
+        "greet",
+        [
+            use("Bash", command="ls", description="look"),
+            use("Read", file_path=f"{path}/app.txt"),
+            use("Edit", file_path=f"{path}/app.txt", old_string="one", new_string="hello"),
+            say("It greets now."),
+        ],
+    )
+
+
+def _timed(*command: str, **environment: str) -> float:
+    begun = time.perf_counter()
+    subprocess.run(
+        command, env=os.environ | environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    return time.perf_counter() - begun
+
+
+def help_against_python() -> dict[str, float]:
+    """`honk --help` against an empty Python process, seconds."""
+    empty = statistics.median(_timed(sys.executable, "-c", "pass") for _ in range(ROUNDS))
+    told = statistics.median(_timed(sys.executable, "-m", "honk", "--help") for _ in range(ROUNDS))
+    return {"python -c pass": empty, "honk --help": told}
+
+
+def bare_session(scratch: Path) -> dict[str, float]:
+    """The SDK's script as a process: to the first request, and in all, seconds."""
+    first, whole = [], []
+    for number in range(ROUNDS):
+        repo = _repository(scratch / f"bare-{number}")
+        with Rehearsal([_scene(str(repo))]) as model:
+            begun = time.time()
+            environment = {"ANTHROPIC_BASE_URL": model.base_url, "ANTHROPIC_API_KEY": "x", "IS_SANDBOX": "1"}
+            whole.append(
+                _timed(sys.executable, "-m", "bench.bare", str(repo), str(scratch / f"c{number}"), **environment)
+            )
+            first.append(model.requests[0].at - begun)
+    return {"bare: start → first request": statistics.median(first), "bare: whole": statistics.median(whole)}
+
+
+@contextmanager
+def _server(home: Path, model: Rehearsal) -> Iterator[tuple[httpx.Client, int]]:
+    environment = {"HONK_HOME": str(home), "ANTHROPIC_BASE_URL": model.base_url, "ANTHROPIC_API_KEY": "x"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "honk", "up", "--listen", "127.0.0.1:0"],
+        stdout=subprocess.PIPE, text=True, env=os.environ | environment,
+    )  # fmt: skip
+    line = process.stdout.readline() if process.stdout else ""
+    url, token = re.findall(r"(http://\S+)/\?token=(\S+)", line)[0]
+    headers = {"authorization": f"Bearer {token}"}
+    try:
+        with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60) as client:
+            yield client, process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def honk_session(scratch: Path) -> dict[str, float]:
+    """The same session through Honk: message to first request with its parts, and to a verified pull request."""
+    parts: dict[str, list[float]] = {}
+    with Rehearsal([_scene("/workspace")]) as model, _server(scratch / "home", model) as (client, pid):
+        for number in range(ROUNDS):
+            repo = _repository(scratch / f"honk-{number}")
+            model.requests.clear()
+            begun = time.time()
+            body = {"repo": str(repo), "text": "Please greet", "key": str(number)}
+            task = client.post("/api/v1/tasks", json=body).raise_for_status().json()["id"]
+            at = _times(client, task)
+            marks = {
+                "message → turn begins": at["turn.started"] - begun,
+                "mirror and base": at["agent.started"] - at["turn.started"],
+                "workspace, sandbox, CLI → first request": model.requests[0].at - at["agent.started"],
+                "message → first request": model.requests[0].at - begun,
+                "agent's work": at["agent.finished"] - model.requests[0].at,
+                "after the agent (commit, checks known, pull request)": at["ready"] - at["agent.finished"],
+                "message → ready": at["ready"] - begun,
+            }
+            for name, value in marks.items():
+                parts.setdefault(name, []).append(value)
+        peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return {name: statistics.median(values) for name, values in parts.items()} | {
+        "server's peak memory, MB": int(peak[1]) / 1000 if peak else 0.0
+    }
+
+
+def _times(client: httpx.Client, task: str) -> dict[str, float]:
+    """When each kind of event came first, on the system's clock."""
+    from datetime import datetime
+
+    at: dict[str, float] = {}
+    with client.stream("GET", f"/api/v1/tasks/{task}/events") as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                event = json.loads(line[6:])
+                at.setdefault(event["kind"], datetime.fromisoformat(event["at"]).timestamp())
+                if event["kind"] in ("ready", "failed"):
+                    return at
+    raise SystemExit("the server ended the stream")
+
+
+def main() -> None:
+    """Run all, print all."""
+    with tempfile.TemporaryDirectory(prefix="honk-bench-") as folder:
+        scratch = Path(folder)
+        figures = help_against_python() | bare_session(scratch) | honk_session(scratch)
+    for name, value in figures.items():
+        print(f"{name:<58} {value:8.3f}")
+    print()
+    for name, ratio in {
+        "honk --help ÷ python -c pass": figures["honk --help"] / figures["python -c pass"],
+        "message → first request ÷ bare": figures["message → first request"] / figures["bare: start → first request"],
+        "message → verified pull request ÷ bare session": figures["message → ready"] / figures["bare: whole"],
+    }.items():
+        print(f"{name:<58} {ratio:8.2f}")
+
+
+main()
