@@ -128,3 +128,26 @@ def test_the_app_can_be_installed_and_says_when_it_is_offline(phone: Page, up: U
     phone.evaluate("navigator.serviceWorker.ready")
     phone.reload()
     phone.wait_for_function("navigator.serviceWorker.controller !== null")
+
+
+def test_a_lost_connection_loses_nothing_and_doubles_nothing(phone: Page, up: Up) -> None:
+    _open_first(phone, up, agent="script:for n in 1 2 3 4 5 6; do echo line-$n; done; echo hello >> app.txt")
+    phone.get_by_text("is ready to try").wait_for()
+    task = phone.url.rpartition("/")[2]
+    phone.context.set_offline(True)
+    up.client.post(f"/api/v1/tasks/{task}/messages", json={"text": "said meanwhile", "key": "m"})
+    deadline = time.monotonic() + 30
+    before = phone.locator(".card .sha").inner_text()
+    while (shown := up.client.get(f"/api/v1/tasks/{task}").json())["state"] != "ready" or shown["head_sha"][
+        :8
+    ] == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    phone.context.set_offline(False)
+    phone.get_by_text("said meanwhile").wait_for()
+    phone.locator(".version.void").wait_for()
+    phone.locator(".version:not(.void)").wait_for()
+    ids = phone.evaluate("[...document.querySelectorAll('#rows > *')].map(row => row.id)")
+    assert len(ids) == len(set(ids))
+    phone.reload()
+    assert phone.evaluate("[...document.querySelectorAll('#rows > *')].map(row => row.id)") == ids

@@ -154,7 +154,7 @@ def _thread_routes(inside: APIRouter, pages: _Pages) -> None:
                     yield ": alive\n\n"
                     continue
                 last = events[-1].id
-                html = "\n".join(text for event in events if (text := row(event)))
+                html = "\n".join(text for event in events if (text := row(event, live=True)))
                 if html:
                     yield _message("rows", html, last)
                 yield _message("card", await run_in_threadpool(pages.card, task.id), last)

@@ -113,12 +113,13 @@ def told_input(name: str, given: Mapping[str, Any]) -> tuple[str, str]:
     return line.removeprefix("/workspace/"), json.dumps(given, indent=2, ensure_ascii=False) if given else ""
 
 
-def row(event: Event, void: frozenset[str] = frozenset()) -> str:
-    """The event's row in the conversation, or nothing for what the card alone tells."""
+def row(event: Event, void: frozenset[str] = frozenset(), *, live: bool = False) -> str:
+    """The event's row in the conversation, or nothing for what the card alone tells. A `live` row also changes those
+    that stand above it; in a whole page they are right from the start, because `void` names the versions that are."""
     template = _ROWS.get(event.kind)
     if template is None:
         return ""
-    values: dict[str, Any] = {"event": event, "data": event.data, "void": void}
+    values: dict[str, Any] = {"event": event, "data": event.data, "void": void, "live": live}
     if event.kind == "agent.tool":
         name = str(event.data.get("name", ""))
         line, whole = told_input(name, event.data.get("input") or {})
