@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from honk.rehearsal import Rehearsal, Scene, say, use
+from honk.store import Store, open_database
 from tests.conftest import Honk, git
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -121,6 +122,19 @@ def test_a_spent_budget_is_said(honk: Honk, repo: Path) -> None:
         task = _run(honk, model, repo, "Please greet", check=1, HONK_MAX_COST_USD="0.0001")
     assert task["state"] == "failed"
     assert "The budget of $0.00 is spent" in task["error"] or "budget" in task["error"]
+
+
+def test_money_and_turns_are_told_while_they_are_spent(honk: Honk, repo: Path) -> None:
+    scene = Scene("greet", [READ, READ, READ, edit("one", "hello"), say("Done.")])
+    with Rehearsal([scene]) as model:
+        task = _run(honk, model, repo, "Please greet")
+    store = Store(open_database(f"sqlite:///{os.environ['HONK_HOME']}/honk.db"))
+    told = [event.data for event in store.events(task_id=str(task["id"])) if event.kind == "agent.usage"]
+    costs = [data["cost_usd"] for data in told]
+    assert costs == sorted(costs)
+    assert len(set(costs)) >= 3, "the cost is told only at the end"
+    assert [data["turns"] for data in told][-1] == task["turns"] == 5
+    assert told[-1]["cost_usd"] == pytest.approx(task["cost_usd"], abs=1e-6)
 
 
 def test_a_refused_key_is_said_at_once(honk: Honk, repo: Path) -> None:

@@ -9,16 +9,19 @@ import shlex
 import signal
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from honk.model import AgentResult, Cancelled, Command, GateAnswer, HonkError, LimitReached, Turn
 from honk.settings import Settings
 
 if TYPE_CHECKING:
-    from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, Message, ResultMessage
+    from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, Message, ResultMessage, SessionStore
 
 _INSIDE = "/honk/claude"
+_MEMORY = "/home/honk/.claude"
+"""Where the command line keeps its transcripts, inside."""
 _TOOLS = ["Bash", "BashOutput", "KillShell", "Read", "Edit", "MultiEdit", "Write", "NotebookEdit", "Glob", "Grep"]
 _REFUSED = ["WebFetch", "WebSearch", "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "CronCreate"]
 _SHOWN = 4_000
@@ -181,6 +184,13 @@ class _Session:
     async def _emit(self, kind: str, data: dict[str, Any], key: str) -> None:
         await asyncio.to_thread(self._turn.emit, kind, data, key)
 
+    async def _spent(self, cost_usd: float) -> None:
+        """Tell what the model has cost so far, as the command line itself reckons it."""
+        if cost_usd > self._cost:
+            self._cost = cost_usd
+            key = f"spent:{self._turn.session}:{cost_usd}"
+            await self._emit("agent.usage", {"turns": len(self._answers), "cost_usd": cost_usd}, key)
+
     # -- how the command line is started -----------------------------------------------------------------------------
 
     def _options(self) -> ClaudeAgentOptions:
@@ -211,6 +221,9 @@ class _Session:
             hooks={"Stop": [HookMatcher(hooks=[self._on_stop], timeout=3600)]},
             verbatim_prompts=True,
             stderr=self._errors.append,
+            env={"CLAUDE_CONFIG_DIR": _MEMORY},
+            session_store=None if turn.task.unsafe else cast("SessionStore", _Spending(self._spent)),
+            session_store_flush="eager",
             resume=turn.session if known else None,
             session_id=None if known else turn.session,
         )
@@ -239,8 +252,11 @@ class _Session:
             "DISABLE_AUTOUPDATER": "1",
             "MCP_TOOL_TIMEOUT": "3600000",
         }
+        if not self._turn.task.unsafe:
+            environment["CLAUDE_CONFIG_DIR"] = _MEMORY
+        place = str(program) if self._turn.task.unsafe else _INSIDE
         start = self._turn.workspace.interactive(
-            Command((_INSIDE,), environment=environment, readable={_INSIDE: program}), model=True
+            Command((place,), environment=environment, readable={_INSIDE: program}), model=True
         )
         outer = [f"{name}={value}" for name, value in start.environment.items()]
         script = self._folder / "claude"
@@ -261,6 +277,22 @@ class _Session:
     async def _on_stop(self, given: Any, tool_use_id: str | None, context: Any) -> Any:
         answer = await self._ask("stop")
         return {} if answer.green else {"decision": "block", "reason": answer.text}
+
+
+class _Spending:
+    """Reads the transcript as it is written, for what the SDK tells only at the end: the money spent."""
+
+    def __init__(self, tell: Callable[[float], Awaitable[None]]) -> None:
+        self._tell = tell
+
+    async def append(self, key: Any, entries: list[Any]) -> None:
+        for entry in entries:
+            attachment = entry.get("attachment") if isinstance(entry, dict) else None
+            if isinstance(attachment, dict) and attachment.get("type") == "budget_usd":
+                await self._tell(float(attachment["used"]))
+
+    async def load(self, key: Any) -> None:
+        """Nothing: the command line resumes from its own copy."""
 
 
 def _plain_name(tool: str) -> str:
