@@ -138,9 +138,18 @@ def _etc() -> Iterator[str]:
                 yield from ("--ro-bind", os.path.realpath(path), str(path))
 
 
+def _homes() -> list[Path]:
+    """The person's home, and those whose toolchains are on PATH (a service's HOME is often another)."""
+    homes = {Path.home(): None}
+    for entry in os.environ.get("PATH", "").split(os.pathsep):
+        for name in (".cargo/bin", ".volta/bin", ".asdf/shims", ".bun/bin", ".deno/bin", "go/bin"):
+            if entry.rstrip("/").endswith(f"/{name}"):
+                homes[Path(entry.rstrip("/").removesuffix(f"/{name}"))] = None
+    return list(homes)
+
+
 def _toolchains(readable: Sequence[Path]) -> list[str]:
-    home = Path.home()
-    candidates = [home / name for name in _TOOLCHAINS]
+    candidates = [home / name for home in _homes() for name in _TOOLCHAINS]
     candidates += [Path(sys.base_prefix), *(path.expanduser().absolute() for path in readable)]
     kept: list[str] = []
     for path in candidates:
@@ -154,7 +163,6 @@ def _environment(visible: Sequence[str]) -> dict[str, str]:
     def seen(path: str) -> bool:
         return any(Path(path).is_relative_to(folder) for folder in visible)
 
-    home = Path.home()
     environment = {
         "PATH": os.pathsep.join(_search_path(visible)),
         "LANG": "C.UTF-8",
@@ -163,10 +171,9 @@ def _environment(visible: Sequence[str]) -> dict[str, str]:
         "SHELL": "/bin/sh",
         "TERM": "dumb",
     }
-    if (rustup := home / ".rustup").is_dir():
-        environment |= {"RUSTUP_HOME": str(rustup)}
-    if (volta := home / ".volta").is_dir():
-        environment |= {"VOLTA_HOME": str(volta)}
+    for variable, folder, holds in (("RUSTUP_HOME", ".rustup", "toolchains/*"), ("VOLTA_HOME", ".volta", "tools/*")):
+        if found := next((home / folder for home in _homes() if any((home / folder).glob(holds))), None):
+            environment[variable] = str(found)
     for name in _PATH_VARIABLES:
         value = os.environ.get(name, "")
         if value.startswith("/") and seen(value):
