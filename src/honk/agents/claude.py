@@ -75,9 +75,10 @@ class _Session:
         finally:
             if control:
                 control.cancel()
-            self._kill(client)
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(client.disconnect(), 2)
+            process = self._kill(client)
+            for farewell in (client.disconnect, *([process.aclose] if process else [])):
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(farewell(), 2)
 
     # -- the conversation --------------------------------------------------------------------------------------------
 
@@ -129,12 +130,13 @@ class _Session:
                 await client.query(message.text)
 
     @staticmethod
-    def _kill(client: ClaudeSDKClient) -> None:
-        """End the sandbox's first process; its PID namespace takes every other one along."""
+    def _kill(client: ClaudeSDKClient) -> Any:
+        """End the sandbox's first process; its PID namespace takes every other one along. Returns the process."""
         process = getattr(getattr(client, "_transport", None), "_process", None)
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
+        return process
 
     def _crash(self, error: Exception | None) -> str:
         words = " ".join("".join(self._errors).split())[-300:] or str(error or "it gave no reason")

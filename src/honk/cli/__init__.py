@@ -22,6 +22,8 @@ def _run() -> int:
     import logging
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # Its errors reach the person as the task's own sentence.
+    logging.getLogger("claude_agent_sdk").setLevel(logging.CRITICAL)
     from honk.cli.commands import app
     from honk.model import HonkError
     from honk.surfaces.terminal import say_error

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from pydantic import SecretStr
 
 from honk.app import Installation, access_token, assemble
 from honk.git import git
@@ -100,15 +101,26 @@ def production_server(root: Path, port: int) -> Iterator[None]:
         process.wait(5)
 
 
+def _settings(home: Path, port: int, model_url: str | None) -> Settings:
+    """The person's settings, but for everything that would lead out of the demo's own folder."""
+    own: dict[str, object] = {
+        "home": home,
+        "listen": f"127.0.0.1:{port}",
+        "public_url": None,
+        "database_url": None,
+        "preview_host": None,
+    }
+    if model_url:
+        own |= {"anthropic_base_url": model_url, "anthropic_api_key": SecretStr(PLAYED_KEY), "model": None}
+    return read_settings().model_copy(update=own)
+
+
 @contextmanager
 def set_up(home: Path, *, model_url: str | None) -> Iterator[Stage]:
     """Everything running. With `model_url` the model is played there; without, the settings' own model is asked."""
     with ExitStack() as stack:
         production_port, port = free_port(), free_port()
-        given: dict[str, object] = {"home": home, "listen": f"127.0.0.1:{port}", "public_url": None}
-        if model_url:
-            given |= {"anthropic_base_url": model_url, "anthropic_api_key": PLAYED_KEY}
-        settings: Settings = read_settings(**given)
+        settings = _settings(home, port, model_url)
         installation = assemble(settings)
         repository = home / "encore"
         lay_out_repository(repository, production_port)

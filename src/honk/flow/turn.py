@@ -132,7 +132,7 @@ def work(task_id: str, turn_id: str) -> None:
     begun = f"{turn_id}:work"
     resume = any(event.kind == "agent.started" for event in room.store.events(task_id=task_id, limit=1_000_000))
     interrupted = not room.store.record(task_id, "agent.started", {"agent": task.agent}, key=begun)
-    words = [message for message in room.store.messages(task_id) if message.person.id]
+    words = room.store.messages(task_id)
     fresh = room.store.take_messages(task_id, turn_id)
     with room.workspaces.open(task, repository) as workspace:
         result = room.harness(task.agent).run(
