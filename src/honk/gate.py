@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from honk.model import Check, PullRequest, Refused, State, Task
-from honk.store import red
 
 _SEAL = object()
 
@@ -22,6 +21,11 @@ class MergePermit:
     def __post_init__(self) -> None:
         if self._seal is not _SEAL:
             raise TypeError("a MergePermit is made by permit_merge() alone")
+
+
+def red(checks: Sequence[Check]) -> list[Check]:
+    """Those that stand in the way of a merge."""
+    return [check for check in checks if not check.green]
 
 
 def check_tap(task: Task, head_sha: str | None) -> None:

@@ -22,6 +22,8 @@ from honk.surfaces.terminal import line, print_json, progress
 FIRST = "Add an “About this song” card to the now playing screen: album, year, credits and the story behind it."
 FOLLOW_UP = "Nice! Put the mood in it too, and start it folded."
 SECOND = "Show lyrics under the player."
+ILL_FOR_CERTAIN = """script:sed -i 's|</body>|<img src="lyrics.png" alt="" hidden></body>|' src/page.html"""
+"""Makes the page want a file that no release holds, which only production notices. No model can be asked to err."""
 
 
 class _Teller:
@@ -46,8 +48,9 @@ class _Teller:
     def mark(self, name: str) -> None:
         self.marks.append((name, self.elapsed))
 
-    def ask(self, text: str) -> str:
-        answer = self._client.post("/api/v1/tasks", json={"repo": "encore", "text": text, "key": uuid.uuid4().hex})
+    def ask(self, text: str, agent: str = "claude") -> str:
+        body = {"repo": "encore", "text": text, "agent": agent, "key": uuid.uuid4().hex}
+        answer = self._client.post("/api/v1/tasks", json=body)
         return str(_good(answer)["id"])
 
     def say(self, task: str, text: str) -> None:
@@ -136,7 +139,7 @@ def _tell(stage: Stage, *, live: bool, keep: bool, as_json: bool) -> None:
     teller = _Teller(stage)
     progress.print(f"          On the phone   {stage.url}/?token={stage.token}")
     progress.print(f"          In production  {stage.production_url}\n")
-    first = _first_task(teller, live)
+    first = _first_task(teller)
     second = _ill_task(teller, live)
     _finish(teller, first, second, live=live, as_json=as_json)
     if keep:
@@ -154,7 +157,7 @@ def _page(url: str) -> str:
     return "\n".join([page, *texts])
 
 
-def _first_task(teller: _Teller, live: bool) -> str:
+def _first_task(teller: _Teller) -> str:
     teller.tell("[bold]08:02, on the train.[/] Ada writes in the thread:")
     task = teller.ask(FIRST)
     ready = teller.follow(task, "ready")
@@ -181,11 +184,11 @@ def _first_task(teller: _Teller, live: bool) -> str:
     return task
 
 
-def _ill_task(teller: _Teller, live: bool) -> str | None:
-    if live:
-        return None
+def _ill_task(teller: _Teller, live: bool) -> str:
     teller.tell("[bold]08:19.[/] A second wish, whose new version will be ill in production:")
-    task = teller.ask(SECOND)
+    if live:
+        teller.tell("(Here a script stands in for the agent: a good model would not make this mistake on demand.)")
+    task = teller.ask(SECOND, ILL_FOR_CERTAIN if live else "claude")
     head = str(teller.follow(task, "ready").data["head_sha"])
     teller.tell("[bold]She taps Merge.[/]")
     before = teller.elapsed
@@ -211,11 +214,11 @@ def _seconds(events: list[Event], begin: Callable[[Event], bool], end: Callable[
     return total
 
 
-def _finish(teller: _Teller, first: str, second: str | None, *, live: bool, as_json: bool) -> None:
+def _finish(teller: _Teller, first: str, second: str, *, live: bool, as_json: bool) -> None:
     store = teller.stage.installation.store
     rows: list[tuple[str, float]] = list(teller.marks)
     spent: dict[str, float] = {}
-    for task in filter(None, (first, second)):
+    for task in (first, second):
         events = store.events(task_id=task, limit=1_000_000)
         for name, begin, end in (
             ("agent", "agent.started", "agent.finished"),
@@ -240,7 +243,7 @@ def _finish(teller: _Teller, first: str, second: str | None, *, live: bool, as_j
         print_json(
             {
                 "model": "real" if live else "played",
-                "tasks": [teller.task(task) for task in filter(None, (first, second))],
+                "tasks": [teller.task(task) for task in (first, second)],
                 "seconds": {name: round(value, 2) for name, value in [*rows, ("total", teller.elapsed)]},
             }
         )

@@ -12,9 +12,8 @@ from honk.flow.brief import change_title, commit_message
 from honk.flow.engine import LANDINGS, Engine, step, workflow
 from honk.flow.ports import rooms
 from honk.flow.verification import base_file, verify_commit
-from honk.gate import approvals_missing, check_tap, permit_merge, protected_paths
+from honk.gate import approvals_missing, check_tap, permit_merge, protected_paths, red
 from honk.model import HonkError, Landing, Refused, Repository, State, Task
-from honk.store import red
 from honk.verify import explain
 
 _TRIES = 3

@@ -8,28 +8,24 @@ what it needs from the store, does one thing that can be done again without harm
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from honk.flow.at_work import Gate, emitter, inbox
 from honk.flow.brief import brief, change_title, commit_message, pull_request_body
 from honk.flow.engine import step, workflow
 from honk.flow.ports import rooms
 from honk.flow.verification import base_file, verify_commit
+from honk.gate import red
 from honk.model import (
     Cancelled,
-    GateAnswer,
     HonkError,
     LimitReached,
-    Message,
     State,
     Task,
     Turn,
     UsageError,
-    Workspace,
 )
-from honk.store import red
 from honk.verify import explain
 
 _SESSIONS = uuid.UUID("6b1f9c1e-6f0e-4f0e-9d55-0a4f2f1d7c55")
@@ -144,9 +140,9 @@ def work(task_id: str, turn_id: str) -> None:
                 resume=resume,
                 max_cost_usd=max(0.01, (file.max_cost_usd or task.max_cost_usd) - task.cost_usd),
                 max_turns=max(1, (file.max_turns or task.max_turns) - task.turns),
-                emit=_emitter(task_id, turn_id, task),
-                gate=_Gate(task, turn_id, workspace).ask,
-                inbox=_inbox(task_id, turn_id),
+                emit=emitter(task_id, turn_id, task),
+                gate=Gate(task, turn_id, workspace).ask,
+                inbox=inbox(task_id, turn_id),
                 stop=lambda: room.store.task(task_id).cancel_requested,
             )
         )
@@ -341,74 +337,6 @@ def put_to_rest(task_id: str, key: str, person: str) -> None:
         room.store.update_task(task_id, cancel_requested=False)
         return
     room.store.record(task_id, "cancelled", {}, key=f"cancel:{key}", person=person, changes=changes)
-
-
-class _Gate:
-    """What the agent's `verify` tool and its wish to stop are answered with."""
-
-    def __init__(self, task: Task, turn_id: str, workspace: Workspace) -> None:
-        self._task = task
-        self._turn = turn_id
-        self._workspace = workspace
-        self._rounds = rooms().settings.verify_rounds
-        self._one_at_a_time = threading.Lock()
-
-    def ask(self, asked_by: str) -> GateAnswer:
-        with self._one_at_a_time:
-            return self._ask(asked_by)
-
-    def _ask(self, asked_by: str) -> GateAnswer:
-        room, task_id = rooms(), self._task.id
-        sha = self._workspace.snapshot(commit_message(self._task), self._task.person) or self._task.head_sha
-        if sha is None:
-            return GateAnswer(True, "Nothing has been changed yet, so there is nothing to verify.")
-        checks = verify_commit(self._task, sha, stop=lambda: room.store.task(task_id).cancel_requested)
-        failed = red(checks)
-        text = explain(checks)
-        if not failed or asked_by != "stop":
-            return GateAnswer(not failed, text)
-        prefix = f"{self._turn}:blocked:"
-        blocked = sum(event.key.startswith(prefix) for event in room.store.events(task_id=task_id, limit=100_000))
-        if blocked >= self._rounds:
-            names = ", ".join(check.name for check in failed)
-            raise LimitReached(f"No pull request: {names} still fails after {blocked} rounds.\n{text}")
-        room.store.record(
-            task_id,
-            "gate.blocked",
-            {"round": blocked + 1, "rounds": self._rounds, "text": text},
-            key=f"{prefix}{blocked + 1}",
-        )
-        return GateAnswer(False, text)
-
-
-def _emitter(task_id: str, turn_id: str, task: Task) -> Callable[[str, Mapping[str, Any], str], None]:
-    store = rooms().store
-
-    def emit(kind: str, data: Mapping[str, Any], key: str) -> None:
-        changes: dict[str, Any] = {}
-        if kind == "agent.usage":
-            data = {
-                "turns": task.turns + int(data.get("turns", 0)),
-                "cost_usd": task.cost_usd + float(data.get("cost_usd") or 0.0),
-            }
-            changes = {"turns": data["turns"]} | ({"cost_usd": data["cost_usd"]} if data["cost_usd"] else {})
-        store.record(task_id, kind, data, key=f"{turn_id}:{key}", changes=changes)
-
-    return emit
-
-
-def _inbox(task_id: str, turn_id: str) -> Callable[[], Sequence[Message]]:
-    store = rooms().store
-    seen = {message.key for message in store.take_messages(task_id, turn_id)}
-
-    def arrived() -> Sequence[Message]:
-        if not store.waiting_messages(task_id):
-            return ()
-        new = [message for message in store.take_messages(task_id, turn_id) if message.key not in seen]
-        seen.update(message.key for message in new)
-        return new
-
-    return arrived
 
 
 def _stop_if_cancelled(task_id: str) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from honk.flow.ports import rooms
 from honk.flow.view import check_view
+from honk.gate import red
 from honk.model import Check, Repository, Task
 from honk.repository_file import RepositoryFile, parse_repository_file
-from honk.store import red
 
 NO_CHECKS = Check(
     name="checks",

@@ -1,6 +1,6 @@
 """Rows for what is, a chained log for what happened."""
 
-from honk.store.store import Store, now, red
+from honk.store.store import Store, now
 from honk.store.tables import open_database
 
-__all__ = ["Store", "now", "open_database", "red"]
+__all__ = ["Store", "now", "open_database"]

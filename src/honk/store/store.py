@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,8 +17,9 @@ from typing import Any
 from sqlalchemy import Engine, RowMapping, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
-from honk.model import Artifact, Check, Event, Message, NotFound, Person, PullRequest, Repository, State, Task
+from honk.model import Artifact, Check, Event, Message, NotFound, Person, PullRequest, Repository, Task
 from honk.store import tables
+from honk.store.rows import read_check, read_event, read_message, read_pull_request, read_repository, read_task
 
 _GENESIS = "0" * 64
 
@@ -109,14 +110,14 @@ class Store:
         if task_id is not None:
             wanted = wanted.where(tables.events.c.task_id == task_id)
         with self._read() as connection:
-            return [_event(row) for row in connection.execute(wanted).mappings()]
+            return [read_event(row) for row in connection.execute(wanted).mappings()]
 
     def newest_events(self, task_id: str, count: int) -> list[Event]:
         """The task's last events, the newest first."""
         rows = tables.events
         wanted = select(rows).where(rows.c.task_id == task_id).order_by(rows.c.id.desc()).limit(count)
         with self._read() as connection:
-            return [_event(row) for row in connection.execute(wanted).mappings()]
+            return [read_event(row) for row in connection.execute(wanted).mappings()]
 
     def newest_event(self) -> int:
         """The id of the newest event there is; 0 if there is none."""
@@ -188,7 +189,7 @@ class Store:
                 update(rows).where(rows.c.task_id == task_id, rows.c.taken_by.is_(None)).values(taken_by=turn)
             )
             wanted = select(rows).where(rows.c.task_id == task_id, rows.c.taken_by == turn).order_by(rows.c.position)
-            return [_message(row) for row in connection.execute(wanted).mappings()]
+            return [read_message(row) for row in connection.execute(wanted).mappings()]
 
     def release_messages(self, task_id: str, turn: str) -> None:
         """Give the turn's messages back, so that a retry works on the same words."""
@@ -203,7 +204,7 @@ class Store:
             select(tables.messages).where(tables.messages.c.task_id == task_id).order_by(tables.messages.c.position)
         )
         with self._read() as connection:
-            return [_message(row) for row in connection.execute(wanted).mappings()]
+            return [read_message(row) for row in connection.execute(wanted).mappings()]
 
     def waiting_messages(self, task_id: str) -> int:
         """How many messages no turn has taken yet."""
@@ -237,19 +238,19 @@ class Store:
                 else f"there is no task {task_id!r}"
             )
             raise NotFound(f"{told[0].upper()}{told[1:]}; `honk task list` shows them.")
-        return _task(found[0])
+        return read_task(found[0])
 
     def find_task(self, task_id: str) -> Task | None:
         """The task with exactly this id, or None."""
         with self._read() as connection:
             row = connection.execute(select(tables.tasks).where(tables.tasks.c.id == task_id)).mappings().first()
-        return _task(row) if row else None
+        return read_task(row) if row else None
 
     def tasks(self, limit: int = 200) -> list[Task]:
         """The newest tasks first."""
         wanted = select(tables.tasks).order_by(tables.tasks.c.created_at.desc()).limit(limit)
         with self._read() as connection:
-            return [_task(row) for row in connection.execute(wanted).mappings()]
+            return [read_task(row) for row in connection.execute(wanted).mappings()]
 
     def update_task(self, task_id: str, **changes: Any) -> None:
         """Change the row without an event: for counters that the log tells of elsewhere."""
@@ -277,12 +278,12 @@ class Store:
                 .mappings()
                 .first()
             )
-        return _repository(row) if row else None
+        return read_repository(row) if row else None
 
     def repositories(self) -> list[Repository]:
         with self._read() as connection:
             wanted = select(tables.repositories).order_by(tables.repositories.c.added_at.desc())
-            return [_repository(row) for row in connection.execute(wanted).mappings()]
+            return [read_repository(row) for row in connection.execute(wanted).mappings()]
 
     # -- what was found and made -------------------------------------------------------------------------------------
 
@@ -309,7 +310,7 @@ class Store:
         if configuration is not None:
             wanted = wanted.where(rows.c.configuration == configuration)
         with self._read() as connection:
-            return [_check(row) for row in connection.execute(wanted).mappings()]
+            return [read_check(row) for row in connection.execute(wanted).mappings()]
 
     def save_pull_request(self, repository: str, branch: str, title: str, body: str, head_sha: str) -> PullRequest:
         """Open the branch's pull request on the local forge, or bring it up to date; one a branch."""
@@ -335,14 +336,14 @@ class Store:
                         head_sha=head_sha,
                     )
                 )
-            return _pull_request(connection.execute(select(rows).where(key)).mappings().one())
+            return read_pull_request(connection.execute(select(rows).where(key)).mappings().one())
 
     def pull_request(self, repository: str, branch: str) -> PullRequest | None:
         rows = tables.pull_requests
         wanted = select(rows).where(rows.c.repository == repository, rows.c.branch == branch)
         with self._read() as connection:
             row = connection.execute(wanted).mappings().first()
-        return _pull_request(row) if row else None
+        return read_pull_request(row) if row else None
 
     def close_pull_request(self, repository: str, branch: str, state: str) -> None:
         rows = tables.pull_requests
@@ -425,48 +426,3 @@ class Store:
             wanted = wanted.where(rows.c.status == "healthy").order_by(rows.c.position.desc()).limit(1)
         with self._read() as connection:
             return connection.execute(wanted).mappings().first()
-
-
-def _person(value: Mapping[str, Any]) -> Person:
-    return Person(**value)
-
-
-def _time(value: str) -> datetime:
-    return datetime.fromisoformat(value)
-
-
-def _task(row: RowMapping) -> Task:
-    return Task(
-        **dict(row)
-        | {
-            "state": State(row["state"]),
-            "person": _person(row["person"]),
-            "created_at": _time(row["created_at"]),
-            "updated_at": _time(row["updated_at"]),
-        }
-    )
-
-
-def _event(row: RowMapping) -> Event:
-    return Event(**dict(row) | {"at": _time(row["at"]), "data": json.loads(row["data"])})
-
-
-def _message(row: RowMapping) -> Message:
-    return Message(row["task_id"], row["key"], row["text"], _person(row["person"]), _time(row["at"]))
-
-
-def _repository(row: RowMapping) -> Repository:
-    return Repository(row["name"], row["address"], row["git_url"], row["default_branch"])
-
-
-def _check(row: RowMapping) -> Check:
-    return Check(row["name"], row["status"], row["seconds"], row["summary"], row["command"], row["why"])
-
-
-def _pull_request(row: RowMapping) -> PullRequest:
-    return PullRequest(row["number"], "", row["branch"], row["title"], row["state"], row["head_sha"])
-
-
-def red(checks: Sequence[Check]) -> list[Check]:
-    """Those that stand in the way of a merge."""
-    return [check for check in checks if not check.green]

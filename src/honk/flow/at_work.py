@@ -1,0 +1,82 @@
+"""What an agent is given while it works: the gate it has to pass, the log it is told by, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from honk.flow.brief import commit_message
+from honk.flow.ports import rooms
+from honk.flow.verification import verify_commit
+from honk.gate import red
+from honk.model import GateAnswer, LimitReached, Message, Task, Workspace
+from honk.verify import explain
+
+
+class Gate:
+    """What the agent's `verify` tool and its wish to stop are answered with."""
+
+    def __init__(self, task: Task, turn_id: str, workspace: Workspace) -> None:
+        self._task = task
+        self._turn = turn_id
+        self._workspace = workspace
+        self._rounds = rooms().settings.verify_rounds
+        self._one_at_a_time = threading.Lock()
+
+    def ask(self, asked_by: str) -> GateAnswer:
+        with self._one_at_a_time:
+            return self._ask(asked_by)
+
+    def _ask(self, asked_by: str) -> GateAnswer:
+        room, task_id = rooms(), self._task.id
+        sha = self._workspace.snapshot(commit_message(self._task), self._task.person) or self._task.head_sha
+        if sha is None:
+            return GateAnswer(True, "Nothing has been changed yet, so there is nothing to verify.")
+        checks = verify_commit(self._task, sha, stop=lambda: room.store.task(task_id).cancel_requested)
+        failed = red(checks)
+        text = explain(checks)
+        if not failed or asked_by != "stop":
+            return GateAnswer(not failed, text)
+        prefix = f"{self._turn}:blocked:"
+        blocked = sum(event.key.startswith(prefix) for event in room.store.events(task_id=task_id, limit=100_000))
+        if blocked >= self._rounds:
+            names = ", ".join(check.name for check in failed)
+            raise LimitReached(f"No pull request: {names} still fails after {blocked} rounds.\n{text}")
+        room.store.record(
+            task_id,
+            "gate.blocked",
+            {"round": blocked + 1, "rounds": self._rounds, "text": text},
+            key=f"{prefix}{blocked + 1}",
+        )
+        return GateAnswer(False, text)
+
+
+def emitter(task_id: str, turn_id: str, task: Task) -> Callable[[str, Mapping[str, Any], str], None]:
+    store = rooms().store
+
+    def emit(kind: str, data: Mapping[str, Any], key: str) -> None:
+        changes: dict[str, Any] = {}
+        if kind == "agent.usage":
+            data = {
+                "turns": task.turns + int(data.get("turns", 0)),
+                "cost_usd": task.cost_usd + float(data.get("cost_usd") or 0.0),
+            }
+            changes = {"turns": data["turns"]} | ({"cost_usd": data["cost_usd"]} if data["cost_usd"] else {})
+        store.record(task_id, kind, data, key=f"{turn_id}:{key}", changes=changes)
+
+    return emit
+
+
+def inbox(task_id: str, turn_id: str) -> Callable[[], Sequence[Message]]:
+    store = rooms().store
+    seen = {message.key for message in store.take_messages(task_id, turn_id)}
+
+    def arrived() -> Sequence[Message]:
+        if not store.waiting_messages(task_id):
+            return ()
+        new = [message for message in store.take_messages(task_id, turn_id) if message.key not in seen]
+        seen.update(message.key for message in new)
+        return new
+
+    return arrived

@@ -1,0 +1,52 @@
+"""Rows of the tables as the nouns of the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from honk.model import Check, Event, Message, Person, PullRequest, Repository, State, Task
+
+
+def read_person(value: Mapping[str, Any]) -> Person:
+    return Person(**value)
+
+
+def read_time(value: str) -> datetime:
+    return datetime.fromisoformat(value)
+
+
+def read_task(row: RowMapping) -> Task:
+    return Task(
+        **dict(row)
+        | {
+            "state": State(row["state"]),
+            "person": read_person(row["person"]),
+            "created_at": read_time(row["created_at"]),
+            "updated_at": read_time(row["updated_at"]),
+        }
+    )
+
+
+def read_event(row: RowMapping) -> Event:
+    return Event(**dict(row) | {"at": read_time(row["at"]), "data": json.loads(row["data"])})
+
+
+def read_message(row: RowMapping) -> Message:
+    return Message(row["task_id"], row["key"], row["text"], read_person(row["person"]), read_time(row["at"]))
+
+
+def read_repository(row: RowMapping) -> Repository:
+    return Repository(row["name"], row["address"], row["git_url"], row["default_branch"])
+
+
+def read_check(row: RowMapping) -> Check:
+    return Check(row["name"], row["status"], row["seconds"], row["summary"], row["command"], row["why"])
+
+
+def read_pull_request(row: RowMapping) -> PullRequest:
+    return PullRequest(row["number"], "", row["branch"], row["title"], row["state"], row["head_sha"])
