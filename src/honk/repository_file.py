@@ -5,19 +5,34 @@ from __future__ import annotations
 import difflib
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from honk.model import UsageError
 
 MAX_BYTES = 64 * 1024
 """A larger honk.yaml is refused."""
-
 _MAX_NODES = 5_000
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h)?$")
+_MAX_SECONDS = 7 * 24 * 3600.0
+_DURATION = re.compile(r"^(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|m|h)?$", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_NAME = re.compile(r"^[^\s\x00-\x1f]([^\r\n\t\x00-\x1f]{0,58}[^\s\x00-\x1f])?$")
+_BUILD_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
+_ADDRESS = re.compile(r"^https?://[^\s/?#]+\S*$")
+_HOST = re.compile(r"^((\*\.)?\w[\w-]*(\.\w[\w-]*)*\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$")
 
 
 class RepositoryFileError(UsageError):
@@ -25,22 +40,92 @@ class RepositoryFileError(UsageError):
 
 
 def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError("must be a duration such as 60s, 2m or 1h")
-    found = _DURATION.match(str(value).strip())
+    found = None
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        found = _DURATION.match(str(value).strip())
     if not found:
         raise ValueError("must be a duration such as 60s, 2m or 1h")
-    return float(found[1]) * _UNITS[found[2]]
+    seconds = float(found[1]) * _UNITS[found[2]]
+    if not 0 < seconds <= _MAX_SECONDS:
+        raise ValueError("must be longer than 0 and at most 168h")
+    return seconds
+
+
+def _shell_line(text: str) -> str:
+    # A blank line ends with 0: a check that is always green.
+    if not text.strip():
+        raise ValueError("must be a shell line, not blank")
+    return text
+
+
+def _below_root(path: str) -> str:
+    pure = PurePosixPath(path)
+    if not path.strip() or pure.is_absolute() or ".." in pure.parts:
+        raise ValueError("must be a path below the repository's root, without `..`")
+    return path
+
+
+def _pattern(text: str) -> str:
+    from pathspec import GitIgnoreSpec
+
+    try:
+        fits = bool(text.strip()) and bool(GitIgnoreSpec.from_lines([text]))
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"must be a pattern as in .gitignore, which {text!r} is not")
+    return text
+
+
+def _host(text: str) -> str:
+    found = _HOST.fullmatch(text)
+    if not found or not 0 < int((found[4] or ":443")[1:]) < 65_536:
+        raise ValueError(
+            f"must be `host`, `host:port` or `*.domain` without http:// or a path, which {text[:80]!r} is not"
+        )
+    return text
+
+
+def _matching(pattern: re.Pattern[str], sentence: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(sentence)
+        return text
+
+    return AfterValidator(check)
+
+
+def _text(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern})
 
 
 Duration = Annotated[
     float,
     BeforeValidator(_seconds),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": _DURATION.pattern}, {"type": "number", "minimum": 0}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": _DURATION.pattern},
+                {"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_SECONDS},
+            ]
+        }
+    ),
 ]
 """Seconds; written as `60s`, `2m`, `1h` or a number of seconds."""
 
-Line = Annotated[str, Field(min_length=1)]
+Line = Annotated[str, AfterValidator(_shell_line), _text(r"\S")]
+Below = Annotated[str, AfterValidator(_below_root), _text(r"^(?!\s*/)(?!(.*/)?\.\.(/|$)).*\S")]
+Address = Annotated[
+    str, _matching(_ADDRESS, "must begin with http:// or https:// and name a host"), _text(_ADDRESS.pattern)
+]
+Host = Annotated[str, AfterValidator(_host), _text(_HOST.pattern)]
+Pattern = Annotated[str, AfterValidator(_pattern), _text(r"\S")]
+CheckName = Annotated[str, _matching(_NAME, "must be a name of one line and at most 60 characters"), _text(r"\S")]
+BuildName = Annotated[
+    str,
+    _matching(_BUILD_NAME, "must be a name of letters, digits, `_` and `-`, at most 40"),
+    _text(_BUILD_NAME.pattern),
+]
 
 
 class _Part(BaseModel):
@@ -52,14 +137,14 @@ class VerifyStep(_Part):
 
     run: Line
     timeout: Duration = 600.0
-    directory: str = "."
+    directory: Below = "."
 
 
 class Build(_Part):
     """One artifact: a shell line, and where it puts what it makes (a file, a folder or a glob)."""
 
     run: Line
-    output: Line
+    output: Below
     on: str | None = None
     """The label of the worker that can do it, such as `macos`."""
     timeout: Duration = 1800.0
@@ -68,7 +153,7 @@ class Build(_Part):
 class Health(_Part):
     """How a deployment is watched: every so often, for so long, that address must answer with a 2xx status."""
 
-    url: Annotated[str, Field(pattern=r"^https?://")]
+    url: Address
     seconds: Duration = Field(default=60.0, alias="for")
     every: Duration = 1.0
 
@@ -79,7 +164,7 @@ class Deploy(_Part):
     run: Line
     rollback: Line | None = None
     health: Health | None = None
-    url: str | None = None
+    url: Address | None = None
     """Where people find the deployed version; the health address if left out."""
     timeout: Duration = 600.0
 
@@ -92,18 +177,30 @@ class Merge(_Part):
     require_trial: bool = False
 
 
+def _named(pattern: re.Pattern[str]) -> dict[str, Any]:
+    """What pydantic leaves out of the schema: which keys a mapping may have."""
+    return {"propertyNames": {"pattern": pattern.pattern}}
+
+
+def _kind_of_step(value: object) -> str:
+    return "step" if isinstance(value, (dict, VerifyStep)) else "line"
+
+
+Step = Annotated[Annotated[Line, Tag("line")] | Annotated[VerifyStep, Tag("step")], Discriminator(_kind_of_step)]
+
+
 class RepositoryFile(_Part):
     """Everything honk.yaml can say."""
 
     setup: Line | None = None
-    verify: dict[str, Line | VerifyStep] | None = None
+    verify: dict[CheckName, Step] | None = None
     """None: found by what the repository contains. Empty: no checks."""
-    protect: list[str] = Field(default_factory=list)
-    builds: dict[str, Build] = Field(default_factory=dict)
+    protect: list[Pattern] = Field(default_factory=list)
+    builds: dict[BuildName, Build] = Field(default_factory=dict, json_schema_extra=_named(_BUILD_NAME))
     deploy: Deploy | None = None
     merge: Merge = Merge()
-    egress: list[str] = Field(default_factory=list)
-    max_cost_usd: Annotated[float, Field(gt=0)] | None = None
+    egress: list[Host] = Field(default_factory=list)
+    max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_turns: Annotated[int, Field(gt=0)] | None = None
 
 
@@ -116,7 +213,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def parse_repository_file(text: str) -> RepositoryFile:
-    """Read honk.yaml's text; empty text is an empty file.
+    """Read honk.yaml's text (decoded with replacement); empty text is an empty file.
 
     Raises `RepositoryFileError` with one sentence that names the line and the key.
     """
@@ -124,6 +221,7 @@ def parse_repository_file(text: str) -> RepositoryFile:
         raise RepositoryFileError(
             f"honk.yaml is larger than {MAX_BYTES // 1024} kB: keep long scripts in files of their own."
         )
+    _refuse_odd_characters(text)
     document = _load(text)
     if document is None:
         return RepositoryFile()
@@ -137,6 +235,27 @@ def parse_repository_file(text: str) -> RepositoryFile:
         raise RepositoryFileError(_sentence(document, error)) from error
 
 
+_ODD = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffc\U00010000-\U0010ffff]")
+
+
+def _refuse_odd_characters(text: str) -> None:
+    if found := _ODD.search(text.removeprefix("\ufeff")):
+        line = text.count("\n", 0, found.start()) + 1
+        what = "is not UTF-8" if found[0] == "\ufffd" else f"holds the control character U+{ord(found[0]):04X}"
+        raise RepositoryFileError(f"honk.yaml, line {line}: {what}; save the file as plain UTF-8 text.")
+
+
+# What the YAML parser says, and what to do about it.
+_REMEDIES = (
+    ("that cannot start any token", "indent with spaces, not tabs, and quote a value that begins with a sign"),
+    ("mapping values are not allowed", "check the indentation, and quote a value that holds `: `"),
+    ("expected <block end>", "check the indentation: it differs from the lines above"),
+    ("could not find expected ':'", "every line must be `key: value`"),
+    ("undefined alias", "quote a value that begins with `*`"),
+    ("another document", "keep one document, without `---` in between"),
+)
+
+
 def _load(text: str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -148,19 +267,19 @@ def _load(text: str) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
+        problem = str(error.problem or "").strip()
         if type(error).__name__ == "DuplicateKeyError":
-            found = re.search(r'key "?([^"\s]+)"?', str(error.problem or ""))
+            found = re.search(r'key "?([^"\s]+)"?', problem)
             raise RepositoryFileError(
                 f"honk.yaml, line {line}: the key `{found[1] if found else '?'}` is there twice; keep one."
             ) from error
-        raise RepositoryFileError(
-            f"honk.yaml, line {line}: this is not YAML ({(error.problem or '').strip()})."
-        ) from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        told = str(error).strip().splitlines()
-        raise RepositoryFileError(
-            f"honk.yaml, line 1: this is not YAML ({told[0] if told else 'nested too deep'})."
-        ) from error
+        remedy = next((remedy for said, remedy in _REMEDIES if said in problem), problem)
+        raise RepositoryFileError(f"honk.yaml, line {line}: this is not YAML; {remedy}.") from error
+    except RecursionError as error:
+        raise RepositoryFileError("honk.yaml, line 1: this is nested too deep; keep it plain.") from error
+    except (YAMLError, ValueError) as error:
+        told = next(iter(str(error).strip().splitlines()), "it cannot be read")
+        raise RepositoryFileError(f"honk.yaml, line 1: this is not YAML; {told}.") from error
 
 
 def _count(node: Any) -> int:
@@ -189,45 +308,75 @@ def _plain(node: Any) -> Any:
     return node
 
 
+_WORDS = {
+    "string_type": "must be text",
+    "list_type": 'must be a list, such as ["a", "b"]',
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+}
+_EXAMPLES = {
+    "verify": "`test: npm test`",
+    "builds": "`web: {run: npm run build, output: dist}`",
+    "deploy": "`run: ./deploy.sh`",
+    "deploy.health": '`url: "https://example.com/health"`',
+    "merge": "`method: squash`",
+}
+
+
 def _sentence(document: Any, error: ValidationError) -> str:
-    first = min(error.errors(), key=lambda found: (_depth_first(found["type"]), -len(found["loc"])))
-    place = [part for part in first["loc"] if _is_key(part)]
+    """The one sentence for what is wrong: unknown keys first, because they mostly cause the rest, then from the top."""
+    found = [(fault, _place(document, fault["loc"], fault["type"])) for fault in error.errors()]
+    fault, place = min(found, key=lambda one: (one[0]["type"] != "extra_forbidden", _line(document, one[1])))
     key = ".".join(str(part) for part in place)
-    line = _line(document, place)
-    if first["type"] == "extra_forbidden":
+    start = f"honk.yaml, line {_line(document, place)}:"
+    if fault["type"] == "extra_forbidden":
         allowed = _allowed(place[:-1])
         near = difflib.get_close_matches(str(place[-1]), allowed, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"possible are {', '.join(allowed)}."
-        return f"honk.yaml, line {line}: the key `{key}` is not known; {hint}"
-    if first["type"] == "missing":
-        return f"honk.yaml, line {line}: the key `{key}` is missing; add it."
-    told = first["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
-    if first["type"] == "string_pattern_mismatch":
-        told = "must begin with http:// or https://"
-    told = told.replace("should", "must").replace("a valid dictionary or instance of", "keys and values as for")
-    return f"honk.yaml, line {line}: `{key}` {told}."
+        return f"{start} the key `{_short(key)}` is not known; {hint}"
+    if fault["type"] == "missing":
+        return f"{start} the key `{_short(key)}` is missing; add it."
+    if fault["type"] in ("dict_type", "model_type", "model_attributes_type"):
+        example = _EXAMPLES.get(key, "`run: npm run build`")
+        return f"{start} `{_short(key)}` must be keys and values, such as {example}."
+    told = fault["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should", "must").rstrip(".")
+    return f"{start} `{_short(key)}` {_WORDS.get(fault['type'], told)}."
 
 
-def _depth_first(kind: str) -> int:
-    """Unknown keys are told first: they are mostly the cause of what else is wrong."""
-    return 0 if kind == "extra_forbidden" else 1
+def _short(key: str) -> str:
+    shown = key.encode("unicode_escape").decode() if any(sign in key for sign in "\r\n\t\0") else key
+    return shown if len(shown) <= 80 else shown[:79] + "…"
 
 
-def _is_key(part: int | str) -> bool:
-    """Pydantic puts the names of union members into a place; they are no keys."""
-    return not (isinstance(part, str) and (part in ("VerifyStep", "str", "constrained-str") or "[" in part))
+def _place(document: Any, location: Iterable[int | str], kind: str) -> list[int | str]:
+    """The keys that lead to a fault. What pydantic adds to them (the variants of a union) is no key of the document."""
+    node, place = document, []
+    parts = list(location)
+    for part in parts:
+        children = {str(key): value for key, value in node.items()} if isinstance(node, dict) else node
+        if (isinstance(children, dict) and part in children) or (isinstance(children, list) and isinstance(part, int)):
+            place.append(part)
+            node = children[part]  # type: ignore[index]
+    return [*place, parts[-1]] if kind == "missing" else place
 
 
-def _line(document: Any, place: Sequence[int | str]) -> int:
+def _line(document: Any, place: Iterable[int | str]) -> int:
     """The line (from 1) of the deepest part of `place` that is there."""
     node: Any = document
     line = 1
     for part in place:
         try:
             marks: Any = node.lc
-            position = marks.key(part) if isinstance(node, dict) else marks.item(part)
-            line, node = position[0] + 1, node[part]
-        except (KeyError, IndexError, AttributeError, TypeError):
+            key = next(key for key in node if str(key) == part) if isinstance(node, dict) else part
+            position = marks.key(key) if isinstance(node, dict) else marks.item(key)
+            line, node = position[0] + 1, node[key]
+        except (KeyError, IndexError, AttributeError, TypeError, StopIteration):
             break
     return line
 

@@ -128,7 +128,7 @@ def test_maven_says_what_it_could_not_reach(check: Verify) -> None:
 
 @pytest.mark.parametrize(
     ("file", "text", "name"),
-    [("go.mod", "module x\n", "go test"), ("build.gradle", "", "gradle test"), ("Cargo.toml", "", "cargo test")],
+    [("go.mod", "module x\n", "go test"), ("build.gradle", "", "gradle test")],
 )
 def test_a_tool_that_is_missing_is_named_with_the_remedy(check: Verify, file: str, text: str, name: str) -> None:
     result = check({file: text})[name]

@@ -23,7 +23,7 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/honk-yaml.md").read_te
         ("setpu: x", "line 1: the key `setpu` is not known; did you mean `setup`?"),
         ("builds:\n  web:\n    run: make\n    outptu: x\n", "line 4: the key `builds.web.outptu` is not known"),
         ("builds:\n  web: {run: make}\n", "line 2: the key `builds.web.output` is missing"),
-        ("setup: [1]", "line 1: `setup` must be a valid string"),
+        ("setup: [1]", "line 1: `setup` must be text"),
         ("verify:\n  test: 3\n", "line 2: `verify.test` must"),
         ("setup: a\nsetup: b\n", "line 2: the key `setup` is there twice"),
         ("a:\n\tb: 1\n", "line 2: this is not YAML"),
@@ -32,6 +32,30 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/honk-yaml.md").read_te
         ("deploy: {run: x, health: {url: 'http://x', for: soon}}", "must be a duration such as 60s, 2m or 1h"),
         ("merge:\n  method: octopus\n", "line 2: `merge.method` must be 'squash', 'merge' or 'rebase'"),
         ("merge:\n  approvals: -1\n", "line 2: `merge.approvals` must be greater than or equal to 0"),
+        ("setup: ' '\n", "line 1: `setup` must be a shell line, not blank"),
+        ("verify:\n  test:\n    run: ''\n", "line 3: `verify.test.run` must be a shell line, not blank"),
+        ("verify: npm test\n", "line 1: `verify` must be keys and values, such as `test: npm test`"),
+        ("builds:\n  web: npm run build\n", "line 2: `builds.web` must be keys and values"),
+        ("verify:\n  a:\n    run: x\n    directory: ../..\n", "line 4: `verify.a.directory` must be a path below"),
+        ("builds:\n  web: {run: x, output: /etc}\n", "line 2: `builds.web.output` must be a path below"),
+        ("builds:\n  ../up: {run: x, output: y}\n", "line 2: `builds.../up` must be a name of letters"),
+        ("verify: {\"a\\nb\": x}\n", "line 1: `verify.a\\nb` must be a name of one line"),
+        ("verify:\n  a: {run: x, timeout: 0}\n", "line 2: `verify.a.timeout` must be longer than 0"),
+        ("deploy: {run: x, health: {url: 'http://x', every: 0s}}", "`deploy.health.every` must be longer than 0"),
+        ("deploy: {run: x, url: 'javascript:alert(1)'}", "`deploy.url` must begin with http:// or https://"),
+        ("egress:\n  - a.example\n  - https://b.example\n", "line 3: `egress.1` must be `host`, `host:port` or"),
+        ("egress: ['a.example:99999']", "line 1: `egress.0` must be `host`, `host:port` or"),
+        ("egress: a.example", "line 1: `egress` must be a list"),
+        ("protect:\n  - '!'\n", "line 2: `protect.0` must be a pattern as in .gitignore"),
+        ("max_cost_usd: .inf", "line 1: `max_cost_usd` must be a finite number"),
+        ("setup: x\nfoo: 1\nmerge: {bar: 1}\n", "line 2: the key `foo` is not known; possible are setup"),
+        ("setup: a\nverify:\n  lint: 'x\ufffd'\n", "line 3: is not UTF-8"),
+        ("setup: a\nverify: {b: 'x\x07'}\n", "line 2: holds the control character U+0007"),
+        ("builds:\n  web:\n    run: x\n   output: y\n", "line 4: this is not YAML; check the indentation"),
+        ("setup: echo a: b\n", "line 1: this is not YAML; check the indentation, and quote"),
+        ("setup: a\n---\nsetup: b\n", "line 2: this is not YAML; keep one document"),
+        ("setup: " + "[" * 20_000, "nested too deep"),
+        ("a: &a\n  b: *a\n", "the key `a` is not known"),
         ("x: " + "y" * 70_000, "larger than 64 kB"),
         ("a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
          "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n", "expands to more than it may"),
@@ -60,6 +84,33 @@ def test_durations_are_seconds() -> None:
 def test_the_published_schema_is_the_parsers_own() -> None:
     published = json.loads((Path(honk.__file__).parent / "honk.schema.json").read_text())
     assert published == json_schema()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "setup: ' '", "verify: [a]", "verify: {a: {run: x, timeout: 0}}", "verify: {a: {run: x, directory: ../b}}",
+        "builds: {web: {run: x, output: /etc}}", "builds: {../up: {run: x, output: y}}", "egress: ['https://a.example']",
+        "deploy: {run: x, url: here}", "merge: {method: octopus}", "merge: {aprovals: 1}", "max_turns: 0", "protect: a",
+    ],
+)  # fmt: skip
+def test_an_editor_with_the_schema_refuses_what_honk_refuses(text: str) -> None:
+    with pytest.raises(RepositoryFileError):
+        parse_repository_file(text)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(YAML(typ="safe").load(text), json_schema())
+
+
+def test_what_is_meant_is_kept() -> None:
+    file = parse_repository_file(
+        "verify: {1: x, 'unit tests': {run: y, directory: a/b}}\n"
+        "egress: ['*.example.com:8443', '[::1]:80', localhost]\nprotect: ['!kept', '/a/**']\n"
+        "builds: {ios: {run: a, output: 'b/*.ipa', on: macos}}\n"
+    )
+    assert list(file.verify or {}) == ["1", "unit tests"]
+    assert file.egress == ["*.example.com:8443", "[::1]:80", "localhost"]
+    assert file.builds["ios"].on == "macos"
+    assert parse_repository_file("verify: {}").verify == {}
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
