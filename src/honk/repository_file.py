@@ -174,7 +174,6 @@ class Merge(_Part):
 
     method: Literal["squash", "merge", "rebase"] = "squash"
     approvals: Annotated[int, Field(ge=0, le=10)] = 0
-    require_trial: bool = False
 
 
 def _named(pattern: re.Pattern[str]) -> dict[str, Any]:

@@ -165,3 +165,30 @@ def test_nothing_of_the_person_is_visible_to_a_script(
         honk, repo, f"env > seen.txt; cat {os.environ['HOME']}/secret.txt >> seen.txt 2>&1; ls -la ~ >> seen.txt; true"
     )
     assert "canary" not in honk("task", "show", str(task["id"]), "--diff", check=0).stdout
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["on the base it was made on", "on a base that has moved"])
+@pytest.mark.parametrize(
+    ("method", "subjects", "parents"),
+    [
+        ("squash", ["Change it"], 1),
+        ("merge", ["Change it", "Change it", "Change it"], 2),
+        ("rebase", ["Change it", "Change it"], 1),
+    ],
+)
+def test_a_change_of_two_turns_lands_as_the_repository_wants(
+    honk: Honk, make_repository: Callable[..., Path], method: str, subjects: list[str], parents: int, moved: bool
+) -> None:
+    repo = make_repository({"a.txt": "a\n", "honk.yaml": f"verify: {{}}\nmerge: {{method: {method}}}\n"})
+    task = _run(honk, repo, "echo b >> a.txt")
+    honk("task", "say", str(task["id"]), "And again", check=0)
+    if moved:
+        (repo / "other.txt").write_text("theirs\n")
+        git(repo, "add", "-A")
+        git(repo, "commit", "-qm", "Theirs")
+    base = git(repo, "rev-parse", "main")
+    honk("task", "merge", str(task["id"]), check=0)
+    assert git(repo, "log", "--format=%s", f"{base}..main").splitlines() == subjects
+    assert len(git(repo, "log", "-1", "--format=%P", "main").split()) == parents
+    assert git(repo, "show", "main:a.txt") == "a\nb\nb"
+    assert git(repo, "status", "--porcelain") == ""

@@ -14,6 +14,7 @@ from honk.repository_file import parse_repository_file
 from honk.settings import read_settings
 from honk.verify import distil, explain, verify
 from honk.workspace import Workspaces
+from tests.conftest import Honk, git
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -198,3 +199,19 @@ def test_the_agent_gets_one_line_for_green_and_only_the_reasons_for_red() -> Non
     red = Check("lint", "failed", 1.0, "a.py:1: unused import", "make lint")
     assert explain([green]) == "All checks are green: test (12 passed)."
     assert explain([green, red]) == "lint is red (`make lint`):\na.py:1: unused import"
+
+
+def test_a_repository_is_verified_from_the_shell_without_any_agent(
+    honk: Honk, make_repository: Callable[..., Path]
+) -> None:
+    text = "verify: {good: echo fine, bad: 'echo first line; echo AssertionError: no; exit 1'}\n"
+    repo = make_repository({"honk.yaml": text})
+    (repo / "honk.yaml").write_text("verify: {}\n")
+    done = honk("verify", "--repo", str(repo), "--explain", check=1)
+    assert "✓ good" in done.stdout
+    assert "because honk.yaml names `verify.bad`: `echo first line" in done.stdout
+    assert "AssertionError: no" in done.stdout
+    told = json.loads(honk("verify", "--repo", str(repo), "--json", check=1).stdout)
+    assert [(check["name"], check["status"]) for check in told["checks"]] == [("good", "passed"), ("bad", "failed")]
+    assert told["commit"] == git(repo, "rev-parse", "HEAD")
+    honk("verify", "--repo", str(make_repository({"a": "a"}, name="plain")), check=0)

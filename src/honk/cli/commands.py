@@ -86,6 +86,21 @@ def run(
 
 
 @app.command()
+def verify(
+    repo: Annotated[str, typer.Option("--repo", help="A path, a URL, or a repository Honk knows.")] = ".",
+    branch: Annotated[str | None, typer.Option(help="This branch; default: the repository's own.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why each check was chosen, and what all of them printed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a repository's checks on a clean checkout, without any agent: what a change will be judged by."""
+    from honk.cli.verify import verify_repository
+
+    raise typer.Exit(verify_repository(f"{repo}#{branch}" if branch else repo, explain=explain, as_json=as_json))
+
+
+@app.command()
 def worker(
     labels: Annotated[str, typer.Option(help="What this machine can do, such as macos; separated by commas.")] = "",
 ) -> None:

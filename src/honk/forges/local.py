@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from pathlib import Path
 
 from honk.gate import MergePermit
@@ -102,23 +103,19 @@ class LocalForge:
         directory = self.git_dir(repository)
         base = self._newest_base(repository)
         common = git("merge-base", base, head_sha, directory=directory)
-        tree = git("rev-parse", f"{head_sha}^{{tree}}", directory=directory)
-        if common != base:
-            tree = _merged_tree(directory, base, head_sha, repository.default_branch)
-        parents = ["-p", base] + (["-p", head_sha] if method == "merge" else [])
-        identity = {
-            "GIT_AUTHOR_NAME": person.name or "Honk",
-            "GIT_AUTHOR_EMAIL": person.email or "honk@localhost",
-            "GIT_AUTHOR_DATE": at,
-            "GIT_COMMITTER_NAME": "Honk",
-            "GIT_COMMITTER_EMAIL": "honk@localhost",
-            "GIT_COMMITTER_DATE": at,
-        }
-        sha = git(
-            "commit-tree", tree, *parents, "-F", "-", directory=directory, environment=identity, given=message.encode()
-        )
+        identity = _identity(person, at)
+        tried = git("rev-parse", f"{head_sha}^{{tree}}", directory=directory)
+        if method == "rebase":
+            sha = head_sha if common == base else _rebased(directory, common, base, head_sha, repository, identity)
+        else:
+            tree = tried if common == base else _merged_tree(directory, base, head_sha, repository.default_branch)
+            parents = ["-p", base] + (["-p", head_sha] if method == "merge" else [])
+            sha = git(
+                "commit-tree", tree, *parents, "-F", "-",
+                directory=directory, environment=identity, given=message.encode(),
+            )  # fmt: skip
         git("update-ref", f"refs/honk/landings/{sha}", sha, directory=directory)
-        return Landing(base, sha, tree == git("rev-parse", f"{head_sha}^{{tree}}", directory=directory))
+        return Landing(base, sha, git("rev-parse", f"{sha}^{{tree}}", directory=directory) == tried)
 
     def _newest_base(self, repository: Repository) -> str:
         directory = self.git_dir(repository)
@@ -226,6 +223,42 @@ def _default_branch(git_url: str) -> str:
     raise UsageError(f"The repository {git_url} is empty or has no default branch: push a commit to it first.")
 
 
+def _identity(person: Person, at: str) -> dict[str, str]:
+    """Who wrote a commit and who made it, always at the same time, so that making it again gives the same one."""
+    return {
+        "GIT_AUTHOR_NAME": person.name or "Honk",
+        "GIT_AUTHOR_EMAIL": person.email or "honk@localhost",
+        "GIT_AUTHOR_DATE": at,
+        "GIT_COMMITTER_NAME": "Honk",
+        "GIT_COMMITTER_EMAIL": "honk@localhost",
+        "GIT_COMMITTER_DATE": at,
+    }
+
+
+def _conflict(branch: str) -> Refused:
+    return Refused(
+        f"The change conflicts with what is on {branch} by now: answer in the thread, for instance "
+        f"“merge the newest {branch} and mend the conflicts”."
+    )
+
+
+def _rebased(
+    directory: Path, common: str, base: str, head: str, repository: Repository, identity: dict[str, str]
+) -> str:
+    """The change's own commits, one by one on the newest base."""
+    committer = {name: value for name, value in identity.items() if name.startswith("GIT_COMMITTER")}
+    with tempfile.TemporaryDirectory(prefix="honk-rebase-") as folder:
+        tree = Path(folder) / "tree"
+        git("worktree", "add", "-q", "--detach", tree, head, directory=directory)
+        try:
+            git("rebase", "-q", "--onto", base, common, directory=tree, environment=committer)
+            return git("rev-parse", "HEAD", directory=tree)
+        except GitError as error:
+            raise _conflict(repository.default_branch) from error
+        finally:
+            git("worktree", "remove", "--force", tree, directory=directory)
+
+
 def _merged_tree(directory: Path, base: str, head: str, branch: str) -> str:
     try:
         return git(
@@ -233,10 +266,7 @@ def _merged_tree(directory: Path, base: str, head: str, branch: str) -> str:
         ).splitlines()[0]
     except GitError as error:
         if error.git_exit_code == 1:
-            raise Refused(
-                f"The change conflicts with what is on {branch} by now: answer in the thread, for instance "
-                f"“merge the newest {branch} and mend the conflicts”."
-            ) from error
+            raise _conflict(branch) from error
         raise HonkError(
             "Merging onto a base that has moved needs git 2.38 or newer on this machine: upgrade git, then merge again."
         ) from error
