@@ -1,0 +1,70 @@
+"""An agent that speaks the Agent Client Protocol, in the sandbox, held by the same gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Honk
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+
+AGENT = """\
+import json, sys
+
+def send(**message):
+    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+
+def update(**what):
+    send(method="session/update", params={"sessionId": "s1", "update": what})
+
+prompts = 0
+for line in sys.stdin:
+    message = json.loads(line)
+    method = message.get("method")
+    if method == "initialize":
+        send(id=message["id"], result={"protocolVersion": 1, "agentCapabilities": {}})
+    elif method == "session/new":
+        assert message["params"]["cwd"] == "/workspace"
+        send(id=message["id"], result={"sessionId": "s1"})
+    elif method == "session/prompt":
+        prompts += 1
+        text = message["params"]["prompt"][0]["text"]
+        update(sessionUpdate="agent_message_chunk", content={"type": "text", "text": f"Prompt {prompts}. "})
+        send(id=900 + prompts, method="session/request_permission", params={"sessionId": "s1", "toolCall": {},
+             "options": [{"optionId": "no", "kind": "reject_once"}, {"optionId": "yes", "kind": "allow_once"}]})
+        answer = json.loads(sys.stdin.readline())
+        assert answer["result"]["outcome"] == {"outcome": "selected", "optionId": "yes"}, answer
+        update(sessionUpdate="tool_call", toolCallId=f"t{prompts}", title="Write app.txt", rawInput={"path": "app.txt"})
+        word = "hello" if "test is red" in text else "broken"
+        with open("app.txt", "w") as file:
+            file.write(word + chr(10))
+        update(sessionUpdate="tool_call_update", toolCallId=f"t{prompts}", status="completed",
+               content=[{"type": "content", "content": {"type": "text", "text": "written"}}])
+        update(sessionUpdate="agent_message_chunk", content={"type": "text", "text": "It says " + word + "."})
+        send(id=message["id"], result={"stopReason": "end_turn"})
+"""
+FILES = {"app.txt": "one\n", "agent.py": AGENT, "honk.yaml": "verify: {test: '! grep -n broken app.txt'}\n"}
+
+
+def test_red_checks_prompt_the_agent_again_until_they_are_green(
+    honk: Honk, make_repository: Callable[..., Path]
+) -> None:
+    repo = make_repository(FILES)
+    done = honk("run", "Greet", "--repo", str(repo), "--agent", "acp:python3 agent.py", "--json", check=0)
+    task = json.loads(done.stdout)
+    assert task["state"] == "ready"
+    assert task["summary"] == "Prompt 2. It says hello."
+    assert "Write app.txt" in done.stderr
+    kinds = [event["kind"] for event in json.loads(honk("audit", "--json", check=0).stdout)["events"]]
+    assert kinds.count("gate.blocked") == 1
+    assert kinds.count("agent.tool") == kinds.count("agent.tool_result") == 2
+
+
+def test_a_program_that_does_not_speak_the_protocol_is_said(honk: Honk, make_repository: Callable[..., Path]) -> None:
+    repo = make_repository(FILES)
+    done = honk("run", "Greet", "--repo", str(repo), "--agent", "acp:sh -c 'echo no such thing >&2; exit 3'", check=1)
+    assert "The agent's program ended unexpectedly: no such thing" in done.stderr
