@@ -2,6 +2,7 @@
 
 from honk.verify.detect import SetUp, Verifier, detect
 from honk.verify.distil import distil
-from honk.verify.run import explain, verify
+from honk.verify.explain import explain
+from honk.verify.run import verify
 
 __all__ = ["SetUp", "Verifier", "detect", "distil", "explain", "verify"]

@@ -36,29 +36,37 @@ def _configured(name: str, step: str | VerifyStep) -> Verifier:
 def _cargo(tree: Tree) -> Plan:
     if "Cargo.toml" not in tree.files:
         return Plan()
-    offline = " --offline" if any(path.startswith("vendor/") for path in tree.files) else ""
-    locked = " --locked" if "Cargo.lock" in tree.files else ""
-    return Plan(
-        [
-            Verifier("cargo fmt", "cargo fmt --all --check", "Cargo.toml is there", needs=("cargo", "rustfmt")),
-            Verifier(
-                "cargo test", f"cargo test --workspace{locked}{offline}", "Cargo.toml is there", needs=("cargo", "cc")
-            ),
-        ]
-    )
+    why, manifest, lock = "Cargo.toml is there", tree.text("Cargo.toml"), tree.text("Cargo.lock")
+    vendored = any(path.startswith("vendor/") for path in tree.files)
+    how = (" --locked" if lock else "") + (" --offline" if vendored else "")
+    verifiers = [Verifier("cargo fmt", "cargo fmt --all --check", why, needs=("cargo", "rustfmt"))]
+    if tree.first("clippy.toml", ".clippy.toml") or re.search(
+        r"^\[(workspace\.)?lints\.clippy", manifest, re.MULTILINE
+    ):
+        command = f"cargo clippy --workspace --all-targets{how}"
+        verifiers.append(
+            Verifier("cargo clippy", command, "clippy is configured", needs=("cargo", "cargo-clippy", "cc"))
+        )
+    verifiers.append(Verifier("cargo test", f"cargo test --workspace{how}", why, needs=("cargo", "cc")))
+    fetched = 'source = "' in lock if lock else re.search(r"^\[.*dependencies", manifest, re.MULTILINE)
+    fetch = f"cargo fetch{' --locked' if lock else ''}"
+    return Plan(verifiers, [SetUp(fetch, "Cargo.toml has dependencies")] if fetched and not vendored else [])
 
 
 def _go(tree: Tree) -> Plan:
     if "go.mod" not in tree.files:
         return Plan()
     why = "go.mod is there"
-    format_check = 'out=$(gofmt -l $(git ls-files "*.go")) && test -z "$out" || { echo "not formatted: $out"; exit 1; }'
+    listed = "git ls-files -z -- '*.go' ':!:vendor/' | xargs -0 gofmt -l"
+    format_check = f'out=$({listed}) && test -z "$out" || {{ echo "not formatted: $out"; exit 1; }}'
+    fetched = re.search(r"^require\b", tree.text("go.mod"), re.MULTILINE) and "vendor/modules.txt" not in tree.files
     return Plan(
         [
             Verifier("gofmt", format_check, why, needs=("gofmt",)),
             Verifier("go vet", "go vet ./...", why, needs=("go",)),
             Verifier("go test", "go test ./...", why, needs=("go",)),
-        ]
+        ],
+        [SetUp("go mod download", "go.mod has dependencies")] if fetched else [],
     )
 
 
@@ -68,7 +76,10 @@ def _maven(tree: Tree) -> Plan:
     wrapper = tree.first("mvnw")
     program = "sh ./mvnw" if wrapper else "mvn"
     needs = ("java",) if wrapper else ("mvn",)
-    return Plan([Verifier("maven test", f"{program} -B -ntp test", "pom.xml is there", timeout=1800, needs=needs)])
+    command = f"{program} -B -ntp test"
+    return Plan(
+        [Verifier("maven test", command, "pom.xml is there", timeout=1800, needs=needs, registries=True)],
+    )
 
 
 def _gradle(tree: Tree) -> Plan:
@@ -78,8 +89,9 @@ def _gradle(tree: Tree) -> Plan:
     wrapper = tree.first("gradlew")
     program = "sh ./gradlew" if wrapper else "gradle"
     needs = ("java",) if wrapper else ("gradle",)
+    command = f"{program} --console=plain check"
     return Plan(
-        [Verifier("gradle test", f"{program} --console=plain check", f"{found} is there", timeout=1800, needs=needs)]
+        [Verifier("gradle test", command, f"{found} is there", timeout=1800, needs=needs, registries=True)],
     )
 
 
@@ -87,11 +99,32 @@ def _make(tree: Tree) -> Plan:
     makefile = tree.first("GNUmakefile", "Makefile", "makefile")
     if makefile is None:
         return Plan()
-    targets = set(re.findall(r"^([A-Za-z][\w-]*)\s*:(?!=)", tree.text(makefile), re.MULTILINE))
+    targets = _targets(tree.text(makefile))
     wanted = [target for target in ("lint", "check", "test") if target in targets]
+    covered = {part for target in wanted for part in _prerequisites(targets, target)}
     return Plan(
         [
             Verifier(f"make {target}", f"make {target}", f"{makefile} has the target {target}", needs=("make",))
             for target in wanted
+            if target not in covered
         ]
     )
+
+
+def _targets(text: str) -> dict[str, set[str]]:
+    """A Makefile's targets and what each asks for directly."""
+    found: dict[str, set[str]] = {}
+    for names, asked in re.findall(r"^([A-Za-z][\w \t-]*?)[ \t]*::?(?!=)([^\n;#]*)", text, re.MULTILINE):
+        for name in names.split():
+            found.setdefault(name, set()).update(asked.split())
+    return found
+
+
+def _prerequisites(targets: dict[str, set[str]], target: str) -> set[str]:
+    seen: set[str] = set()
+    waiting = [target]
+    while waiting:
+        new = targets.get(waiting.pop(), set()) - seen
+        seen |= new
+        waiting += new
+    return seen - {target}

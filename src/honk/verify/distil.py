@@ -3,37 +3,68 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 BUDGET = 2_000
 """Characters of a failure."""
 
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_TIME = re.compile(r"^\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?\s*")
-_INSIDE = re.compile(r"/workspace/")
-_SECRET = re.compile(
-    r"\b(sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[0-9A-Z]{16})"
-)
-_CULPRIT = re.compile(
-    r"""
-      ^E\s{2,}\S | ^(FAILED|ERROR)\s | ^(FAIL|ERROR):\s                       # pytest, unittest
-    | \b\w*(Error|Exception|Failure)\b(:|$) | \bassert(ion)?\b.*\bfail
-    | ^\S+:\d+(:\d+)?:?\s                                                   # path:line: message
-    | ^\S+\(\d+,\d+\):\serror                                               # tsc
-    | ^\s+\d+:\d+\s+(error|warning)\s                                       # eslint
-    | ^error(\[E\d+\])?: | ^\s*-->\s | ^thread\ '.*panicked                 # cargo
-    | ^---\sFAIL | ^FAIL\s | ^\s+\S+_test\.go:\d+:                          # go
-    | ^\[ERROR\] | ^\s*not\ ok\b | ^\s*[✕✗×✖]\s | ^\s*●\s                   # maven, TAP, jest, vitest, node
-    | ^make(\[\d+\])?:\s\*\*\* | ^FAILURE:\s | ^>\sTask\s.*FAILED | ^\*\ What\ went\ wrong   # make, gradle
-    | \b(fatal|panic|cannot|could\ not|not\ found|no\ such\ file|undefined|unresolved)\b | \bwould\ reformat\b
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-_PROGRESS = re.compile(r"^\s*[.sxXFE]{2,}\s*(\[\s*\d+%\])?\s*$")
-"""Test runners' dots."""
+_LINE = 300
+"""Characters of one line that are told."""
+_LOOKED_AT = 2_000
+"""Characters of one line that are looked at: minified files have lines of megabytes."""
 
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+_TIME = re.compile(
+    r"^\s{0,4}[\[(]?(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|\s?[+-]\d\d:?\d\d)?[\])]?(?:\s+|$)"
+)
+_SECRET = re.compile(
+    r"""
+      \b(?:sk-[A-Za-z0-9_-]{16,} | gh[pousr]_[A-Za-z0-9]{20,} | github_pat_\w{20,} | glpat-[\w-]{20,}
+        | xox[abeprs]-[A-Za-z0-9-]{10,} | A[KS]IA[0-9A-Z]{16} | AIza[\w-]{35} | npm_[A-Za-z0-9]{30,}
+        | pypi-[\w-]{40,} | eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*)
+    | (?<=://)[^\s/:@'"]+:[^\s/@'"]+(?=@)
+    | (?<=[Bb]earer\ )[A-Za-z0-9._~+/=-]{16,}
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*
+    """,
+    re.VERBOSE,
+)
+_ASSIGNED = re.compile(
+    r"(\b[\w-]*(?:secret|password|passwd|api[_-]?key|access[_-]?token|auth[_-]?token)[\"']?\s*[=:]\s*[\"']?)"
+    r"(?=[^\s\"',;]*\d)[^\s\"',;(){}\[\]]{12,}",
+    re.IGNORECASE,
+)
+_KEY_BODY = re.compile(r"^[A-Za-z0-9+/=]{60,80}$")
+
+_ERROR = re.compile(
+    r"""
+      ^E\s{2,}\S | ^(?:FAILED|ERROR)\s+\S | ^(?:FAIL|ERROR):\s                 # pytest, unittest
+    | ^(?:\w+\.)*\w*(?:Error|Exception|Failure)(?::\s|$)                       # a traceback's last line
+    | ^\S[^:]*:\d+(?::\d+)?:\s(?:fatal\s)?error\b                              # mypy, gcc, javac
+    | ^\S[^:]*:\d+:\d+:\s[A-Z]+\d+\s | ^[A-Z]{1,4}\d{3,4}\s(?:\[\*\]\s)?\S     # ruff, flake8
+    | ^\S+\(\d+,\d+\):\serror | \berror\sTS\d+:                                # tsc
+    | ^\s+\d+:\d+\s+error\s                                                    # eslint
+    | ^\s*●\s | ^\s*[✕✗×✖❌]\s | ^\s*FAIL\s+\S | ^\s*not\ ok\b                 # jest, vitest, node, TAP
+    | ^error(?:\[E\d+\])?:\s | ^thread\ '.*panicked | ^test\ .*FAILED$         # cargo
+    | ^\s*---\sFAIL: | ^\S+\.go:\d+:(?:\d+:)?\s | ^panic:\s | ^FAIL\t          # go
+    | ^\[ERROR\]\s+\S | ^FAILURE:\s | ^>\sTask\s.*FAILED | ^\*\ What\ went\ wrong | ^e:\s\S   # maven, gradle, kotlin
+    | ^g?make(?:\[\d+\])?:\s\*\*\* | ^npm\ (?:ERR!|error)\s | ^fatal:\s | ^[Ee]rror:\s
+    | ^would\ reformat:?\s | ^Would\ reformat:?\s | ^Diff\ in\s | ^not\ formatted:
+    """,
+    re.VERBOSE,
+)
+_HINT = re.compile(
+    r"\w*(?:error|exception|failure)\b|\bfail(?:ed|s|ure)?\b|\b(?:fatal|panic|cannot|could not|not found|no such file|"
+    r"undefined|unresolved|denied|refused|warning|warn)\b|^\S+:\d+(?::\d+)?:?\s",
+    re.IGNORECASE,
+)
+_HARMLESS = re.compile(
+    r"\b0 (?:errors?|failures?|failed)\b|\bno (?:errors?|failures?|issues)\b|\berrors?: 0\b", re.IGNORECASE
+)
+_DOTS = re.compile(r"^\s*[.sxXFE]{2,}\s*(?:\[\s*\d+%\])?\s*$")
 _NOISE = re.compile(
-    r"^\s*(npm (warn|notice|info)|\[INFO\]|Downloading|Downloaded|Collecting|Compiling|Checking|Progress|> \S+@\S+ )|"
-    r"^[\s=.\-_*~^|#]*$|^\s*\d{1,3}%",
+    r"^\s*(?:npm (?:warn|notice|info)\b|\[INFO\]|\[DEBUG\]|Download(?:ing|ed)\b|Collecting\b|Compiling\b|Checking\b|"
+    r"Progress\b|> \S+@\S+ )|^[\s=.\-_*~^|#]*$|^\s*\d{1,3}%|\b\d{1,3}%\s*$|"
+    r"^\[ERROR\]\s*(?:->|Re-run|To see|For more|\[Help)",
     re.IGNORECASE,
 )
 
@@ -41,67 +72,103 @@ _NOISE = re.compile(
 def clean(output: str) -> list[str]:
     """The output's lines without colours, progress bars, times, sandbox paths and secrets."""
     lines = []
-    for raw in output.replace("\r\n", "\n").split("\n"):
-        line = _ANSI.sub("", raw.rsplit("\r", 1)[-1] if not raw.endswith("\r") else raw.rstrip("\r"))
-        line = _INSIDE.sub("", _TIME.sub("", line)).replace("\x00", "").rstrip()
-        lines.append(_SECRET.sub("•••", line))
+    key = False
+    for raw in _ANSI.sub("", output).replace("\r\n", "\n").replace("\x00", "").split("\n"):
+        # A carriage return paints over the line; what was painted last is what a person would see.
+        painted = [part for part in raw.split("\r") if part.strip()]
+        line = _TIME.sub("", (painted[-1] if painted else "")[:_LOOKED_AT].replace("\b", ""))
+        line = line.replace("/workspace/", "").rstrip()
+        if key and _KEY_BODY.match(line.strip()):
+            line = "•••"
+        key = "PRIVATE KEY-----" in line or line == "•••"
+        lines.append(_ASSIGNED.sub(r"\1•••", _SECRET.sub("•••", line)))
     return lines
 
 
 def distil(output: str, budget: int = BUDGET) -> str:
     """The lines that matter of a failed tool's output, at most `budget` characters, the first error among them."""
-    lines = [line for line in clean(output) if line.strip() and not _PROGRESS.match(line)]
+    lines = [line for line in clean(output) if line.strip() and not _DOTS.match(line)]
     whole = "\n".join(lines)
     if len(whole) <= budget:
         return whole
-    told = [index for index, line in enumerate(lines) if _CULPRIT.search(line) and not _NOISE.match(line)]
+    told = [index for index, line in enumerate(lines) if _ERROR.search(line) and not _noisy(line)]
     if not told:
-        return _cut("\n".join(line for line in lines if not _NOISE.match(line))[-budget:], budget)
+        told = [index for index, line in enumerate(lines) if _HINT.search(line) and not _noisy(line)]
+    if not told:
+        quiet = [line for line in lines if not _noisy(line)] or lines
+        return cut_front("\n".join(cut(line, _LINE) for line in quiet[-budget:]), budget)
     kept: set[int] = set()
-    size = 0
-    for index in told:
-        around = [near for near in range(max(0, index - 2), min(len(lines), index + 4)) if near not in kept]
-        around = [near for near in around if near == index or not _NOISE.match(lines[near])]
-        cost = sum(min(len(lines[near]), 300) + 1 for near in around)
-        if kept and size + cost > budget - 40:
+    left = budget
+    for index in _by_importance(lines, told):
+        cost = min(len(lines[index]), _LINE) + 3
+        if index not in kept and (cost <= left or not kept):
+            kept.add(index)
+            left -= cost
+        if left < 20:
             break
-        kept.update(around)
-        size += cost
-    return _cut(_joined(lines, sorted(kept)), budget)
+    return cut(_joined(lines, sorted(kept)), budget)
 
 
-def _joined(lines: list[str], kept: list[int]) -> str:
+def _noisy(line: str) -> bool:
+    return bool(_NOISE.search(line) or _HARMLESS.search(line))
+
+
+def _by_importance(lines: Sequence[str], told: Sequence[int]) -> Iterator[int]:
+    """The first error and what is around it, the tool's last words, then the other errors from the top."""
+    first = told[0]
+    yield first
+    yield from (index for index in range(first + 1, min(len(lines), first + 9)) if not _noisy(lines[index]))
+    yield from (index for index in range(max(0, first - 4), first) if not _noisy(lines[index]))
+    yield len(lines) - 1
+    for index in told[1:]:
+        yield index
+        yield from (near for near in range(index + 1, min(len(lines), index + 3)) if not _noisy(lines[near]))
+
+
+def _joined(lines: Sequence[str], kept: Sequence[int]) -> str:
     parts: list[str] = []
     last = None
     for index in kept:
         if last is not None and index > last + 1:
             parts.append("…")
-        line = lines[index]
-        parts.append(line if len(line) <= 300 else line[:299] + "…")
+        parts.append(cut(lines[index], _LINE))
         last = index
     return "\n".join(parts)
 
 
-def _cut(text: str, budget: int) -> str:
+def cut(text: str, budget: int) -> str:
+    """The text's beginning, at most `budget` characters, with a mark where something is missing."""
     return text if len(text) <= budget else text[: budget - 1].rstrip() + "…"
 
 
+def cut_front(text: str, budget: int) -> str:
+    """The text's end, at most `budget` characters, with a mark where something is missing."""
+    return text if len(text) <= budget else "…" + text[-(budget - 1) :].lstrip()
+
+
+# Words that say how much was tested, and those whose numbers are added up when a tool reports several times.
+_COUNTED = (
+    (re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE), "Ran {} test{s}"),
+    (re.compile(r"^test result: ok\. (\d+) passed", re.MULTILINE), "{} passed"),
+)
 _GREEN = (
-    re.compile(r"\b(\d+ passed[^=\n]*?)(?: in [\d.]+s.*)?=*$", re.MULTILINE),
-    re.compile(r"^(Ran \d+ tests?)\b", re.MULTILINE),
-    re.compile(r"^Tests:\s+(.*)$", re.MULTILINE),
-    re.compile(r"^\s*Tests\s+(\d+ passed.*)$", re.MULTILINE),
-    re.compile(r"^[#ℹ] pass (\d+)$", re.MULTILINE),
-    re.compile(r"test result: ok\. (\d+ passed)"),
-    re.compile(r"(Tests run: \d+)(?!.*Tests run: \d+)", re.DOTALL),
+    re.compile(r"^=*\s*(\d+ passed[^=\n]*?)(?: in [\d.]+\s?m?s.*)?=*$", re.MULTILINE),
+    re.compile(r"^\s*Tests:?\s+(\d+ .*?)$", re.MULTILINE),
+    re.compile(r"^[#ℹ] (pass \d+)$", re.MULTILINE),
+    re.compile(r"(Tests run: \d+)"),
+    re.compile(r"^(Success: no issues found in \d+ source files?)$", re.MULTILINE),
+    re.compile(r"^(\d+ files? already formatted)$", re.MULTILINE),
 )
 
 
 def green_line(output: str) -> str:
     """One short line for a check that passed."""
     text = "\n".join(clean(output))
+    for pattern, words in _COUNTED:
+        if counts := [int(found[1]) for found in pattern.finditer(text)]:
+            return words.format(sum(counts), s="" if sum(counts) == 1 else "s")
     for pattern in _GREEN:
         if found := list(pattern.finditer(text)):
-            words = found[-1][1].strip()
-            return f"{words} passed" if words.isdigit() else words[:100]
+            said = found[-1][1].strip()
+            return f"{said.removeprefix('pass ')} passed" if said.startswith("pass ") else cut(said, 100)
     return "passed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from honk.verify.plan import Plan, SetUp, Tree, Verifier
@@ -14,6 +15,9 @@ _SCRIPTS = (
     ("build", ("build",)),
     ("test", ("test:ci", "test")),
 )
+# Scripts that only check if they are told to, and otherwise change files.
+_FORMATTERS = ("format", "fmt", "prettier")
+_ONLY_CHECKS = re.compile(r"(^|\s)(--check|-c|--list-different|-l|check)(\s|$)")
 _NO_TEST = "no test specified"
 
 
@@ -23,13 +27,16 @@ def detect_node(tree: Tree) -> Plan:
         return Plan()
     try:
         package: dict[str, Any] = json.loads(tree.text("package.json"))
-        scripts: dict[str, str] = dict(package.get("scripts") or {})
+        named: dict[str, Any] = dict(package.get("scripts") or {})
+        scripts = {name: line for name, line in named.items() if isinstance(line, str)}
     except (ValueError, TypeError, AttributeError):
         return Plan([Verifier("package.json", "node -e \"require('./package.json')\"", "package.json is not JSON")])
     program, install = _package_manager(tree)
     verifiers = []
     for kind, names in _SCRIPTS:
         name = next((name for name in names if name in scripts), None)
+        if name is None and kind == "format":
+            name = next((name for name in _FORMATTERS if _ONLY_CHECKS.search(scripts.get(name, ""))), None)
         if name is None or (kind == "test" and _NO_TEST in scripts[name]):
             continue
         why = f"package.json has the script {name!r}"

@@ -7,6 +7,15 @@ from dataclasses import dataclass, field
 
 from honk.model import Checkout
 
+PROBES = {
+    "pytest": "python3 -m pytest --version",
+    "mypy": "python3 -m mypy --version",
+    "cargo": "cargo --version",
+    "rustfmt": "rustfmt --version",
+    "cargo-clippy": "cargo-clippy --version",
+}
+"""How to tell that a program is there where a file of that name on PATH says little: a module, or rustup's stand-in."""
+
 
 @dataclass(frozen=True)
 class Verifier:
@@ -21,6 +30,8 @@ class Verifier:
     """Programs that must be there. A detected check without them is skipped, and says so."""
     configured: bool = False
     """True when honk.yaml names it."""
+    registries: bool = False
+    """True when it fetches packages while it runs, as Maven and Gradle do."""
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
-from honk.model import Command
-from honk.verify.plan import Plan, SetUp, Tree, Verifier
+from honk.model import Command, HonkError
+from honk.verify.plan import PROBES, Plan, SetUp, Tree, Verifier
 
 _ENVIRONMENT = "$HOME/.honk-env"
 """Outside the tree, so that no tool wanders into it."""
 _TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|tests?)\.py$")
 _PYTEST_STYLE = re.compile(r"^\s*(import pytest|from pytest\b)|^(async )?def test_", re.MULTILINE)
+_UNITTEST_STYLE = re.compile(r"\bunittest\b|\bTestCase\b")
 _REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-test.txt", "dev-requirements.txt")
 _LOOKED_AT = 40
 """Test files that are read to tell pytest from unittest."""
@@ -27,25 +30,41 @@ def detect_python(tree: Tree) -> Plan:
         return Plan()
     project = _project(tree)
     tools = project.get("tool", {})
-    verifiers: list[Verifier] = []
-    wanted: list[str] = []
-    if "ruff" in tools or tree.first("ruff.toml", ".ruff.toml"):
-        verifiers.append(Verifier("ruff", "ruff check .", "ruff is configured", needs=("ruff",)))
-        if "format" in tools.get("ruff", {}):
-            verifiers.append(
-                Verifier("ruff format", "ruff format --check .", "ruff format is configured", needs=("ruff",))
-            )
-        wanted.append("ruff")
-    if "mypy" in tools or tree.first("mypy.ini", ".mypy.ini"):
-        targets = "" if tools.get("mypy", {}).get("files") or tools.get("mypy", {}).get("packages") else " ."
-        verifiers.append(Verifier("mypy", f"mypy{targets}", "mypy is configured", needs=("mypy",)))
-        wanted.append("mypy")
-    if why := _pytest(tree, tools, tests):
-        verifiers.append(Verifier("pytest", "python3 -m pytest -q", why, needs=("python3", "pytest")))
-        wanted.append("pytest")
-    elif tests:
-        verifiers.append(Verifier("unittest", _unittest(tests), f"{tests[0]} holds unittest tests", needs=("python3",)))
+    verifiers = [*_ruff(tree, tools), *_mypy(tree, tools), *_tests(tree, tools, tests)]
+    wanted = [tool for tool in ("ruff", "mypy", "pytest") if any(tool in verifier.needs for verifier in verifiers)]
     return Plan(verifiers, _set_up(tree, project, wanted) if verifiers else [])
+
+
+def _ruff(tree: Tree, tools: dict[str, Any]) -> list[Verifier]:
+    if "ruff" not in tools and not tree.first("ruff.toml", ".ruff.toml"):
+        return []
+    lint = Verifier("ruff", "ruff check .", "ruff is configured", needs=("ruff",))
+    if "format" not in tools.get("ruff", {}):
+        return [lint]
+    return [lint, Verifier("ruff format", "ruff format --check .", "ruff format is configured", needs=("ruff",))]
+
+
+def _mypy(tree: Tree, tools: dict[str, Any]) -> list[Verifier]:
+    if "mypy" not in tools and not tree.first("mypy.ini", ".mypy.ini"):
+        return []
+    named = tools.get("mypy", {})
+    in_file = re.search(r"^(files|packages|modules)\s*=", tree.text("mypy.ini") + tree.text(".mypy.ini"), re.MULTILINE)
+    targets = "" if in_file or any(named.get(key) for key in ("files", "packages", "modules")) else " ."
+    # As a module, so that it sees the packages of the environment that the tests run in.
+    return [Verifier("mypy", f"python3 -m mypy{targets}", "mypy is configured", needs=("python3", "mypy"))]
+
+
+def _tests(tree: Tree, tools: dict[str, Any], tests: Sequence[str]) -> list[Verifier]:
+    if why := _pytest(tree, tools, tests):
+        return [Verifier("pytest", "python3 -m pytest -q", why, needs=("python3", "pytest"))]
+    if "django" in tree.text("manage.py").lower():
+        return [Verifier("django test", "python3 manage.py test", "manage.py is Django's", needs=("python3",))]
+    looked_at = tests[:_LOOKED_AT]
+    found = [path for path in looked_at if _UNITTEST_STYLE.search(tree.text(path))]
+    if not found:
+        return []
+    command = _unittest(tree, [*found, *tests[_LOOKED_AT:]])
+    return [Verifier("unittest", command, f"{found[0]} holds unittest tests", needs=("python3",))]
 
 
 def _project(tree: Tree) -> dict[str, Any]:
@@ -55,7 +74,7 @@ def _project(tree: Tree) -> dict[str, Any]:
         return {}
 
 
-def _pytest(tree: Tree, tools: dict[str, Any], tests: list[str]) -> str | None:
+def _pytest(tree: Tree, tools: dict[str, Any], tests: Sequence[str]) -> str | None:
     """Why pytest is the way to run this repository's tests, or None."""
     if "pytest" in tools:
         return "pyproject.toml configures pytest"
@@ -73,11 +92,22 @@ def _pytest(tree: Tree, tools: dict[str, Any], tests: list[str]) -> str | None:
     return next((f"{path} holds pytest tests" for path in styled), None)
 
 
-def _unittest(tests: list[str]) -> str:
-    top = {path.partition("/")[0] for path in tests if "/" in path}
-    if len(top) == 1 and all("/" in path for path in tests):
-        return f"python3 -m unittest discover -s {shlex.quote(next(iter(top)))} -t . -p '*test*.py'"
-    return "python3 -m unittest discover -p '*test*.py'"
+def _unittest(tree: Tree, tests: Sequence[str]) -> str:
+    """One discovery for each folder that it has to start from: unittest does not go down into folders that are no
+    packages, and refuses to start in one if told another top folder."""
+    patterns = {path.rpartition("/")[2] for path in tests}
+    pattern = "test*.py" if all(name.startswith("test") for name in patterns) else "*test*.py"
+    starts: dict[str, None] = {}
+    for path in tests:
+        top = start = PurePosixPath(path).parent
+        while str(top) != "." and f"{top}/__init__.py" in tree.files:
+            start, top = top, top.parent
+        place = "" if str(start) == "." else f" -s {shlex.quote(str(start))}"
+        starts[place if top == start else f"{place} -t {shlex.quote(str(top))}"] = None
+    lines = [f"python3 -m unittest discover{place} -p {shlex.quote(pattern)}" for place in starts]
+    if len(lines) == 1:
+        return lines[0]
+    return "red=0; " + "; ".join(f"{line} || red=1" for line in lines) + "; exit $red"
 
 
 def _set_up(tree: Tree, project: dict[str, Any], wanted: list[str]) -> list[SetUp]:
@@ -109,10 +139,14 @@ def _set_up(tree: Tree, project: dict[str, Any], wanted: list[str]) -> list[SetU
     return [SetUp(command, "the project's dependencies and its check tools", path=f"{_ENVIRONMENT}/bin")]
 
 
-def _missing(tree: Tree, wanted: list[str]) -> list[str]:
+def _missing(tree: Tree, wanted: Sequence[str]) -> list[str]:
     """Those of the tools that the sandbox does not have."""
     if not wanted:
         return []
-    line = "; ".join(f"python3 -m {tool} --version >/dev/null 2>&1 && echo {tool}" for tool in wanted)
-    present = tree.checkout.run(Command(("sh", "-c", f"{line}; true"))).output.split()
+    line = "; ".join(f"{PROBES.get(tool, f'command -v {tool}')} >/dev/null 2>&1 && echo {tool}" for tool in wanted)
+    try:
+        present = tree.checkout.run(Command(("sh", "-c", f"{line}; true"))).output.split()
+    except HonkError:
+        # The first check will meet the same and say so.
+        return []
     return [tool for tool in wanted if tool not in present]

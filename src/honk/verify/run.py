@@ -2,17 +2,65 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from honk.model import Cancelled, Check, Checkout, Command, Completed, Limits
+from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, Limits
 from honk.repository_file import RepositoryFile
 from honk.verify.detect import detect
 from honk.verify.distil import distil, green_line
-from honk.verify.plan import Plan, SetUp, Verifier
-from honk.verify.registries import registry_hosts
+from honk.verify.plan import PROBES, Plan, SetUp, Verifier
+from honk.verify.registries import registry_environment, registry_hosts
 
 _SET_UP_SECONDS = 1_200.0
+_NO_TESTS = re.compile(r"^(?!.*Ran [1-9])(?=.*^Ran 0 tests)", re.DOTALL | re.MULTILINE)
+_NOT_FOUND = re.compile(r"(?:^|[\s:])([^\s:]+): (?:command )?not found\s*$", re.MULTILINE)
+_NO_NETWORK = re.compile(
+    r"could not resolve host|name resolution|name or service not known|nodename nor servname|\bENOTFOUND\b|EAI_AGAIN|"
+    r"UnknownHostException|network is unreachable|\bENETUNREACH\b|no such host",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What every command of one verification has in common. `prefix` goes in front of its shell line."""
+
+    checkout: Checkout
+    egress: Sequence[str]
+    stop: Callable[[], bool]
+    log: Callable[[str, str], None] | None
+    prefix: str = ""
+
+    def run(
+        self,
+        name: str,
+        line: str,
+        seconds: float,
+        *,
+        directory: str = ".",
+        registries: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Run a shell line. Raises `Cancelled` when `stop()` is or turns true."""
+        if self.stop():
+            raise Cancelled("Cancelled.")
+        log = self.log
+        fetching = registry_environment() if registries else {}
+        command = Command(
+            ("sh", "-c", self.prefix + line),
+            environment={"CI": "true"} | fetching | dict(environment or {}),
+            directory=directory,
+            egress=tuple(dict.fromkeys([*self.egress, *(registry_hosts() if registries else ())])),
+            limits=Limits(seconds=seconds),
+        )
+        on_output = (lambda chunk: log(name, chunk)) if log else None
+        done = self.checkout.run(command, on_output=on_output, stop=self.stop)
+        if done.ended_by == "cancel":
+            raise Cancelled("Cancelled.")
+        return done
 
 
 def verify(
@@ -23,69 +71,64 @@ def verify(
     on_start: Callable[[Verifier], None] = lambda _: None,
     on_finish: Callable[[Check], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
+    log: Callable[[str, str], None] | None = None,
 ) -> list[Check]:
     """Set up, then run every check, one after the other; a red one does not keep the next from running.
 
-    `settings_egress` are hosts that every repository's commands may reach. Raises `Cancelled` when `stop()` turns true.
+    `settings_egress` are hosts that every repository's commands may reach. `log` gets a check's name and its output
+    as it comes, whole and unmasked. Raises `Cancelled` when `stop()` turns true.
     """
     plan = detect(checkout, file)
     if not plan.verifiers:
         return []
-    egress = [*file.egress, *settings_egress]
     results: list[Check] = []
-    trouble: str | None = None
-    for number, set_up in enumerate(plan.set_up):
-        check = _set_up(checkout, set_up, [*egress, *registry_hosts()], on_start, stop, number)
-        if check:
-            on_finish(check)
-            results.append(check)
-            trouble = check.summary
-    prefix = _path(plan)
-    present = _present(checkout, plan, prefix)
-    for verifier in plan.verifiers:
-        on_start(verifier)
-        check = _missing(verifier, present, trouble) or _run(checkout, verifier, egress, prefix, stop)
+
+    def tell(check: Check) -> None:
         on_finish(check)
         results.append(check)
+
+    room = _Room(checkout, [*file.egress, *settings_egress], stop, log)
+    trouble = _set_up(room, plan, on_start)
+    if trouble:
+        tell(trouble)
+    room = _Room(room.checkout, room.egress, stop, log, _prefix(plan))
+    blocked = trouble is not None and not trouble.green
+    present = set() if blocked else _present(checkout, plan, room.prefix)
+    for verifier in plan.verifiers:
+        on_start(verifier)
+        if blocked:
+            tell(_skipped(verifier, "Not run, because the set-up failed."))
+        else:
+            tell(_missing(verifier, present, trouble) or _run(room, verifier, trouble))
     return results
 
 
-def explain(checks: Sequence[Check]) -> str:
-    """What the agent and the person get to read: a line when all is green, else the reasons and nothing more."""
-    red = [check for check in checks if not check.green]
-    if not red:
-        names = ", ".join(
-            f"{check.name} ({check.summary.splitlines()[0]})" if check.summary else check.name for check in checks
-        )
-        return f"All checks are green: {names}." if checks else "There are no checks in this repository."
-    return "\n\n".join(f"{check.name} is red (`{check.command}`):\n{check.summary}" for check in red)
+def _set_up(room: _Room, plan: Plan, on_start: Callable[[Verifier], None]) -> Check | None:
+    """Run the set-up steps; a check only if one failed.
+
+    One that honk.yaml names is red then. One that was only detected is told, and what can run without it still runs.
+    """
+    for number, step in enumerate(plan.set_up):
+        name = "set-up" if number == 0 else f"set-up {number + 1}"
+        on_start(Verifier(name, step.command, step.why, timeout=_SET_UP_SECONDS, configured=step.configured))
+        done = room.run(name, step.command, _SET_UP_SECONDS, registries=True)
+        if done.exit_code == 0 and done.ended_by == "itself":
+            continue
+        return _set_up_trouble(name, step, done)
+    return None
 
 
-def _set_up(
-    checkout: Checkout,
-    set_up: SetUp,
-    egress: Sequence[str],
-    on_start: Callable[[Verifier], None],
-    stop: Callable[[], bool],
-    number: int,
-) -> Check | None:
-    """Run a set-up step; a check only if it failed. A detected step that fails is told, but what can run still runs."""
-    name = "set-up" if number == 0 else f"set-up {number + 1}"
-    on_start(Verifier(name, set_up.command, set_up.why))
-    command = Command(("sh", "-c", set_up.command), egress=egress, limits=Limits(seconds=_SET_UP_SECONDS))
-    done = checkout.run(command, stop=stop)
-    _raise_if_cancelled(done)
-    if done.exit_code == 0 and done.ended_by == "itself":
-        return None
-    status = "failed" if set_up.configured else "skipped"
+def _set_up_trouble(name: str, step: SetUp, done: Completed) -> Check:
     summary = _reason(done, _SET_UP_SECONDS)
-    if not set_up.configured:
+    if not step.configured:
         summary = f"The dependencies could not be set up; name `setup` in honk.yaml to do it your way.\n{summary}"
-    return Check(name, status, done.seconds, summary, set_up.command, set_up.why)  # type: ignore[arg-type]
+    status: CheckStatus = "skipped"
+    if step.configured:
+        status = "error" if done.ended_by == "time limit" else "failed"
+    return Check(name, status, done.seconds, summary, step.command, step.why)
 
 
-def _path(plan: Plan) -> str:
-    """What goes in front of every check's shell line."""
+def _prefix(plan: Plan) -> str:
     folders = [step.path for step in plan.set_up if step.path]
     return f'export PATH="{":".join(folders)}:$PATH"; ' if folders else ""
 
@@ -95,59 +138,75 @@ def _present(checkout: Checkout, plan: Plan, prefix: str) -> set[str]:
     wanted = sorted({program for verifier in plan.verifiers for program in verifier.needs})
     if not wanted:
         return set()
-    asked = "; ".join(f"command -v {shlex.quote(name)} >/dev/null 2>&1 && echo {shlex.quote(name)}" for name in wanted)
-    module = "python3 -m pytest --version >/dev/null 2>&1 && echo pytest"
-    line = f"{prefix}{asked}; {module}; true"
-    return set(checkout.run(Command(("sh", "-c", line))).output.split())
+    asked = "; ".join(
+        f"{PROBES.get(name, f'command -v {shlex.quote(name)}')} >/dev/null 2>&1 && echo {shlex.quote(name)}"
+        for name in wanted
+    )
+    return set(checkout.run(Command(("sh", "-c", f"{prefix}{asked}; true"))).output.split())
 
 
-def _missing(verifier: Verifier, present: set[str], trouble: str | None) -> Check | None:
+def _skipped(verifier: Verifier, summary: str) -> Check:
+    return Check(verifier.name, "skipped", 0.0, summary, verifier.command, verifier.why)
+
+
+def _missing(verifier: Verifier, present: set[str], trouble: Check | None) -> Check | None:
     missing = [program for program in verifier.needs if program not in present]
     if not missing:
         return None
-    reason = f"{', '.join(missing)} is not installed on this machine, so this was not checked"
     remedy = "install it here, or say in honk.yaml how to check (`setup`, `verify`)."
     if trouble:
         remedy = "see what the set-up says."
-    return Check(verifier.name, "skipped", 0.0, f"{reason}: {remedy}", verifier.command, verifier.why)
+    named = ", ".join(missing)
+    verb = "is" if len(missing) == 1 else "are"
+    return _skipped(verifier, f"{named} {verb} not installed on this machine, so this was not checked: {remedy}")
 
 
-def _run(
-    checkout: Checkout,
-    verifier: Verifier,
-    egress: Sequence[str],
-    prefix: str,
-    stop: Callable[[], bool],
-) -> Check:
-    command = Command(
-        ("sh", "-c", prefix + verifier.command),
-        environment={"CI": "true"},
+def _run(room: _Room, verifier: Verifier, trouble: Check | None) -> Check:
+    done = room.run(
+        verifier.name,
+        verifier.command,
+        verifier.timeout,
         directory=verifier.directory,
-        egress=egress,
-        limits=Limits(seconds=verifier.timeout),
+        registries=verifier.registries,
     )
-    done = checkout.run(command, stop=stop)
-    _raise_if_cancelled(done)
-    if done.exit_code == 0 and done.ended_by == "itself":
+    status: CheckStatus = "passed"
+    if done.ended_by == "time limit":
+        status = "error"
+    elif done.exit_code != 0 or _ran_nothing(verifier, done):
+        status = "failed"
+    if status == "passed":
         summary = green_line(done.output)
-        return Check(verifier.name, "passed", done.seconds, summary, verifier.command, verifier.why)
-    status = "error" if done.ended_by == "time limit" else "failed"
-    summary = _reason(done, verifier.timeout)
-    return Check(verifier.name, status, done.seconds, summary, verifier.command, verifier.why)  # type: ignore[arg-type]
+    else:
+        summary = _reason(done, verifier.timeout)
+        if trouble:
+            summary = f"The set-up before it did not work, which may be why.\n{summary}"
+    return Check(verifier.name, status, done.seconds, summary, verifier.command, verifier.why)
+
+
+def _ran_nothing(verifier: Verifier, done: Completed) -> bool:
+    """True for tests that were there but of which none ran: unittest calls that a success."""
+    return verifier.name == "unittest" and not verifier.configured and bool(_NO_TESTS.search(done.output))
 
 
 def _reason(done: Completed, seconds: float) -> str:
     parts = []
     if done.ended_by == "time limit":
-        parts.append(f"It took longer than {seconds:.0f} s and was ended.")
+        parts.append(f"It took longer than {seconds:g} s and was ended.")
     elif done.exit_code == 127:
-        parts.append("A program is missing on this machine: install it, or have `setup` in honk.yaml do so.")
+        found = _NOT_FOUND.search(done.output)
+        named = f", {found[1]}" if found else ""
+        parts.append(f"A program is missing on this machine{named}: install it, or have `setup` in honk.yaml do so.")
+    elif done.exit_code == 126:
+        parts.append(
+            "A file may not be executed: mark it (`git update-index --chmod=+x FILE`) or name its interpreter."
+        )
+    elif done.exit_code == 0:
+        parts.append("There are test files, but no test ran: say in honk.yaml how to run them (`verify`).")
+    elif done.exit_code in (137, -9):
+        parts.append("It was killed by the system, most likely because memory ran out.")
     for host in done.refused_hosts:
         parts.append(f"It tried to reach {host}, which is not in `egress` of honk.yaml.")
+    if not done.refused_hosts and _NO_NETWORK.search(done.output):
+        parts.append("It has no network: name the hosts it needs under `egress` in honk.yaml.")
     parts.append(distil(done.output) or f"It ended with {done.exit_code} and printed nothing.")
     return "\n".join(parts)
-
-
-def _raise_if_cancelled(done: Completed) -> None:
-    if done.ended_by == "cancel":
-        raise Cancelled("Cancelled.")
