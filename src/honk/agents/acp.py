@@ -74,8 +74,9 @@ class _Conversation:
         self._number = 0
         self._words: list[str] = []
         self._said = 0
-        for target in (self._read, self._read_errors):
-            threading.Thread(target=target, daemon=True).start()
+        threading.Thread(target=self._read, daemon=True).start()
+        self._error_reader = threading.Thread(target=self._read_errors, daemon=True)
+        self._error_reader.start()
 
     def run(self) -> AgentResult:
         self._ask("initialize", {"protocolVersion": _PROTOCOL, "clientCapabilities": {}}, _LOADING_SECONDS)
@@ -164,6 +165,7 @@ class _Conversation:
             return message
 
     def _gone(self) -> HonkError:
+        self._error_reader.join(2)
         words = " ".join(self._errors.decode("utf-8", "replace").split())[-300:]
         return HonkError(f"The agent's program ended unexpectedly: {words or 'it gave no reason'}")
 
