@@ -83,9 +83,7 @@ class Installation:
         if not self.lock.take():
             return False
         if serve_previews:
-            self.previews = PreviewServer(
-                self.store, self.artifacts.path, self.settings.preview_host or self.settings.host
-            )
+            self.previews = PreviewServer(self.store, self.artifacts.path, self.settings.host)
             self.previews.restore()
         furnish(
             Rooms(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -56,7 +57,7 @@ class Settings(BaseSettings):
     deploy_environment: list[str] = Field(default_factory=list)
     """Names of environment variables that deploy, rollback and no other commands get."""
     preview_host: str | None = None
-    """Host name for preview links; default: the host of `listen`."""
+    """Host name in preview links; default: the host of Honk's own address."""
 
     @classmethod
     def settings_customise_sources(
@@ -78,7 +79,13 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.home / 'honk.db'}"
 
     @property
+    def previews_at(self) -> str:
+        """The host name in preview links."""
+        return self.preview_host or urlsplit(self.url).hostname or self.host
+
+    @property
     def host(self) -> str:
+        """What is listened on, by `honk up` and by previews."""
         return self.listen.rpartition(":")[0].strip("[]") or "127.0.0.1"
 
     @property

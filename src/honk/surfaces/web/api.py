@@ -92,7 +92,7 @@ def api_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) -
     router = APIRouter(prefix="/api/v1", tags=["tasks"], dependencies=[Depends(access.check), Depends(_size)])
 
     def view(task: Task) -> dict[str, Any]:
-        return task_view(store, task, settings.url, settings.preview_host or settings.host)
+        return task_view(store, task, settings.url, settings.previews_at)
 
     @router.post("/tasks", status_code=201, responses={200: {"description": "The key is known: the same task."}})
     def create_task(body: NewTask) -> JSONResponse:

@@ -33,7 +33,7 @@ class _Pages:
         self.settings = settings
 
     def view(self, task: Task) -> dict[str, Any]:
-        seen = task_view(self.store, task, self.settings.url, self.settings.preview_host or self.settings.host)
+        seen = task_view(self.store, task, self.settings.url, self.settings.previews_at)
         return seen | {"stage": stage_word(seen["state"]), "busy": busy(seen["state"])}
 
     def card(self, task_id: str, notice: str = "") -> str:
