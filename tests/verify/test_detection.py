@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from honk.model import Check, Repository
+from honk.model import Cancelled, Check, Repository
 from honk.repository_file import parse_repository_file
 from honk.settings import read_settings
 from honk.verify import distil, explain, verify
@@ -215,3 +215,65 @@ def test_a_repository_is_verified_from_the_shell_without_any_agent(
     assert [(check["name"], check["status"]) for check in told["checks"]] == [("good", "passed"), ("bad", "failed")]
     assert told["commit"] == git(repo, "rev-parse", "HEAD")
     honk("verify", "--repo", str(make_repository({"a": "a"}, name="plain")), check=0)
+
+
+UNITTEST = (
+    "import unittest\n\nclass T(unittest.TestCase):\n    def test_sum(self):\n        self.assertEqual(1 + 1, {})\n"
+)
+
+
+def test_unittest_in_folders_that_are_no_packages(check: Verify) -> None:
+    files = {"tests/unit/test_a.py": UNITTEST.format(2), "tests/slow/test_b.py": UNITTEST.format(2)}
+    assert check(files)["unittest"].summary == "Ran 2 tests"
+
+
+def test_one_red_folder_of_unittests_among_green_ones_is_red(check: Verify) -> None:
+    files = {"tests/a/test_a.py": UNITTEST.format(3), "tests/b/test_b.py": UNITTEST.format(2)}
+    result = check(files)["unittest"]
+    assert result.status == "failed"
+    assert "2 != 3" in result.summary
+
+
+def test_unittests_of_which_none_run_are_not_green(check: Verify) -> None:
+    result = check({"test_none.py": "import unittest\n\nclass Helper:\n    pass\n"})["unittest"]
+    assert result.status == "failed"
+
+
+def test_a_script_that_only_looks_like_a_test_is_no_check(check: Verify) -> None:
+    assert check({"test_connection.py": "print('hello')\n"}) == {}
+
+
+def test_checks_are_not_run_after_a_configured_set_up_failed(check: Verify) -> None:
+    results = check({"honk.yaml": "setup: exit 3\nverify: {mine: 'true'}\n"})
+    assert results["set-up"].status == "failed"
+    assert results["mine"].summary == "Not run, because the set-up failed."
+
+
+def test_a_check_without_network_is_told_where_to_ask_for_it(check: Verify) -> None:
+    line = "python3 -c 'import socket; socket.getaddrinfo(\"elsewhere.example\", 443)'"
+    result = check({"honk.yaml": f"verify:\n  mine: |\n    {line}\n"})["mine"]
+    assert "It has no network: name the hosts it needs under `egress`" in result.summary
+
+
+@_needs("make")
+def test_a_make_target_that_another_one_runs_is_not_run_twice(check: Verify) -> None:
+    results = check({"Makefile": ".PHONY: check test\ncheck: all\nall: test\ntest:\n\t@true\n"})
+    assert list(results) == ["make check"]
+
+
+def test_the_whole_output_of_a_check_can_be_followed_and_a_stop_ends_it(
+    home: Path, make_repository: Callable[..., Path]
+) -> None:
+    repo = make_repository({"a": "b"})
+    repository = Repository("project", str(repo), str(repo), "main")
+    workspaces = Workspaces(read_settings(home=home))
+    file = parse_repository_file("verify: {first: echo one, second: 'echo two; sleep 600', third: echo three}")
+    heard: list[tuple[str, str]] = []
+    with workspaces.checkout(repository, workspaces.fetch(repository)) as checkout, pytest.raises(Cancelled):
+        verify(
+            checkout,
+            file,
+            log=lambda name, chunk: heard.append((name, chunk)),
+            stop=lambda: any("two" in chunk for _, chunk in heard),
+        )
+    assert {name for name, _ in heard} == {"first", "second"}

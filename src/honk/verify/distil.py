@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 BUDGET = 2_000
 """Characters of a failure."""
 
 _LINE = 300
 """Characters of one line that are told."""
-_LOOKED_AT = 2_000
+_LOOKED_AT = 500
 """Characters of one line that are looked at: minified files have lines of megabytes."""
+_RAW = 4_000
+"""The same before colours and what was painted over are gone."""
+_ERRORS = 200
+"""More than the budget can ever hold, so there is no need to look further."""
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 _TIME = re.compile(
@@ -29,8 +34,8 @@ _SECRET = re.compile(
     re.VERBOSE,
 )
 _ASSIGNED = re.compile(
-    r"(\b[\w-]*(?:secret|password|passwd|api[_-]?key|access[_-]?token|auth[_-]?token)[\"']?\s*[=:]\s*[\"']?)"
-    r"(?=[^\s\"',;]*\d)[^\s\"',;(){}\[\]]{12,}",
+    r"((?:secret|password|passwd|api[_-]?key|access[_-]?token|auth[_-]?token)[\w-]{0,20}[\"']?\s{0,9}[=:]\s{0,9}[\"']?)"
+    r"(?=[^\s\"',;]{0,200}\d)[^\s\"',;(){}\[\]]{12,}",
     re.IGNORECASE,
 )
 _KEY_BODY = re.compile(r"^[A-Za-z0-9+/=]{60,80}$")
@@ -53,7 +58,7 @@ _ERROR = re.compile(
     re.VERBOSE,
 )
 _HINT = re.compile(
-    r"\w*(?:error|exception|failure)\b|\bfail(?:ed|s|ure)?\b|\b(?:fatal|panic|cannot|could not|not found|no such file|"
+    r"(?:error|exception|failure)\b|\bfail(?:ed|s|ure)?\b|\b(?:fatal|panic|cannot|could not|not found|no such file|"
     r"undefined|unresolved|denied|refused|warning|warn)\b|^\S+:\d+(?::\d+)?:?\s",
     re.IGNORECASE,
 )
@@ -70,33 +75,46 @@ _NOISE = re.compile(
 
 
 def clean(output: str) -> list[str]:
-    """The output's lines without colours, progress bars, times, sandbox paths and secrets."""
+    """The output's lines that are not blank, without colours, progress bars, times and sandbox paths."""
     lines = []
-    key = False
-    for raw in _ANSI.sub("", output).replace("\r\n", "\n").replace("\x00", "").split("\n"):
-        # A carriage return paints over the line; what was painted last is what a person would see.
-        painted = [part for part in raw.split("\r") if part.strip()]
-        line = _TIME.sub("", (painted[-1] if painted else "")[:_LOOKED_AT].replace("\b", ""))
-        line = line.replace("/workspace/", "").rstrip()
-        if key and _KEY_BODY.match(line.strip()):
-            line = "•••"
-        key = "PRIVATE KEY-----" in line or line == "•••"
-        lines.append(_ASSIGNED.sub(r"\1•••", _SECRET.sub("•••", line)))
+    for raw in output.replace("\r\n", "\n").split("\n"):
+        if raw and not raw.isspace():
+            line = _TIME.sub("", _painted(raw)).replace("/workspace/", "").rstrip()
+            if line:
+                lines.append(line)
     return lines
+
+
+def mask(lines: Sequence[str]) -> list[str]:
+    """The lines with what looks like a secret replaced."""
+    masked = []
+    key = False
+    for line in lines:
+        if key and _KEY_BODY.match(line.strip()):
+            masked.append("•••")
+            continue
+        key = "PRIVATE KEY-----" in line
+        masked.append(_ASSIGNED.sub(r"\1•••", _SECRET.sub("•••", line)))
+    return masked
+
+
+def _painted(raw: str) -> str:
+    """What a person would see of a line: a carriage return paints over what was there."""
+    raw = raw[-_RAW:] if "\r" in raw else raw[:_RAW]
+    parts = [part for part in _ANSI.sub("", raw).split("\r") if part.strip()]
+    return parts[-1][:_LOOKED_AT].replace("\b", "").replace("\0", "") if parts else ""
 
 
 def distil(output: str, budget: int = BUDGET) -> str:
     """The lines that matter of a failed tool's output, at most `budget` characters, the first error among them."""
-    lines = [line for line in clean(output) if line.strip() and not _DOTS.match(line)]
-    whole = "\n".join(lines)
-    if len(whole) <= budget:
-        return whole
-    told = [index for index, line in enumerate(lines) if _ERROR.search(line) and not _noisy(line)]
+    lines = [line for line in clean(output) if not _DOTS.match(line)]
+    if sum(map(len, lines)) + len(lines) <= budget:
+        return cut("\n".join(mask(lines)), budget)
+    told = _matching(lines, _ERROR) or _matching(lines, _HINT)
     if not told:
-        told = [index for index, line in enumerate(lines) if _HINT.search(line) and not _noisy(line)]
-    if not told:
-        quiet = [line for line in lines if not _noisy(line)] or lines
-        return cut_front("\n".join(cut(line, _LINE) for line in quiet[-budget:]), budget)
+        tail = lines[-budget:]
+        quiet = [line for line in tail if not _noisy(line)] or tail
+        return cut_front("\n".join(cut(line, _LINE) for line in mask(quiet)), budget)
     kept: set[int] = set()
     left = budget
     for index in _by_importance(lines, told):
@@ -107,6 +125,11 @@ def distil(output: str, budget: int = BUDGET) -> str:
         if left < 20:
             break
     return cut(_joined(lines, sorted(kept)), budget)
+
+
+def _matching(lines: Sequence[str], pattern: re.Pattern[str]) -> list[int]:
+    found = (index for index, line in enumerate(lines) if pattern.search(line) and not _noisy(line))
+    return list(islice(found, _ERRORS))
 
 
 def _noisy(line: str) -> bool:
@@ -128,10 +151,10 @@ def _by_importance(lines: Sequence[str], told: Sequence[int]) -> Iterator[int]:
 def _joined(lines: Sequence[str], kept: Sequence[int]) -> str:
     parts: list[str] = []
     last = None
-    for index in kept:
+    for index, line in zip(kept, mask([lines[index] for index in kept]), strict=True):
         if last is not None and index > last + 1:
             parts.append("…")
-        parts.append(cut(lines[index], _LINE))
+        parts.append(cut(line, _LINE))
         last = index
     return "\n".join(parts)
 
@@ -146,29 +169,30 @@ def cut_front(text: str, budget: int) -> str:
     return text if len(text) <= budget else "…" + text[-(budget - 1) :].lstrip()
 
 
-# Words that say how much was tested, and those whose numbers are added up when a tool reports several times.
+# Numbers that are added up when a tool reports several times.
 _COUNTED = (
-    (re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE), "Ran {} test{s}"),
-    (re.compile(r"^test result: ok\. (\d+) passed", re.MULTILINE), "{} passed"),
+    (re.compile(r"^Ran (\d+) tests?\b"), "Ran {} test{s}"),
+    (re.compile(r"^test result: ok\. (\d+) passed"), "{} passed"),
 )
 _GREEN = (
-    re.compile(r"^=*\s*(\d+ passed[^=\n]*?)(?: in [\d.]+\s?m?s.*)?=*$", re.MULTILINE),
-    re.compile(r"^\s*Tests:?\s+(\d+ .*?)$", re.MULTILINE),
-    re.compile(r"^[#ℹ] (pass \d+)$", re.MULTILINE),
+    re.compile(r"^=*[ ]?(\d+ passed[^=]*?)(?: in [\d.]+\s?m?s.*)?=*$"),
+    re.compile(r"^\s*Tests:?\s+(\d+ .*?)$"),
+    re.compile(r"^[#ℹ] (pass \d+)$"),
     re.compile(r"(Tests run: \d+)"),
-    re.compile(r"^(Success: no issues found in \d+ source files?)$", re.MULTILINE),
-    re.compile(r"^(\d+ files? already formatted)$", re.MULTILINE),
+    re.compile(r"^(Success: no issues found in \d+ source files?)$"),
+    re.compile(r"^(\d+ files? already formatted)$"),
 )
+_TELLING = ("Ran ", "pass", "Tests", "Success", "formatted")
 
 
 def green_line(output: str) -> str:
     """One short line for a check that passed."""
-    text = "\n".join(clean(output))
+    telling = (line for line in output.split("\n") if any(word in line for word in _TELLING))
+    lines = mask(clean("\n".join(telling)))
     for pattern, words in _COUNTED:
-        if counts := [int(found[1]) for found in pattern.finditer(text)]:
+        if counts := [int(found[1]) for line in lines if (found := pattern.match(line))]:
             return words.format(sum(counts), s="" if sum(counts) == 1 else "s")
     for pattern in _GREEN:
-        if found := list(pattern.finditer(text)):
-            said = found[-1][1].strip()
+        if said := next((found[1].strip() for line in reversed(lines) if (found := pattern.search(line))), None):
             return f"{said.removeprefix('pass ')} passed" if said.startswith("pass ") else cut(said, 100)
     return "passed"

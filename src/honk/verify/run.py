@@ -15,6 +15,8 @@ from honk.verify.plan import PROBES, Plan, SetUp, Verifier
 from honk.verify.registries import registry_environment, registry_hosts
 
 _SET_UP_SECONDS = 1_200.0
+_END = 4_000
+"""Characters at the end of an output in which its last words are looked for."""
 _RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
 _NOT_FOUND = re.compile(r"(?:^|[\s:])([^\s:]+): (?:command )?not found\s*$", re.MULTILINE)
 _NO_NETWORK = re.compile(
@@ -190,11 +192,13 @@ def _ran_nothing(verifier: Verifier, done: Completed) -> bool:
 
 
 def _reason(done: Completed, seconds: float) -> str:
+    told = distil(done.output)
+    end = f"{told}\n{done.output[-_END:]}"
     parts = []
     if done.ended_by == "time limit":
         parts.append(f"It took longer than {seconds:g} s and was ended.")
     elif done.exit_code == 127:
-        found = _NOT_FOUND.search(done.output)
+        found = _NOT_FOUND.search(end)
         named = f", {found[1]}" if found else ""
         parts.append(f"A program is missing on this machine{named}: install it, or have `setup` in honk.yaml do so.")
     elif done.exit_code == 126:
@@ -207,7 +211,7 @@ def _reason(done: Completed, seconds: float) -> str:
         parts.append("It was killed by the system, most likely because memory ran out.")
     for host in done.refused_hosts:
         parts.append(f"It tried to reach {host}, which is not in `egress` of honk.yaml.")
-    if not done.refused_hosts and _NO_NETWORK.search(done.output):
+    if not done.refused_hosts and _NO_NETWORK.search(end):
         parts.append("It has no network: name the hosts it needs under `egress` in honk.yaml.")
-    parts.append(distil(done.output) or f"It ended with {done.exit_code} and printed nothing.")
+    parts.append(told or f"It ended with {done.exit_code} and printed nothing.")
     return "\n".join(parts)
