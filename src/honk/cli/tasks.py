@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from honk.cli.run import open_installation
-from honk.model import Refused, UsageError
+from honk.model import Refused, Task, UsageError
 from honk.surfaces.terminal import line, print_json, progress, results
+
+if TYPE_CHECKING:
+    from honk.app import Installation
 
 
 def list_tasks(*, as_json: bool) -> None:
@@ -40,7 +44,7 @@ def show_task(task_id: str, *, apply: bool, diff: bool, as_json: bool) -> None:
     installation = open_installation()
     task = installation.store.task(task_id)
     if apply:
-        _apply(task.id)
+        _apply(installation, task)
     if as_json:
         print_json(task_view(installation.store, task, installation.settings.url))
         return
@@ -53,11 +57,9 @@ def show_task(task_id: str, *, apply: bool, diff: bool, as_json: bool) -> None:
     results.print(f"[bold]{task.state.value}[/] {escape(task.next_action or '')}")
 
 
-def _apply(task_id: str) -> None:
+def _apply(installation: Installation, task: Task) -> None:
     from honk.git import GitError, git
 
-    installation = open_installation()
-    task = installation.store.task(task_id)
     repository = installation.store.repository(task.repository)
     if repository is None or task.branch is None or task.head_sha is None:
         raise Refused("The task has no change to apply yet.")

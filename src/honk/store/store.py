@@ -191,14 +191,6 @@ class Store:
             wanted = select(rows).where(rows.c.task_id == task_id, rows.c.taken_by == turn).order_by(rows.c.position)
             return [read_message(row) for row in connection.execute(wanted).mappings()]
 
-    def release_messages(self, task_id: str, turn: str) -> None:
-        """Give the turn's messages back, so that a retry works on the same words."""
-        rows = tables.messages
-        with self._write() as connection:
-            connection.execute(
-                update(rows).where(rows.c.task_id == task_id, rows.c.taken_by == turn).values(taken_by=None)
-            )
-
     def messages(self, task_id: str) -> list[Message]:
         wanted = (
             select(tables.messages).where(tables.messages.c.task_id == task_id).order_by(tables.messages.c.position)
