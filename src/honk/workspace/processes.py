@@ -158,21 +158,37 @@ def end_and_wait(handle: int, seconds: float = 10.0) -> None:
     select.select([handle], [], [], seconds)
 
 
-def end_family(process: subprocess.Popen[bytes], mark: str) -> None:
-    """Without a sandbox: kill the process's group and, where /proc tells, whoever carries `mark` in the environment."""
+def end_family(process: subprocess.Popen[bytes], mark: str, seconds: float = 10.0) -> None:
+    """Without a sandbox: end the process's group and, where /proc tells, whoever carries `mark` in the environment.
+
+    Returns when they are gone, not when they have been told to go; after `seconds` in any case.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    for _ in range(5):
-        found = list(_marked(mark.encode()))
+    deadline = time.monotonic() + seconds
+    while (found := list(_marked(mark.encode()))) and time.monotonic() < deadline:
         for pid in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        if not found:
-            return
+            if (handle := handle_of(pid)) is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+                continue
+            try:
+                # The number may have been given to another process since it was read.
+                if _has_mark(pid, mark.encode()):
+                    end_and_wait(handle, max(deadline - time.monotonic(), 0))
+            finally:
+                os.close(handle)
 
 
 def _marked(mark: bytes) -> Iterator[int]:
     for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark in (folder / "environ").read_bytes().split(b"\0") and folder.name != str(os.getpid()):
-                yield int(folder.name)
+        if int(folder.name) != os.getpid() and _has_mark(int(folder.name), mark):
+            yield int(folder.name)
+
+
+def _has_mark(pid: int, mark: bytes) -> bool:
+    """Whether the process carries `mark`; one that has ended carries nothing."""
+    try:
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
