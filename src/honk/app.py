@@ -18,12 +18,12 @@ from honk.flow.engine import Engine
 from honk.flow.inbox import Inbox
 from honk.flow.merge import follow_with
 from honk.flow.ports import Rooms, furnish
-from honk.forges import LocalForge
+from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
 from honk.model import Check, Checkout, HonkError, UsageError
 from honk.repository_file import RepositoryFile
 from honk.settings import Settings
 from honk.ship import ArtifactStore, CommandDeployer, PreviewServer
-from honk.store import Store, open_database
+from honk.store import Attachments, Store, open_database
 from honk.verify import distil, verify
 from honk.workspace import Workspaces
 
@@ -70,12 +70,13 @@ class Installation:
     settings: Settings
     store: Store
     engine: Engine
-    forge: LocalForge
+    forges: Forges
     inbox: Inbox
     artifacts: ArtifactStore
     workspaces: Workspaces
     deployer: CommandDeployer
     lock: HomeLock
+    github: GitHubApi | None = None
     previews: PreviewServer | None = None
 
     def work(self, *, serve_previews: bool = False) -> bool:
@@ -90,7 +91,8 @@ class Installation:
                 settings=self.settings,
                 store=self.store,
                 workspaces=self.workspaces,
-                forge=self.forge,
+                attachments=Attachments(self.settings.home),
+                forges=self.forges,
                 harness=lambda agent: harness(agent, self.settings),
                 verification=_Verification(self.settings),
                 builder=self.artifacts,
@@ -147,20 +149,33 @@ def assemble(settings: Settings) -> Installation:
         store = Store(open_database(settings.database), _mask(settings))
     except Exception as error:
         raise HonkError(f"Honk's database cannot be opened: {str(error).splitlines()[0]}.") from error
-    forge = LocalForge(home, store)
+    github, accounts = _github(settings, store)
+    forges = Forges(LocalForge(home, store), github[1] if github else None)
     # One life at a time works on a home, so its next life takes up what it left.
     engine = Engine(_flow_database(settings), executor=f"{socket.gethostname()}:{home}")
     return Installation(
         settings=settings,
         store=store,
         engine=engine,
-        forge=forge,
-        inbox=Inbox(settings, store, forge, engine, lambda agent: agent_ready(agent, settings)),
+        forges=forges,
+        inbox=Inbox(settings, store, forges, accounts, engine, lambda agent: agent_ready(agent, settings)),
         artifacts=ArtifactStore(home, distil),
-        workspaces=Workspaces(settings),
+        workspaces=Workspaces(settings, lambda repository: forges.of(repository).credentials(repository)),
         deployer=CommandDeployer(settings, distil),
         lock=HomeLock(home),
+        github=github[0] if github else None,
     )
+
+
+def _github(
+    settings: Settings, store: Store
+) -> tuple[tuple[GitHubApi, GitHubForge] | None, GitHubAccounts | NoAccounts]:
+    """The GitHub App's side, if one is set up. Nothing is asked of GitHub yet."""
+    if not (settings.github_app_id and settings.github_private_key):
+        return None, NoAccounts()
+    api = GitHubApi(settings)
+    accounts = GitHubAccounts(settings, store, api)
+    return (api, GitHubForge(settings, store, api, accounts)), accounts
 
 
 def _flow_database(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from honk.model import Check, PullRequest, Refused, State, Task
+from honk.model import Access, Check, PullRequest, Refused, State, Task
 
 _SEAL = object()
 
@@ -16,6 +16,8 @@ class MergePermit:
 
     task_id: str
     sha: str
+    head_sha: str
+    """The tried commit that `sha` carries."""
     _seal: object
 
     def __post_init__(self) -> None:
@@ -43,6 +45,14 @@ def check_tap(task: Task, head_sha: str | None) -> None:
         raise Refused(f"The task is {task.state.value}, not ready: merge it when its checks and builds are done.")
 
 
+def check_access(access: Access, wanted: Access, repository: str) -> None:
+    """Refuse somebody who may not do this. Raises `Refused` with the reason."""
+    order: Sequence[Access] = ("none", "read", "write")
+    if order.index(access) < order.index(wanted):
+        verb = {"read": "read", "write": "write to"}[wanted]
+        raise Refused(f"You may not {verb} {repository}: ask somebody who administers it for access.")
+
+
 def approvals_missing(wanted: int, protected: Sequence[str], approved_by: Collection[str]) -> str | None:
     """Why this many approvals are not enough, or None. `protected` are the changed paths that need a second person;
     `approved_by` are the people other than the requester who approved exactly this commit."""
@@ -66,10 +76,15 @@ def permit_merge(
     checks: Sequence[Check],
     sha: str,
     head_sha: str,
+    *,
+    access: Access,
     missing: str | None = None,
+    obstacle: str | None = None,
 ) -> MergePermit:
     """Let `sha` land if it carries the task's tried commit `head_sha`, its pull request is open on that very commit,
-    every check on `sha` is green and no approval is `missing`. Raises `Refused` with the reason."""
+    every check on `sha` is green, whoever asks has `access` to write, no approval is `missing` and the forge names no
+    `obstacle`. Raises `Refused` with the reason."""
+    check_access(access, "write", task.repository)
     if task.head_sha != head_sha:
         raise Refused(f"The change has moved on from {head_sha[:8]} since it was tried; try the new version.")
     if pull_request is None or pull_request.state == "closed":
@@ -86,4 +101,6 @@ def permit_merge(
         raise Refused(f"Not merged: {names} failed on {sha[:8]}.\n{failed[0].summary}")
     if missing:
         raise Refused(f"Not merged: {missing}")
-    return MergePermit(task.id, sha, _SEAL)
+    if obstacle:
+        raise Refused(f"Not merged: {obstacle}")
+    return MergePermit(task.id, sha, head_sha, _SEAL)

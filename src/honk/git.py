@@ -45,13 +45,23 @@ def git(
     environment: Mapping[str, str] | None = None,
     given: bytes | None = None,
     timeout: float = 600.0,
+    failing: Sequence[int] = (),
 ) -> str:
     """Run git and return its standard output as text (decoded with replacement, trailing newline removed).
 
-    Raises `GitError` with git's message when it fails or takes longer than `timeout` seconds.
+    Raises `GitError` with git's message when it takes longer than `timeout` seconds or fails, other than with one of
+    the `failing` exit codes, whose output is an answer too.
     """
     return (
-        git_bytes(*arguments, directory=directory, person=person, environment=environment, given=given, timeout=timeout)
+        git_bytes(
+            *arguments,
+            directory=directory,
+            person=person,
+            environment=environment,
+            given=given,
+            timeout=timeout,
+            failing=failing,
+        )
         .decode("utf-8", "replace")
         .removesuffix("\n")
     )
@@ -64,6 +74,7 @@ def git_bytes(
     environment: Mapping[str, str] | None = None,
     given: bytes | None = None,
     timeout: float = 600.0,
+    failing: Sequence[int] = (),
 ) -> bytes:
     """As `git`, with the output as it came."""
     command: Sequence[str] = [
@@ -85,7 +96,7 @@ def git_bytes(
         raise GitError(f"git {arguments[0]} took longer than {timeout:.0f} s and was ended.", 124) from error
     except FileNotFoundError as error:
         raise GitError("git is not installed here: install it with your system's package manager.", 127) from error
-    if completed.returncode:
+    if completed.returncode and completed.returncode not in failing:
         words = completed.stderr.decode("utf-8", "replace").strip().splitlines()
         told = [line for line in words if line.startswith(("fatal:", "error:"))] or words[-3:]
         raise GitError("; ".join(told) or f"git {arguments[0]} failed", completed.returncode)

@@ -32,6 +32,10 @@ class Refused(HonkError):
     """The gate said no: a stale tap, a red check, a merge that is not safe. Nothing was changed."""
 
 
+class Conflict(Refused):
+    """The change and the newest base contradict each other; somebody has to mend that."""
+
+
 class Cancelled(HonkError):
     """The person asked to stop; the work so far is kept."""
 
@@ -75,6 +79,27 @@ class Person:
     id: str
     name: str
     email: str | None = None
+
+
+Access = Literal["none", "read", "write"]
+"""What a person may do with a repository."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who a person is on the forge. `token` lets Honk act in their name; it is sealed wherever it is kept."""
+
+    login: str
+    token: str | None
+
+
+@dataclass(frozen=True)
+class LinkOffer:
+    """How a person shows who they are on the forge: enter `code` at `url`."""
+
+    code: str
+    url: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True)
@@ -150,6 +175,16 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A file that came with a message, kept by its content. `size` in bytes."""
+
+    name: str
+    media_type: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Message:
     """A person's words in a task's thread. `key` is the sender's own, so that sending twice changes nothing."""
 
@@ -158,6 +193,7 @@ class Message:
     text: str
     person: Person
     at: datetime
+    attachments: Sequence[Attachment] = ()
 
 
 @dataclass(frozen=True)
@@ -192,6 +228,8 @@ class Task:
     base_sha: str | None = None
     head_sha: str | None = None
     merged_sha: str | None = None
+    pushed_sha: str | None = None
+    """What the pull request's branch pointed at when Honk last put or found it so."""
     branch: str | None = None
     pull_request: int | None = None
     summary: str | None = None
@@ -209,6 +247,10 @@ class Task:
     """`running`, `healthy`, `ill` or `rolled_back`."""
     deploy_url: str | None = None
     cancel_requested: bool = False
+    pull_request_url: str | None = None
+    """Where people see the pull request, if the forge has a page for it."""
+    origin: str | None = None
+    """Where the request was made, as a link: a message in a chat, an issue."""
     unsafe: bool = False
     """True when this task runs without a sandbox because the person said so."""
 
@@ -345,6 +387,10 @@ class Workspace(Protocol):
         Returns its sha, or None if nothing differs from the task's last commit. Safe while the agent runs.
         Taking it again with nothing changed since returns the same sha.
         """
+        ...
+
+    def unmerged(self) -> Sequence[str]:
+        """Paths in which the markers of a merge's conflicts are still to be seen."""
         ...
 
     def diff_stat(self) -> str:

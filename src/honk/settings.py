@@ -38,11 +38,31 @@ class Settings(BaseSettings):
     slack_app_token: SecretStr | None = None
     slack_signing_secret: SecretStr | None = None
     slack_api_url: str = "https://slack.com/api/"
+    slack_workspaces: list[str] = Field(default_factory=list)
+    """Ids of the workspaces whose people may use Honk; empty: every one it is installed in."""
+    slack_channels: list[str] = Field(default_factory=list)
+    """Ids of the channels in which Honk listens; empty: every one it is invited to."""
+    slack_users: list[str] = Field(default_factory=list)
+    """Ids of the people Honk listens to; empty: every member."""
     github_app_id: str | None = None
     github_private_key: SecretStr | None = None
     github_webhook_secret: SecretStr | None = None
     github_api_url: str = "https://api.github.com"
     github_git_url: str = "https://github.com"
+    github_organisations: list[str] = Field(default_factory=list)
+    """Whose repositories Honk works on; empty: all that installed it."""
+    github_repositories: list[str] = Field(default_factory=list)
+    """`owner/name` of the repositories Honk works on; empty: all that installed it."""
+    github_users: list[str] = Field(default_factory=list)
+    """Logins of the people Honk listens to; empty: everybody with the right to write."""
+    github_poll_seconds: float = Field(default=60.0, ge=0)
+    """How often open pull requests are looked at, besides webhooks; 0: never."""
+    github_label: str = "honk"
+    """The label that starts a task when an issue gets it."""
+    ci_rounds: int = Field(default=2, ge=0)
+    """How often a task goes back to work by itself because a check on its pull request is red."""
+    signing_key: Path | None = None
+    """An SSH key (ed25519, without passphrase) with which the commits are signed."""
     max_cost_usd: float = Field(default=5.0, gt=0)
     """Per task, in US dollars."""
     max_turns: int = Field(default=60, gt=0)

@@ -215,12 +215,16 @@ def _cancelled_at_work(thread: Thread, repo: Path) -> None:
 
 
 def _conflicting(thread: Thread, repo: Path) -> None:
-    thread.ask(repo, "echo mine > app.txt")
+    thread.ask(repo, "if grep -q '<<<<' app.txt; then echo both > app.txt; else echo mine > app.txt; fi")
     thread.until("ready")
     (repo / "app.txt").write_text("theirs\n")
     git(repo, "commit", "-qam", "Somebody else's")
     thread.tap("merge")
     thread.until("merge.refused")
+    thread.until("ready")
+    thread.tap("merge", "once more")
+    thread.until("deploy.healthy")
+    assert (repo / "app.txt").read_text() == "both\n"
 
 
 Story = Callable[[Thread, Path], None]
@@ -232,6 +236,8 @@ STORY_OF_STEP: dict[str, Story] = {
     "put_to_rest": _red_then_retried_then_cancelled,
     "stop_cancelled": _cancelled_at_work,
     "refuse": _conflicting,
+    "take_over": _conflicting,
+    "renew_base": _conflicting,
     "declare_ill": _ill,
     "run_rollback": _ill,
     "settle_rolled_back": _ill,

@@ -35,7 +35,7 @@ def test_a_server_killed_before_and_inside_a_step_ends_the_story_as_if_nothing_h
     assert repeated([event for event in events if event.task_id == thread.id]) == []
     assert thread.honk.store.broken_link() is None
     kinds = [event.kind for event in thread.events]
-    forge = thread.honk.forge.git_dir(thread.honk.forge.resolve(str(repo)))
+    forge = thread.honk.forges.local.git_dir(thread.honk.forges.resolve(str(repo)))
     branches = git(forge, "branch", "--list", f"honk/{thread.id}").split()
     assert len(branches) == (1 if "change.opened" in kinds else 0)
     assert kinds.count("change.opened") <= 1

@@ -64,7 +64,7 @@ def _apply(installation: Installation, task: Task) -> None:
     if repository is None or task.branch is None or task.head_sha is None:
         raise Refused("The task has no change to apply yet.")
     path = Path(repository.git_url)
-    forge = installation.forge.git_dir(repository)
+    forge = installation.forges.of(repository).git_dir(repository)
     if not path.is_dir() or path == forge:
         raise UsageError(f"{repository.address} is not a folder of yours: fetch {task.branch} from {forge} instead.")
     try:

@@ -18,7 +18,7 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool) -> int:
     from honk.verify import verify
 
     installation = open_installation()
-    repository = installation.forge.resolve(repo)
+    repository = installation.forges.resolve(repo)
     commit = installation.workspaces.fetch(repository)
     file = parse_repository_file(installation.workspaces.read(repository, commit, "honk.yaml") or "")
 

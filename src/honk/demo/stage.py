@@ -128,7 +128,7 @@ def set_up(home: Path, *, model_url: str | None) -> Iterator[Stage]:
         production.mkdir(parents=True)
         first_release(repository, production)
         stack.enter_context(production_server(production, production_port))
-        installation.forge.create("encore", repository)
+        installation.forges.local.create("encore", repository)
         installation.work(serve_previews=True)
         stack.callback(installation.close)
         token = access_token(home)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from honk.flow.brief import commit_message
 from honk.flow.ports import rooms
 from honk.flow.verification import verify_commit
 from honk.gate import red
-from honk.model import GateAnswer, LimitReached, Message, Task, Workspace
+from honk.model import Check, GateAnswer, LimitReached, Message, Task, Workspace
 from honk.verify import explain
 
 
@@ -30,25 +31,27 @@ class Gate:
 
     def _ask(self, asked_by: str) -> GateAnswer:
         room, task_id = rooms(), self._task.id
+        if unmerged := self._workspace.unmerged():
+            return self._block(asked_by, f"Conflict markers are left in {', '.join(unmerged)}: mend those first.")
         sha = self._workspace.snapshot(commit_message(self._task), self._task.person) or self._task.head_sha
         if sha is None:
             return GateAnswer(True, "Nothing has been changed yet, so there is nothing to verify.")
         checks = verify_commit(self._task, sha, stop=lambda: room.store.task(task_id).cancel_requested)
-        failed = red(checks)
         text = explain(checks)
-        if not failed or asked_by != "stop":
-            return GateAnswer(not failed, text)
+        return self._block(asked_by, text, red(checks)) if red(checks) else GateAnswer(True, text)
+
+    def _block(self, asked_by: str, text: str, failed: Sequence[Check] = ()) -> GateAnswer:
+        """A red answer; to the wish to stop only so many times."""
+        if asked_by != "stop":
+            return GateAnswer(False, text)
+        store, task_id = rooms().store, self._task.id
         prefix = f"{self._turn}:blocked:"
-        blocked = sum(event.key.startswith(prefix) for event in room.store.events(task_id=task_id, limit=100_000))
+        blocked = store.count_events(task_id, "gate.blocked", prefix)
         if blocked >= self._rounds:
-            names = ", ".join(check.name for check in failed)
+            names = ", ".join(check.name for check in failed) or "the merge"
             raise LimitReached(f"No pull request: {names} still fails after {blocked} rounds.\n{text}")
-        room.store.record(
-            task_id,
-            "gate.blocked",
-            {"round": blocked + 1, "rounds": self._rounds, "text": text},
-            key=f"{prefix}{blocked + 1}",
-        )
+        told = {"round": blocked + 1, "rounds": self._rounds, "text": text}
+        store.record(task_id, "gate.blocked", told, key=f"{prefix}{blocked + 1}")
         return GateAnswer(False, text)
 
 
@@ -68,6 +71,18 @@ def emitter(task_id: str, turn_id: str, task: Task) -> Callable[[str, Mapping[st
     return emit
 
 
+def with_files(message: Message) -> Message:
+    """The message with its files laid out, and where they are said in its text."""
+    if not message.attachments:
+        return message
+    room = rooms()
+    names = room.attachments.lay_out(message.task_id, message.attachments)
+    unsafe = room.store.task(message.task_id).unsafe
+    place = str(room.attachments.folder(message.task_id)) if unsafe else "/honk/attachments"
+    told = "\n".join(f"- {place}/{name}" for name in names)
+    return replace(message, text=f"{message.text}\n\nFiles that came with this:\n{told}")
+
+
 def inbox(task_id: str, turn_id: str) -> Callable[[], Sequence[Message]]:
     store = rooms().store
     seen = {message.key for message in store.take_messages(task_id, turn_id)}
@@ -77,6 +92,6 @@ def inbox(task_id: str, turn_id: str) -> Callable[[], Sequence[Message]]:
             return ()
         new = [message for message in store.take_messages(task_id, turn_id) if message.key not in seen]
         seen.update(message.key for message in new)
-        return new
+        return [with_files(message) for message in new]
 
     return arrived

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from honk.model import Check, Message, Task
+from honk.model import Artifact, Check, Message, Task
 from honk.repository_file import RepositoryFile
+from honk.untrusted import for_markdown
 
 _RULES = """\
 You work in a sandbox on a checkout of the repository at the current directory. Make the change that is asked for, whole
@@ -16,6 +18,14 @@ and nothing besides it, in the style of the code around it, with tests where the
 - Do not commit, push or open pull requests: that is done for you.
 - There is no network beyond the model. If something cannot be done, or nothing has to change, say so and stop.
 - End with two or three plain sentences for the person's phone: what is different now and what to look at.
+"""
+
+_MEND = """\
+Other people's work has been merged into your change, and these files have conflict markers (`<<<<<<<`) now:
+{paths}
+
+Mend each conflict so that both intentions are kept, remove the markers, then verify. Change nothing else.
+
 """
 
 
@@ -30,33 +40,48 @@ def commit_message(task: Task) -> str:
     agent = {"claude": "Claude Code"}.get(task.agent, task.agent.partition(":")[0])
     trailers = [f"Assisted-by: {agent}", f"Honk-Task: {task.id}"]
     if task.person.email:
-        trailers.append(f"Co-authored-by: {task.person.name} <{task.person.email}>")
+        name, email = (re.sub(r"[<>\x00-\x1f]", "", text) for text in (task.person.name, task.person.email))
+        trailers.append(f"Co-authored-by: {name} <{email}>")
     body = task.text.strip()
     rest = f"\n\n{body[:2000]}" if body != change_title(task) else ""
     return change_title(task) + rest + "\n\n" + "\n".join(trailers) + "\n"
 
 
-def pull_request_body(task: Task, checks: Sequence[Check]) -> str:
-    """What was asked, what was done and what speaks for it, as Markdown."""
+def pull_request_body(task: Task, checks: Sequence[Check], artifacts: Sequence[Artifact], url: str) -> str:
+    """What was asked, what was done and what speaks for it, as Markdown. `url` is the task's own page."""
     marks = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
     rows = [
-        f"- {marks[check.status]} **{check.name}** {check.summary.splitlines()[0] if check.summary else ''}"
+        f"| {marks[check.status]} {for_markdown(check.name, 100)} "
+        f"| {for_markdown((check.summary.splitlines() or [''])[0], 200)} | {check.seconds:.1f} s |"
         for check in checks
     ]
-    asked = "\n".join(f"> {line}" for line in task.text.strip()[:4000].splitlines())
+    asked = "\n".join(f"> {line}" for line in for_markdown(task.text.strip(), 4000).splitlines())
+    asked_at = f" ([where]({task.origin}))" if task.origin else ""
+    offered = [
+        f"- **{artifact.kind}**: {artifact.install_url or artifact.url or 'see the task'} ({artifact.commit[:8]})"
+        for artifact in artifacts
+        if not artifact.void
+    ]
+    agent = task.agent.partition(":")[0]
     return "\n".join(
         [
-            f"{task.person.name} asked:",
+            f"{for_markdown(task.person.name, 100)} asked{asked_at}:",
             "",
             asked,
             "",
             "## What changed",
-            task.summary or "See the diff.",
+            for_markdown(task.summary or "See the diff.", 20_000),
             "",
             "## Checks",
+            "",
+            "| Check | Result | Time |",
+            "| --- | --- | --- |",
             *rows,
             "",
-            f"Made by Honk with {task.agent.partition(':')[0]}, {task.turns} model turns, ${task.cost_usd:.2f}.",
+            *(["## Try it", *offered, ""] if offered else []),
+            "## How it was made",
+            f"By Honk with {agent} in a sandbox, in {task.turns} model turns for ${task.cost_usd:.2f}; the checks ran "
+            f"on a clean checkout of the commit. Every step: {url}",
         ]
     )
 
@@ -69,8 +94,13 @@ def brief(
     *,
     again: bool,
     interrupted: bool,
+    conflicts: Sequence[str] = (),
 ) -> str:
     """The prompt for a turn: everything for a first one, only what is new for one that goes on."""
+    if conflicts:
+        return _MEND.format(paths="\n".join(f"- {path}" for path in conflicts)) + "\n\n".join(
+            _said(message, task) for message in fresh
+        )
     if interrupted:
         asked = "\n\n".join(_said(message, task) for message in fresh or words[-1:])
         return "You were interrupted in the middle of this. Look at what is there already, then finish it:\n\n" + asked

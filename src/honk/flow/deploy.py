@@ -6,7 +6,7 @@ rebuild → begin_deploy → run_deploy → watch → settle      ill: run_rollb
 from __future__ import annotations
 
 from honk.flow.engine import step, workflow
-from honk.flow.ports import rooms
+from honk.flow.ports import known_repository, rooms
 from honk.flow.turn import build_commit
 from honk.flow.verification import base_file
 from honk.git import git
@@ -85,7 +85,7 @@ def run_deploy(task_id: str, sha: str) -> None:
         for row in room.store.artifact_rows(task_id)
         if row["commit"] == built_from
     }
-    with room.workspaces.checkout(repository, sha, source=room.forge.git_dir(repository)) as checkout:
+    with room.workspaces.checkout(repository, sha, source=room.forges.of(repository).git_dir(repository)) as checkout:
         room.deployer.deploy(
             checkout,
             wanted,
@@ -151,7 +151,7 @@ def run_rollback(task_id: str, sha: str) -> None:
     room = rooms()
     _, repository, wanted = _known(task_id, sha)
     row = room.store.deployment(repository.name, sha)
-    with room.workspaces.checkout(repository, sha, source=room.forge.git_dir(repository)) as checkout:
+    with room.workspaces.checkout(repository, sha, source=room.forges.of(repository).git_dir(repository)) as checkout:
         room.deployer.rollback(
             checkout, wanted, repository, previous=row["previous"] if row else None, on_output=lambda _: None
         )
@@ -192,19 +192,16 @@ def stop_ill(task_id: str, sha: str, reason: str, trouble: str) -> None:
 
 
 def _same_tree(repository: Repository, one: str, other: str) -> bool:
-    directory = rooms().forge.git_dir(repository)
+    directory = rooms().forges.of(repository).git_dir(repository)
     return git("rev-parse", f"{one}^{{tree}}", directory=directory) == git(
         "rev-parse", f"{other}^{{tree}}", directory=directory
     )
 
 
 def _known(task_id: str, sha: str) -> tuple[Task, Repository, Deploy]:
-    room = rooms()
-    task = room.store.task(task_id)
-    repository = room.store.repository(task.repository)
-    if repository is None:
-        raise UsageError(f"The repository {task.repository!r} is not known here any more.")
-    wanted = base_file(repository, room.workspaces.fetch(repository)).deploy
+    """The task, its repository, and how the landed commit says it is deployed."""
+    task, repository = known_repository(task_id)
+    wanted = base_file(repository, sha).deploy
     if wanted is None:
         raise UsageError("honk.yaml has no `deploy:` any more.")
     return task, repository, wanted

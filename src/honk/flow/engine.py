@@ -21,7 +21,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import create_engine, event
 
 from honk.flow.ports import rooms
-from honk.model import Cancelled, HonkError, LimitReached, NotFound, Refused, UsageError
+from honk.model import Cancelled, Conflict, HonkError, LimitReached, NotFound, Refused, UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,7 +80,7 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
 
 def _plain(name: str, error: Exception) -> HonkError:
     """The error as it can be kept: one of a few classes with nothing but its sentence."""
-    for kind in (Cancelled, LimitReached, Refused, NotFound, UsageError):
+    for kind in (Cancelled, LimitReached, Conflict, Refused, NotFound, UsageError):
         if isinstance(error, kind):
             return kind(str(error))
     if "disk is full" in str(error) or shutil.disk_usage(rooms().settings.home).free < _ROOM_TO_WORK:

@@ -8,18 +8,33 @@ from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from honk.flow.engine import LANDINGS, TASKS, Engine
-from honk.flow.ports import Forge
+from honk.flow.naming import named
+from honk.flow.ports import Accounts, Forges
 from honk.flow.view import actions
-from honk.gate import check_tap
-from honk.model import Person, Refused, Repository, State, Task, UsageError
+from honk.gate import check_access, check_tap
+from honk.model import (
+    Access,
+    Attachment,
+    LinkOffer,
+    NotFound,
+    Person,
+    Refused,
+    Repository,
+    State,
+    Task,
+    UsageError,
+)
 from honk.repository_file import parse_repository_file
 from honk.settings import Settings
-from honk.store import Store
+from honk.store import Attachments, Store
 
 Action = Literal["merge", "cancel", "retry", "rollback", "approve"]
 
 MAX_TEXT = 200_000
 """Characters of a message. Longer texts belong into the repository."""
+
+CI = Person("github:ci", "CI")
+"""Who speaks when a check of the team's own goes red."""
 
 
 def _digest(*parts: str) -> str:
@@ -42,20 +57,39 @@ class Inbox:
     """The door every surface uses. All calls block for a few milliseconds and never for the work itself."""
 
     def __init__(
-        self, settings: Settings, store: Store, forge: Forge, engine: Engine, agent_ready: Callable[[str], None]
+        self,
+        settings: Settings,
+        store: Store,
+        forges: Forges,
+        accounts: Accounts,
+        engine: Engine,
+        agent_ready: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._store = store
-        self._forge = forge
+        self._forges = forges
+        self._accounts = accounts
+        self._attachments = Attachments(settings.home)
         self._engine = engine
         self._agent_ready = agent_ready
 
-    def submit(
-        self, *, repo: str, text: str, agent: str | None = None, key: str, person: Person, unsafe: bool = False
-    ) -> Task:
-        """Start a task; the same key again gives the same task.
+    # -- words -------------------------------------------------------------------------------------------------------
 
-        Raises `UsageError` or `NotFound` with a sentence, before anything is created.
+    def submit(
+        self,
+        *,
+        repo: str,
+        text: str,
+        agent: str | None = None,
+        key: str,
+        person: Person,
+        unsafe: bool = False,
+        attachments: Sequence[Attachment] = (),
+        origin: str | None = None,
+    ) -> Task:
+        """Start a task; the same key again gives the same task. `origin` is a link to where it was asked for.
+
+        Raises `UsageError`, `NotFound` or `Refused` with a sentence, before anything is created.
         """
         text = _checked(text)
         task_id = _digest("task", person.id, key)[:10]
@@ -64,8 +98,9 @@ class Inbox:
             return known
         agent = agent or "claude"
         self._agent_ready(agent)
-        repository = self._forge.resolve(repo)
-        parse_repository_file(self._forge.base_text(repository, "honk.yaml") or "")
+        repository = self._forges.resolve(repo)
+        check_access(self._forges.of(repository).access(repository, person), "read", repository.name)
+        parse_repository_file(self._forges.of(repository).base_text(repository, "honk.yaml") or "")
         now = datetime.now(UTC)
         task = Task(
             id=task_id,
@@ -80,23 +115,124 @@ class Inbox:
             max_cost_usd=self._settings.max_cost_usd,
             max_turns=self._settings.max_turns,
             unsafe=unsafe,
+            origin=origin,
         )
-        self._store.create_task(task, key)
+        self._store.create_task(task, key, attachments)
         self._start_turn(task_id, key)
         return self._store.task(task_id)
 
-    def say(self, task_id: str, text: str, key: str, person: Person) -> Task:
+    def say(self, task_id: str, text: str, key: str, person: Person, attachments: Sequence[Attachment] = ()) -> Task:
         """Put a message into the thread: it enters the turn that runs, or starts the next one."""
         text = _checked(text)
         task = self._store.task(task_id)
         if task.merged_sha or task.state is State.MERGING:
             raise Refused("This change has been merged: start a new task for what comes next.")
+        self._check(task, person, "read")
         self._agent_ready(task.agent)
         if task.state.resting:
             self._store.update_task(task.id, cancel_requested=False)
-        if self._store.add_message(task.id, key, text, person):
+        if self._store.add_message(task.id, key, text, person, attachments):
             self._start_turn(task.id, key)
         return self._store.task(task.id)
+
+    def edit(self, task_id: str, key: str, text: str, person: Person) -> bool:
+        """Change a message that nobody has started on yet; False if somebody has."""
+        text = _checked(text)
+        return self._store.edit_message(task_id, key, text, person.id, _digest(key, text)[:16])
+
+    def withdraw(self, task_id: str, key: str, person: Person) -> bool:
+        """Take back a message that nobody has started on yet; False if somebody has. Without any, the task ends."""
+        withdrawn = self._store.withdraw_message(task_id, key, person.id)
+        if withdrawn and not self._store.messages(task_id):
+            self._cancel(self._store.task(task_id), None, f"withdrawn:{key}", person)
+        return withdrawn
+
+    def attach(self, name: str, media_type: str, data: bytes) -> Attachment:
+        """Keep a file that comes with a message. Raises `UsageError` if it is too large."""
+        return self._attachments.keep(name, media_type, data)
+
+    # -- what happens on the forge -----------------------------------------------------------------------------------
+
+    def pushed(self, task_id: str, sha: str, person: Person) -> None:
+        """Somebody pushed to a task's branch: their commit is taken in and verified like any other."""
+        task = self._store.task(task_id)
+        if task.merged_sha or sha in (task.head_sha, task.pushed_sha):
+            return
+        self._store.record(
+            task.id, "branch.pushed", {"sha": sha, "name": person.name}, key=f"pushed:{sha}", person=person.id
+        )
+        self._engine.start("adopt", f"adopt:{task.id}:{sha}", TASKS, task.id, task.id, sha)
+
+    def red_elsewhere(self, task_id: str, name: str, head_sha: str, text: str, key: str) -> bool:
+        """A check of the team's own went red on the commit that is offered: the agent mends it, a few times at most;
+        False if that was not asked of it."""
+        task = self._store.task(task_id)
+        if task.head_sha != head_sha or task.state is not State.READY or task.merged_sha:
+            return False
+        told = {"name": name, "head_sha": head_sha, "text": text}
+        if not self._store.record(task.id, "ci.failed", told, key=f"ci:{key}", person=CI.id):
+            return False
+        rounds = sum(message.person.id == CI.id for message in self._store.messages(task.id))
+        if rounds >= self._settings.ci_rounds:
+            return False
+        self.say(task.id, f"The check `{name}` failed on the pull request:\n\n{text}", f"ci:{key}", CI)
+        return True
+
+    def ended_elsewhere(self, task_id: str, merged_sha: str | None, person: Person, key: str) -> None:
+        """Somebody merged (as `merged_sha`) or closed the pull request on the forge's own pages."""
+        task = self._store.task(task_id)
+        if task.merged_sha or task.state in (State.MERGING, State.CANCELLED):
+            return
+        if merged_sha is None:
+            self._cancel(task, None, key, person)
+            return
+        self._store.record(
+            task.id,
+            "merge.elsewhere",
+            {"sha": merged_sha, "name": person.name},
+            key=f"landed:{merged_sha}",
+            person=person.id,
+            changes={
+                "state": State.MERGED.value,
+                "merged_sha": merged_sha,
+                "next_action": "Merged on the forge: Honk did not deploy it",
+            },
+        )
+
+    # -- people and repositories -------------------------------------------------------------------------------------
+
+    def access(self, repository_name: str, person: Person) -> Access:
+        """What the person may do there, asked of the forge now. Raises `Refused` if it is not known who they are."""
+        repository = self._repository(repository_name)
+        return self._forges.of(repository).access(repository, person)
+
+    def named(self, text: str) -> tuple[Repository | None, str]:
+        """The repository a text names, and the text without saying so."""
+        return named(text, self.repositories(), self._forges.lookup)
+
+    def link_offer(self, person: Person) -> LinkOffer:
+        """How the person shows who they are on the forge. Raises `UsageError` where there is none with accounts."""
+        return self._accounts.link_offer(person)
+
+    def finish_link(self, person: Person) -> str | None:
+        """Their login there once they have confirmed it; None while they have not. Raises `Refused`."""
+        return self._accounts.finish_link(person)
+
+    def linked(self, person: Person) -> str | None:
+        """Their login on the forge, if it is known."""
+        account = self._store.account(person.id)
+        return account.login if account else None
+
+    def unlink(self, person: Person) -> None:
+        """Forget who they are on the forge."""
+        self._store.unlink_account(person.id)
+
+    def refuse(self, person: Person, where: str, reason: str, key: str) -> None:
+        """Note that somebody was turned away, and why."""
+        told = {"name": person.name, "where": where, "reason": reason}
+        self._store.record("", "refused", told, key=f"refused:{key}", person=person.id)
+
+    # -- taps --------------------------------------------------------------------------------------------------------
 
     def act(self, task_id: str, action: Action, head_sha: str | None, key: str, person: Person) -> Task:
         """Carry out a tap. Raises `Refused` when it no longer fits what stands now, `UsageError` for no such action."""
@@ -118,14 +254,14 @@ class Inbox:
         repository = self._store.repository(task.repository)
         if not (repository and task.base_sha and task.head_sha):
             return ""
-        return self._forge.diff(repository, task.base_sha, task.head_sha)
+        return self._forges.of(repository).diff(repository, task.base_sha, task.head_sha)
 
     def will_deploy(self, task: Task) -> str | None:
         """What a merge of this task will deploy, in a line; None if nothing, or if that is known only later."""
         repository = self._store.repository(task.repository)
         if repository is None:
             return None
-        deploy = parse_repository_file(self._forge.base_text(repository, "honk.yaml") or "").deploy
+        deploy = parse_repository_file(self._forges.of(repository).base_text(repository, "honk.yaml") or "").deploy
         if deploy is None:
             return None
         health = f", then {deploy.health.url} is watched for {deploy.health.seconds:g} s" if deploy.health else ""
@@ -140,6 +276,18 @@ class Inbox:
         for task_id, key in self._store.untaken():
             self._start_turn(task_id, key)
 
+    def _repository(self, name: str) -> Repository:
+        repository = self._store.repository(name)
+        if repository is None:
+            raise NotFound(f"The repository {name!r} is not known here.")
+        return repository
+
+    def _check(self, task: Task, person: Person, wanted: Access) -> None:
+        if person == CI:
+            return
+        repository = self._repository(task.repository)
+        check_access(self._forges.of(repository).access(repository, person), wanted, repository.name)
+
     def _start_turn(self, task_id: str, key: str) -> None:
         turn = f"turn:{task_id}:{_digest(key)[:16]}"
         self._engine.start("turn", turn, TASKS, task_id, task_id, turn)
@@ -148,8 +296,9 @@ class Inbox:
         if task.state is State.MERGING and head_sha in (None, task.head_sha):
             return
         check_tap(task, head_sha)
+        self._check(task, person, "write")
         head = task.head_sha or ""
-        attempt = sum(event.kind == "merge.refused" for event in self._store.events(task_id=task.id, limit=100_000))
+        attempt = self._store.count_events(task.id, "merge.refused")
         self._engine.start(
             "merge", f"merge:{task.id}:{head}:{attempt}", LANDINGS, task.repository, task.id, head, attempt, person.id
         )
@@ -159,6 +308,8 @@ class Inbox:
             raise Refused(f"The task is {task.state.value}: it cannot be cancelled any more, only rolled back.")
         if task.state is State.CANCELLED:
             return
+        if not self._store.same_person(task.person.id, person.id):
+            self._check(task, person, "write")
         self._store.update_task(task.id, cancel_requested=True)
         self._engine.start(
             "cancel", f"cancel:{task.id}:{_digest(key)[:16]}", TASKS, task.id, task.id, _digest(key)[:16], person.id
@@ -167,6 +318,7 @@ class Inbox:
     def _retry(self, task: Task, _: str | None, key: str, person: Person) -> None:
         if task.state not in (State.FAILED, State.CANCELLED) or task.merged_sha:
             raise Refused(f"The task is {task.state.value}: only one that stopped before its merge can be tried again.")
+        self._check(task, person, "read")
         self._agent_ready(task.agent)
         raised = {
             "max_cost_usd": max(task.max_cost_usd, task.cost_usd + self._settings.max_cost_usd),
@@ -191,6 +343,7 @@ class Inbox:
                 "Only the newest healthy deployment with another one before it can be rolled back; "
                 f"this task is {task.state.value}."
             )
+        self._check(task, person, "write")
         sha = task.merged_sha or ""
         self._engine.start(
             "roll_back", f"rollback:{task.repository}:{sha}", LANDINGS, task.repository, task.id, sha, person.id
@@ -198,8 +351,9 @@ class Inbox:
 
     def _approve(self, task: Task, head_sha: str | None, key: str, person: Person) -> None:
         check_tap(task, head_sha)
-        if person.id == task.person.id:
+        if self._store.same_person(task.person.id, person.id):
             raise Refused("The person who asked for a change cannot approve it: ask somebody else to tap Approve.")
+        self._check(task, person, "write")
         self._store.record(
             task.id,
             "approved",

@@ -9,11 +9,13 @@ from dataclasses import asdict
 from typing import Any
 
 from honk.flow.brief import change_title, commit_message
-from honk.flow.engine import LANDINGS, Engine, step, workflow
-from honk.flow.ports import rooms
+from honk.flow.engine import LANDINGS, TASKS, Engine, step, workflow
+from honk.flow.ports import known_repository, rooms
 from honk.flow.verification import base_file, verify_commit
 from honk.gate import approvals_missing, check_tap, permit_merge, protected_paths, red
-from honk.model import HonkError, Landing, Refused, Repository, State, Task
+from honk.git import git
+from honk.model import Conflict, HonkError, Landing, Person, Refused, State, Task
+from honk.repository_file import RepositoryFile
 from honk.verify import explain
 
 _TRIES = 3
@@ -35,17 +37,23 @@ def merge(task_id: str, head_sha: str, attempt: int, person: str) -> None:
         for number in range(1, _TRIES + 1):
             landing = compose(task_id, head_sha, number)
             recheck(task_id, landing, head_sha)
-            if land(task_id, landing, head_sha):
+            if sha := land(task_id, landing, head_sha, person):
                 break
         else:
             raise Refused("The default branch kept moving while this was being merged: tap Merge again.")
-        deploys = announce(task_id, landing, person)
+        sound = confirm(task_id, landing, sha)
+        deploys = announce(task_id, sha, person, sound)
+    except Conflict as conflict:
+        if refuse(task_id, head_sha, attempt, str(conflict), mend=True) and _engine:
+            key = f"{head_sha}:{attempt}"
+            _engine.start("update", f"update:{task_id}:{key}", TASKS, task_id, task_id, key)
+        return
     except HonkError as error:
-        refuse(task_id, head_sha, attempt, str(error))
+        refuse(task_id, head_sha, attempt, str(error), mend=False)
         return
     if deploys and _engine:
         name = landing["repository"]
-        _engine.start("deploy", f"deploy:{name}:{landing['sha']}", LANDINGS, name, task_id, landing["sha"])
+        _engine.start("deploy", f"deploy:{name}:{sha}", LANDINGS, name, task_id, sha)
 
 
 @step
@@ -58,7 +66,7 @@ def accept_tap(task_id: str, head_sha: str, attempt: int, person: str) -> None:
     store.record(
         task_id,
         "merge.requested",
-        {"head_sha": head_sha},
+        {"head_sha": head_sha, "base_sha": task.base_sha},
         key=f"merge:{head_sha}:{attempt}",
         person=person,
         changes={"state": State.MERGING.value, "error": None, "next_action": None},
@@ -69,9 +77,9 @@ def accept_tap(task_id: str, head_sha: str, attempt: int, person: str) -> None:
 def compose(task_id: str, head_sha: str, number: int) -> dict[str, Any]:
     """Put the change on the newest base."""
     room = rooms()
-    task, repository = _known(task_id)
+    task, repository = known_repository(task_id)
     file = base_file(repository, room.workspaces.fetch(repository))
-    landing = room.forge.compose(
+    landing = room.forges.of(repository).compose(
         repository,
         head_sha=head_sha,
         method=file.merge.method,
@@ -86,88 +94,128 @@ def compose(task_id: str, head_sha: str, number: int) -> dict[str, Any]:
 def recheck(task_id: str, landing: dict[str, Any], head_sha: str) -> None:
     """Verify the commit as it will land, unless its tree is the tried one on the tried base."""
     room = rooms()
-    task, repository = _known(task_id)
+    task, repository = known_repository(task_id)
     composed = _landing(landing)
     if composed.unchanged and composed.base == task.base_sha:
         return
     checks = verify_commit(
-        task, composed.sha, stop=lambda: False, source=room.forge.git_dir(repository), base=composed.base
+        task,
+        composed.sha,
+        stop=lambda: False,
+        source=room.forges.of(repository).git_dir(repository),
+        base=composed.base,
     )
     if failed := red(checks):
         raise Refused(f"Not merged: on the newest {repository.default_branch} the checks fail.\n{explain(failed)}")
 
 
 @step
-def land(task_id: str, landing: dict[str, Any], head_sha: str) -> bool:
-    """Advance the default branch, if nobody else has meanwhile."""
+def land(task_id: str, landing: dict[str, Any], head_sha: str, person: str) -> str | None:
+    """Advance the default branch, if nobody else has meanwhile; the commit that landed."""
     room = rooms()
-    task, repository = _known(task_id)
+    task, repository = known_repository(task_id)
     composed = _landing(landing)
+    branch = task.branch or ""
+    file = base_file(repository, composed.base)
     checked = head_sha if composed.unchanged and composed.base == task.base_sha else composed.sha
+    pull_request = room.forges.of(repository).pull_request(repository, branch)
+    if pull_request is None or pull_request.state != "merged":
+        access, missing = (
+            room.forges.of(repository).access(repository, Person(person, person)),
+            _missing_approvals(task, head_sha, file),
+        )
+        obstacle = room.forges.of(repository).obstacle(repository, branch, head_sha)
+    else:
+        # It landed before and this step's own note of it was lost: what let it through then was asked then.
+        access, missing, obstacle = "write", None, None
     permit = permit_merge(
         task,
-        room.forge.pull_request(repository, task.branch or ""),
+        pull_request,
         room.store.checks(repository.name, checked),
         composed.sha,
         head_sha,
-        _missing_approvals(task, repository, head_sha),
+        access=access,
+        missing=missing,
+        obstacle=obstacle,
     )
-    return room.forge.land(repository, permit, composed)
+    return room.forges.of(repository).land(
+        repository, permit, composed, branch=branch, method=file.merge.method, message=commit_message(task)
+    )
 
 
 @step
-def announce(task_id: str, landing: dict[str, Any], person: str) -> bool:
-    """Put down that it landed; true if the repository deploys."""
+def confirm(task_id: str, landing: dict[str, Any], sha: str) -> bool:
+    """Whether what landed is what was verified: a forge that makes the commit itself may have put more under it."""
     room = rooms()
-    task, repository = _known(task_id)
-    deploys = base_file(repository, room.workspaces.fetch(repository)).deploy is not None
+    task, repository = known_repository(task_id)
+    directory = room.forges.of(repository).git_dir(repository)
+    trees = [git("rev-parse", f"{commit}^{{tree}}", directory=directory) for commit in (landing["sha"], sha)]
+    if trees[0] == trees[1]:
+        return True
+    room.workspaces.fetch(repository)
+    checks = verify_commit(task, sha, stop=lambda: False, source=directory, base=landing["base"])
+    return not red(checks)
+
+
+@step
+def announce(task_id: str, sha: str, person: str, sound: bool) -> bool:
+    """Put down that it landed; true if it is deployed now."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    room.workspaces.fetch(repository)
+    deploys = sound and base_file(repository, sha).deploy is not None
+    trouble = None
+    if not sound:
+        trouble = (
+            f"Something else landed on {repository.default_branch} in the same moment and the checks fail on the two "
+            "together: nothing was deployed. Ask for a fix."
+        )
     room.store.close_pull_request(repository.name, task.branch or "", "merged")
     room.store.record(
         task_id,
         "merge.landed",
         {
-            "sha": landing["sha"],
+            "sha": sha,
             "branch": repository.default_branch,
             "title": change_title(task),
             "deploys": deploys,
+            "trouble": trouble,
         },
-        key=f"landed:{landing['sha']}",
+        key=f"landed:{sha}",
         person=person,
-        changes={"state": State.MERGED.value, "merged_sha": landing["sha"], "next_action": None},
+        changes={"state": State.MERGED.value, "merged_sha": sha, "next_action": None, "error": trouble},
     )
     return deploys
 
 
 @step
-def refuse(task_id: str, head_sha: str, attempt: int, reason: str) -> None:
-    """Say why it was not merged, and offer it again as it was."""
+def refuse(task_id: str, head_sha: str, attempt: int, reason: str, mend: bool) -> bool:
+    """Say why it was not merged, and offer it again as it was; true if an agent is to mend it first."""
     store = rooms().store
     task = store.task(task_id)
+    if mend:
+        reason += " The two are being put together now: a new version to try comes here."
     changes = {"error": reason}
     if task.state is State.MERGING:
-        changes |= {"state": State.READY.value, "next_action": "Reply or merge again"}
+        changes |= {"state": State.READY.value, "next_action": "Wait" if mend else "Reply or merge again"}
     store.record(task_id, "merge.refused", {"reason": reason}, key=f"refused:{head_sha}:{attempt}", changes=changes)
+    return mend
 
 
-def _missing_approvals(task: Task, repository: Repository, head_sha: str) -> str | None:
+def _missing_approvals(task: Task, head_sha: str, file: RepositoryFile) -> str | None:
     room = rooms()
-    file = base_file(repository, room.workspaces.fetch(repository))
-    approved_by = {
-        event.person
-        for event in room.store.events(task_id=task.id, limit=1_000_000)
-        if event.kind == "approved" and event.data["head_sha"] == head_sha and event.person != task.person.id
-    }
-    changed = room.forge.changed_paths(repository, task.base_sha or "", head_sha)
-    return approvals_missing(file.merge.approvals, protected_paths(changed, file.protect), approved_by)
+    _, repository = known_repository(task.id)
+    approved = [
+        event.person for event in room.store.events_of(task.id, "approved") if event.data["head_sha"] == head_sha
+    ]
+    approved += room.forges.of(repository).approvals(repository, task.branch or "", head_sha)
+    others: list[str] = []
+    for person in approved:
+        if not any(room.store.same_person(person, known) for known in [task.person.id, *others]):
+            others.append(person)
+    changed = room.forges.of(repository).changed_paths(repository, task.base_sha or "", head_sha)
+    return approvals_missing(file.merge.approvals, protected_paths(changed, file.protect), others)
 
 
 def _landing(kept: dict[str, Any]) -> Landing:
     return Landing(kept["base"], kept["sha"], kept["unchanged"])
-
-
-def _known(task_id: str) -> tuple[Task, Repository]:
-    task = rooms().store.task(task_id)
-    repository = rooms().store.repository(task.repository)
-    if repository is None:
-        raise HonkError(f"The repository {task.repository!r} is not known here any more.")
-    return task, repository

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +10,23 @@ from typing import Protocol
 
 from honk.gate import MergePermit
 from honk.model import (
+    Access,
     Artifact,
     Check,
     Checkout,
     Harness,
     Landing,
+    LinkOffer,
     Person,
     PullRequest,
     Repository,
     Task,
+    UsageError,
     Workspace,
 )
 from honk.repository_file import Build, Deploy, RepositoryFile
 from honk.settings import Settings
-from honk.store import Store
+from honk.store import Attachments, Store
 
 
 class Workspaces(Protocol):
@@ -37,7 +40,15 @@ class Workspaces(Protocol):
         """A file's text at a base commit, or None."""
         ...
 
-    def open(self, task: Task, repository: Repository) -> AbstractContextManager[Workspace]: ...
+    def open(self, task: Task, repository: Repository, files: Path | None = None) -> AbstractContextManager[Workspace]:
+        """The task's workspace; the folder `files` is readable in it as `/honk/attachments`."""
+        ...
+
+    def bring_in(
+        self, task: Task, repository: Repository, commit: str, message: str, *, source: Path | None = None
+    ) -> tuple[str, Sequence[str]]:
+        """Merge a commit into the task's change: the newest commit then, and the paths with conflicts to mend."""
+        ...
 
     def checkout(
         self, repository: Repository, sha: str, *, source: Path | None = None, unsafe: bool = False
@@ -51,35 +62,66 @@ class Workspaces(Protocol):
 class Forge(Protocol):
     """Where repositories live and changes are proposed and landed."""
 
-    def resolve(self, address: str) -> Repository:
-        """Find or register what a person named. Raises `UsageError` or `NotFound` with a sentence."""
+    def access(self, repository: Repository, person: Person) -> Access:
+        """What the person may do there, asked at this moment. Raises `Refused` if it is not known who they are."""
+        ...
+
+    def credentials(self, repository: Repository) -> Mapping[str, str]:
+        """The environment with which git reads and writes the repository; empty where the person's own serve."""
         ...
 
     def git_dir(self, repository: Repository) -> Path:
         """A bare repository on this machine that has every pushed and composed commit."""
         ...
 
-    def push(self, repository: Repository, source: Path, sha: str, branch: str) -> None:
-        """Make the branch point at the commit; doing it again changes nothing."""
+    def push(self, repository: Repository, source: Path, sha: str, branch: str, expected: str | None) -> None:
+        """Make the branch point at the commit; doing it again changes nothing.
+
+        Raises `Conflict` if it points at neither that nor `expected` (None: it is not there yet): somebody else pushed.
+        """
         ...
 
-    def open_change(self, repository: Repository, *, branch: str, title: str, body: str, head_sha: str) -> PullRequest:
-        """Open the branch's pull request or bring it up to date: one a branch, however often it is called."""
+    def open_change(
+        self, repository: Repository, *, branch: str, title: str, body: str, head_sha: str, person: Person
+    ) -> PullRequest:
+        """Open the branch's pull request, in the person's name where that is possible, or bring it up to date: one a
+        branch, however often it is called."""
         ...
 
-    def pull_request(self, repository: Repository, branch: str) -> PullRequest | None: ...
+    def pull_request(self, repository: Repository, branch: str) -> PullRequest | None:
+        """The branch's newest pull request, with what the branch points at now; its commits are in `git_dir`."""
+        ...
+
+    def hold(self, repository: Repository, branch: str, *, held: bool) -> None:
+        """Show that the branch's pull request is not verified (a draft), or that it is again. Best effort."""
+        ...
+
+    def report(self, repository: Repository, head_sha: str, checks: Sequence[Check], url: str) -> None:
+        """Show the checks' results on the commit where the forge has a place for them. Best effort."""
+        ...
 
     def close_change(self, repository: Repository, branch: str) -> None: ...
+
+    def obstacle(self, repository: Repository, branch: str, head_sha: str) -> str | None:
+        """What on the forge stands in the way of merging this commit, in a sentence; None if nothing does."""
+        ...
+
+    def approvals(self, repository: Repository, branch: str, head_sha: str) -> Sequence[str]:
+        """Ids of the people who approved exactly this commit there."""
+        ...
 
     def compose(
         self, repository: Repository, *, head_sha: str, method: str, message: str, person: Person, at: str
     ) -> Landing:
-        """The commit that would land: the change on the newest base. Raises `Refused` on a conflict."""
+        """The commit that would land: the change on the newest base. Raises `Conflict` if the two contradict."""
         ...
 
-    def land(self, repository: Repository, permit: MergePermit, landing: Landing) -> bool:
-        """Advance the default branch from `landing.base` to `landing.sha`; True also if it had landed before, False if
-        the branch has moved meanwhile. Raises `Refused` when it cannot be done safely."""
+    def land(
+        self, repository: Repository, permit: MergePermit, landing: Landing, *, branch: str, method: str, message: str
+    ) -> str | None:
+        """Advance the default branch from `landing.base` to `landing.sha` or a commit with the same files; the commit
+        that landed, also if it had before, or None if the branch has moved meanwhile. Raises `Refused` when it cannot
+        be done safely."""
         ...
 
     def diff(self, repository: Repository, base: str, head: str) -> str: ...
@@ -88,6 +130,34 @@ class Forge(Protocol):
 
     def base_text(self, repository: Repository, path: str) -> str | None:
         """A file of the default branch, if it can be had without waiting; None otherwise or if there is none."""
+        ...
+
+
+class Forges(Protocol):
+    """Every forge of this installation."""
+
+    def resolve(self, address: str) -> Repository:
+        """Find or register what a person named. Raises `UsageError` or `NotFound` with a sentence."""
+        ...
+
+    def lookup(self, name: str) -> Repository | None:
+        """One that people in a chat may name: known here, or open to Honk on the forge. Never a path or any address."""
+        ...
+
+    def of(self, repository: Repository) -> Forge:
+        """The one the repository lives on."""
+        ...
+
+
+class Accounts(Protocol):
+    """Who people are on the forge."""
+
+    def link_offer(self, person: Person) -> LinkOffer:
+        """Begin. Raises `UsageError` where there is no forge with accounts."""
+        ...
+
+    def finish_link(self, person: Person) -> str | None:
+        """The login once the person has confirmed it there; None while they have not. Raises `Refused`."""
         ...
 
 
@@ -169,8 +239,9 @@ class Rooms:
 
     settings: Settings
     store: Store
+    attachments: Attachments
     workspaces: Workspaces
-    forge: Forge
+    forges: Forges
     harness: Callable[[str], Harness]
     verification: Verification
     builder: Builder
@@ -192,3 +263,12 @@ def rooms() -> Rooms:
     if _rooms is None:
         raise RuntimeError("the flow has no rooms yet: call furnish() first")
     return _rooms
+
+
+def known_repository(task_id: str) -> tuple[Task, Repository]:
+    """A task as it stands and its repository. Raises `UsageError` if that is not known any more."""
+    task = rooms().store.task(task_id)
+    repository = rooms().store.repository(task.repository)
+    if repository is None:
+        raise UsageError(f"The repository {task.repository!r} is not known here any more.")
+    return task, repository

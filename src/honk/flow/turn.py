@@ -1,34 +1,38 @@
 """From a message to a change that is ready to try.
 
-    take → prepare → work → collect → verify → propose → build … → present
+take → prepare → take_in → work → collect → verify → propose → build … → present
 
-A turn is started by a message, a retry or a cancel, and ends when the next move is a person's. Each step below reads
+A turn is started by a message, a retry or a cancel, and ends when the next move is a person's. It also starts when
+somebody pushes to the task's branch (adopt) or the newest base contradicts the change (update). Each step below reads
 what it needs from the store, does one thing that can be done again without harm, and puts down what happened.
 """
 
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
-from honk.flow.at_work import Gate, emitter, inbox
+from honk.flow.at_work import Gate, emitter, inbox, with_files
 from honk.flow.brief import brief, change_title, commit_message, pull_request_body
 from honk.flow.engine import step, workflow
-from honk.flow.ports import rooms
+from honk.flow.ports import known_repository, rooms
 from honk.flow.verification import base_file, verify_commit
+from honk.flow.view import artifacts
 from honk.gate import red
 from honk.model import (
     Cancelled,
+    Conflict,
     HonkError,
     LimitReached,
     State,
-    Task,
     Turn,
-    UsageError,
 )
 from honk.verify import explain
 
 _SESSIONS = uuid.UUID("6b1f9c1e-6f0e-4f0e-9d55-0a4f2f1d7c55")
+_TRIES = 3
+"""How often a turn starts over because somebody pushed to the branch meanwhile."""
 
 
 @workflow
@@ -47,24 +51,48 @@ def retry(task_id: str, key: str) -> None:
 
 
 @workflow
+def adopt(task_id: str, sha: str) -> None:
+    """Somebody's own commit on the task's branch: verified and offered like any other."""
+    turn_id = f"adopt:{task_id}:{sha}"
+    if take_over(task_id, turn_id):
+        _story(task_id, turn_id, asked=False)
+
+
+@workflow
+def update(task_id: str, key: str) -> None:
+    """The change on the newest base, after the two turned out to contradict each other."""
+    turn_id = f"update:{task_id}:{key}"
+    if take_over(task_id, turn_id):
+        _story(task_id, turn_id, asked=False, newest=True)
+
+
+@workflow
 def cancel(task_id: str, key: str, person: str) -> None:
     """Put the task to rest once nothing of it runs any longer."""
     put_to_rest(task_id, key, person)
 
 
-def _story(task_id: str, turn_id: str) -> None:
+def _story(task_id: str, turn_id: str, *, asked: bool = True, newest: bool = False) -> None:
     try:
         prepare(task_id, turn_id)
-        try:
-            work(task_id, turn_id)
-        except (Cancelled, LimitReached):
-            collect(task_id, turn_id)
-            raise
-        if collect(task_id, turn_id):
+        for number in range(_TRIES):
+            conflicts = take_in(task_id, turn_id, number)
+            if newest and not conflicts:
+                conflicts, newest = renew_base(task_id, turn_id), False
+            if asked or conflicts:
+                try:
+                    work(task_id, turn_id, conflicts)
+                except (Cancelled, LimitReached):
+                    collect(task_id, turn_id)
+                    raise
+            if not collect(task_id, turn_id):
+                break
             verify(task_id, turn_id)
-            propose(task_id, turn_id)
-            for kind in plan_builds(task_id, turn_id):
-                build(task_id, turn_id, kind)
+            if propose(task_id, turn_id):
+                for kind in plan_builds(task_id, turn_id):
+                    build(task_id, turn_id, kind)
+                break
+            asked = False
         present(task_id, turn_id)
     except Cancelled:
         stop_cancelled(task_id, turn_id)
@@ -104,11 +132,23 @@ def take_again(task_id: str, turn_id: str) -> None:
 
 
 @step
+def take_over(task_id: str, turn_id: str) -> bool:
+    """Begin without new words; once a merge has begun there is nothing to do."""
+    store = rooms().store
+    task = store.task(task_id)
+    if task.state is State.MERGING or task.merged_sha or task.state is State.CANCELLED:
+        return False
+    changes = {"state": State.PREPARING.value, "error": None, "next_action": None}
+    store.record(task_id, "turn.started", {}, key=f"{turn_id}:started", changes=changes)
+    return True
+
+
+@step
 def prepare(task_id: str, turn_id: str) -> None:
     """Bring the mirror up to date, fix the base commit and lay out the workspace."""
-    room, task = rooms(), rooms().store.task(task_id)
+    room = rooms()
+    task, repository = known_repository(task_id)
     _stop_if_cancelled(task_id)
-    repository = _repository(task)
     base = task.base_sha or room.workspaces.fetch(repository)
     base_file(repository, base)
     if task.unsafe:
@@ -118,23 +158,83 @@ def prepare(task_id: str, turn_id: str) -> None:
 
 
 @step
-def work(task_id: str, turn_id: str) -> None:
-    """Let the agent work in its sandbox until it is done, with verification at its gate."""
+def take_in(task_id: str, turn_id: str, number: int) -> list[str]:
+    """Merge what somebody else pushed to the task's branch into its change; the paths with conflicts to mend."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    branch = task.branch or ""
+    found = room.forges.of(repository).pull_request(repository, branch) if task.pull_request else None
+    if found is None or found.state != "open" or found.head_sha in (task.pushed_sha, task.head_sha):
+        return []
+    room.forges.of(repository).hold(repository, branch, held=True)
+    conflicts = _bring_in(
+        task_id, found.head_sha, f"Merge what was pushed to {branch}", room.forges.of(repository).git_dir(repository)
+    )
+    room.store.record(
+        task_id,
+        "branch.taken_in",
+        {"sha": found.head_sha, "conflicts": conflicts},
+        key=f"{turn_id}:taken-in:{number}",
+        changes={"pushed_sha": found.head_sha},
+    )
+    return conflicts
+
+
+@step
+def renew_base(task_id: str, turn_id: str) -> list[str]:
+    """Merge the newest base into the task's change; the paths with conflicts to mend."""
+    room = rooms()
+    _, repository = known_repository(task_id)
+    base = room.workspaces.fetch(repository)
+    conflicts = _bring_in(task_id, base, f"Merge the newest {repository.default_branch}", None)
+    told = {"base": base, "branch": repository.default_branch, "conflicts": conflicts}
+    room.store.record(task_id, "base.renewed", told, key=f"{turn_id}:base", changes={"base_sha": base})
+    return conflicts
+
+
+def _bring_in(task_id: str, commit: str, message: str, source: Path | None) -> list[str]:
+    """Merge a commit into the change; what it becomes is the task's head unless there is something to mend."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    with room.workspaces.open(task, repository) as workspace:
+        # What was left uncommitted is kept, but never the markers of a merge that is still to be mended.
+        if not workspace.unmerged():
+            workspace.snapshot(commit_message(task), task.person)
+    head, conflicts = room.workspaces.bring_in(task, repository, commit, message, source=source)
+    if not conflicts and head != task.head_sha:
+        _void(task_id, head)
+        room.store.update_task(task_id, head_sha=head)
+    return list(conflicts)
+
+
+def _void(task_id: str, head: str) -> None:
+    """What was offered is replaced by a newer commit."""
     room = rooms()
     task = room.store.task(task_id)
-    repository = _repository(task)
+    if task.head_sha:
+        room.store.record(task_id, "card.void", {"commit": task.head_sha}, key=f"void:{task.head_sha}")
+        room.store.void_artifacts(task_id, keep_commit=head)
+        if room.previews:
+            room.previews.withdraw(task_id)
+
+
+@step
+def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
+    """Let the agent work in its sandbox until it is done, with verification at its gate."""
+    room = rooms()
+    task, repository = known_repository(task_id)
     file = base_file(repository, task.base_sha or "")
     _stop_if_cancelled(task_id)
     begun = f"{turn_id}:work"
-    resume = any(event.kind == "agent.started" for event in room.store.events(task_id=task_id, limit=1_000_000))
+    resume = room.store.count_events(task_id, "agent.started") > 0
     interrupted = not room.store.record(task_id, "agent.started", {"agent": task.agent}, key=begun)
-    words = room.store.messages(task_id)
-    fresh = room.store.take_messages(task_id, turn_id)
-    with room.workspaces.open(task, repository) as workspace:
+    words = [with_files(message) for message in room.store.messages(task_id)]
+    fresh = [with_files(message) for message in room.store.take_messages(task_id, turn_id)]
+    with room.workspaces.open(task, repository, room.attachments.folder(task_id)) as workspace:
         result = room.harness(task.agent).run(
             Turn(
                 task=task,
-                prompt=brief(task, words, fresh, file, again=resume, interrupted=interrupted),
+                prompt=brief(task, words, fresh, file, again=resume, interrupted=interrupted, conflicts=conflicts),
                 workspace=workspace,
                 session=str(uuid.uuid5(_SESSIONS, task_id)),
                 resume=resume,
@@ -164,17 +264,15 @@ def work(task_id: str, turn_id: str) -> None:
 def collect(task_id: str, turn_id: str) -> bool:
     """Commit what the agent left in its tree; true if the task has a change now."""
     room = rooms()
-    task = room.store.task(task_id)
-    with room.workspaces.open(task, _repository(task)) as workspace:
+    task, repository = known_repository(task_id)
+    with room.workspaces.open(task, repository) as workspace:
+        if unmerged := workspace.unmerged():
+            raise HonkError(f"The merge is not mended yet: conflict markers are left in {', '.join(unmerged)}.")
         sha = workspace.snapshot(commit_message(task), task.person)
         stat = workspace.diff_stat()
     if sha is None or sha == task.head_sha:
         return task.head_sha is not None
-    if task.head_sha:
-        room.store.record(task_id, "card.void", {"commit": task.head_sha}, key=f"void:{task.head_sha}")
-        room.store.void_artifacts(task_id, keep_commit=sha)
-        if room.previews:
-            room.previews.withdraw(task_id)
+    _void(task_id, sha)
     room.store.record(
         task_id, "commit", {"sha": sha, "stat": stat}, key=f"commit:{turn_id}:{sha}", changes={"head_sha": sha}
     )
@@ -199,33 +297,45 @@ def verify(task_id: str, turn_id: str) -> None:
 
 
 @step
-def propose(task_id: str, turn_id: str) -> None:
-    """Push the branch and open its pull request, or bring both up to date."""
+def propose(task_id: str, turn_id: str) -> bool:
+    """Push the branch and open its pull request, or bring both up to date; false if somebody pushed meanwhile."""
     room = rooms()
-    task = room.store.task(task_id)
-    repository, head = _repository(task), task.head_sha or ""
-    branch = task.branch or f"honk/{task_id}"
-    room.forge.push(repository, room.workspaces.change_git_dir(task), head, branch)
-    checks = room.store.checks(task.repository, head)
-    pull_request = room.forge.open_change(
-        repository, branch=branch, title=change_title(task), body=pull_request_body(task, checks), head_sha=head
-    )
-    kind = "change.updated" if task.pull_request else "change.opened"
+    task, repository = known_repository(task_id)
+    head, branch = task.head_sha or "", task.branch or f"honk/{task_id}"
+    try:
+        room.forges.of(repository).push(repository, room.workspaces.change_git_dir(task), head, branch, task.pushed_sha)
+    except Conflict:
+        return False
     url = f"{room.settings.url}/tasks/{task_id}"
+    checks = room.store.checks(task.repository, head)
+    body = pull_request_body(task, checks, [], url)
+    pull_request = room.forges.of(repository).open_change(
+        repository, branch=branch, title=change_title(task), body=body, head_sha=head, person=task.person
+    )
+    room.forges.of(repository).hold(repository, branch, held=False)
+    room.forges.of(repository).report(repository, head, checks, url)
+    shown = pull_request.url or url
+    told = {"number": pull_request.number, "url": shown, "branch": branch, "title": pull_request.title}
     room.store.record(
         task_id,
-        kind,
-        {"number": pull_request.number, "url": url, "branch": branch, "title": pull_request.title, "head_sha": head},
+        "change.updated" if task.pull_request else "change.opened",
+        told | {"head_sha": head},
         key=f"change:{head}",
-        changes={"pull_request": pull_request.number, "state": State.BUILDING.value},
+        changes={
+            "pull_request": pull_request.number,
+            "pull_request_url": pull_request.url or None,
+            "pushed_sha": head,
+            "state": State.BUILDING.value,
+        },
     )
+    return True
 
 
 @step
 def plan_builds(task_id: str, turn_id: str) -> list[str]:
     """The builds the repository asks for, by name."""
-    task = rooms().store.task(task_id)
-    return list(base_file(_repository(task), task.base_sha or "").builds)
+    task, repository = known_repository(task_id)
+    return list(base_file(repository, task.base_sha or "").builds)
 
 
 @step
@@ -237,8 +347,7 @@ def build(task_id: str, turn_id: str, kind: str) -> None:
 def build_commit(task_id: str, commit: str, kind: str) -> None:
     """Build one kind of artifact from one commit, unless that was done before."""
     room = rooms()
-    task = room.store.task(task_id)
-    repository = _repository(task)
+    task, repository = known_repository(task_id)
     file = base_file(repository, task.base_sha or "")
     wanted = file.builds[kind]
     if wanted.on:
@@ -252,7 +361,11 @@ def build_commit(task_id: str, commit: str, kind: str) -> None:
     room.store.record(
         task_id, "build.started", {"kind": kind, "command": wanted.run}, key=f"build:{commit}:{kind}:started"
     )
-    source = room.workspaces.change_git_dir(task) if commit == task.head_sha else room.forge.git_dir(repository)
+    source = (
+        room.workspaces.change_git_dir(task)
+        if commit == task.head_sha
+        else room.forges.of(repository).git_dir(repository)
+    )
     with room.workspaces.checkout(repository, commit, source=source, unsafe=task.unsafe) as checkout:
         artifact = room.builder.build(
             checkout,
@@ -276,8 +389,9 @@ def build_commit(task_id: str, commit: str, kind: str) -> None:
 @step
 def present(task_id: str, turn_id: str) -> None:
     """Say that it is ready to be tried and merged, or that nothing had to change."""
-    store = rooms().store
-    task = store.task(task_id)
+    room = rooms()
+    task, repository = known_repository(task_id)
+    store = room.store
     if task.head_sha is None:
         store.record(
             task_id,
@@ -287,6 +401,17 @@ def present(task_id: str, turn_id: str) -> None:
             changes={"state": State.READY.value, "next_action": "Reply"},
         )
         return
+    offered = artifacts(store, task, room.settings.previews_at)
+    if offered:
+        checks, url = store.checks(task.repository, task.head_sha), f"{room.settings.url}/tasks/{task_id}"
+        room.forges.of(repository).open_change(
+            repository,
+            branch=task.branch or "",
+            title=change_title(task),
+            body=pull_request_body(task, checks, offered, url),
+            head_sha=task.head_sha,
+            person=task.person,
+        )
     store.record(
         task_id,
         "ready",
@@ -326,9 +451,9 @@ def stop_cancelled(task_id: str, turn_id: str) -> None:
 def put_to_rest(task_id: str, key: str, person: str) -> None:
     """Close a cancelled task's pull request and put the task to rest."""
     room = rooms()
-    task = room.store.task(task_id)
+    task, repository = known_repository(task_id)
     if task.branch and task.pull_request:
-        room.forge.close_change(_repository(task), task.branch)
+        room.forges.of(repository).close_change(repository, task.branch)
     room.store.void_artifacts(task_id, keep_commit="")
     if room.previews:
         room.previews.withdraw(task_id)
@@ -342,10 +467,3 @@ def put_to_rest(task_id: str, key: str, person: str) -> None:
 def _stop_if_cancelled(task_id: str) -> None:
     if rooms().store.task(task_id).cancel_requested:
         raise Cancelled("Cancelled.")
-
-
-def _repository(task: Task) -> Any:
-    repository = rooms().store.repository(task.repository)
-    if repository is None:
-        raise UsageError(f"The repository {task.repository!r} is not known here any more.")
-    return repository

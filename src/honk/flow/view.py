@@ -74,7 +74,12 @@ def task_view(store: Store, task: Task, url: str, preview_host: str = "127.0.0.1
         "merged_sha": task.merged_sha,
         "checks": [check_view(check) for check in checks],
         "verdict": None,
-        "pull_request": ({"number": task.pull_request, "url": f"{url}/tasks/{task.id}"} if task.pull_request else None),
+        "pull_request": (
+            {"number": task.pull_request, "url": task.pull_request_url or f"{url}/tasks/{task.id}"}
+            if task.pull_request
+            else None
+        ),
+        "origin": task.origin,
         "artifacts": [
             {
                 "kind": artifact.kind,

@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from honk.forges.composing import Composition, changed_paths, composed, unified_diff
 from honk.gate import MergePermit
 from honk.git import GitError, git, succeeds
-from honk.model import HonkError, Landing, NotFound, Person, PullRequest, Refused, Repository, UsageError
+from honk.model import (
+    Access,
+    Check,
+    Conflict,
+    Landing,
+    NotFound,
+    Person,
+    PullRequest,
+    Refused,
+    Repository,
+    UsageError,
+)
 from honk.store import Store
 
 _URL = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)", re.IGNORECASE)
@@ -61,6 +73,11 @@ class LocalForge:
             git("init", "-q", "--bare", directory)
         return repository
 
+    @staticmethod
+    def is_here(address: str) -> bool:
+        """Whether an address names something on this machine."""
+        return Path(address.partition("#")[0]).expanduser().exists()
+
     def _name(self, address: str) -> str:
         known = self._store.repository(address)
         if known:
@@ -76,11 +93,30 @@ class LocalForge:
         """See `Forge.git_dir`."""
         return self._folder / f"{repository.name}.git"
 
-    def push(self, repository: Repository, source: Path, sha: str, branch: str) -> None:
-        """See `Forge.push`."""
-        git("fetch", "-q", source, f"+{sha}:refs/heads/{branch}", directory=self.git_dir(repository))
+    def lookup(self, name: str) -> Repository | None:
+        """See `Forge.lookup`: only what is known already."""
+        return self._store.repository(name)
 
-    def open_change(self, repository: Repository, *, branch: str, title: str, body: str, head_sha: str) -> PullRequest:
+    def access(self, repository: Repository, person: Person) -> Access:
+        """See `Forge.access`. Whoever a surface lets in may write: here there are no accounts."""
+        return "write"
+
+    def credentials(self, repository: Repository) -> Mapping[str, str]:
+        """See `Forge.credentials`: the person's own serve."""
+        return {}
+
+    def push(self, repository: Repository, source: Path, sha: str, branch: str, expected: str | None) -> None:
+        """See `Forge.push`."""
+        directory, reference = self.git_dir(repository), f"refs/heads/{branch}"
+        if succeeds("rev-parse", "--verify", "-q", reference, directory=directory):
+            there = git("rev-parse", reference, directory=directory)
+            if there not in (sha, expected) and expected is not None:
+                raise Conflict(f"Somebody pushed {there[:8]} to {branch}.")
+        git("fetch", "-q", source, f"+{sha}:{reference}", directory=directory)
+
+    def open_change(
+        self, repository: Repository, *, branch: str, title: str, body: str, head_sha: str, person: Person
+    ) -> PullRequest:
         """See `Forge.open_change`."""
         return self._store.save_pull_request(repository.name, branch, title, body, head_sha)
 
@@ -92,6 +128,20 @@ class LocalForge:
         head = git("rev-parse", f"refs/heads/{branch}", directory=self.git_dir(repository))
         return PullRequest(found.number, found.url, found.branch, found.title, found.state, head)
 
+    def hold(self, repository: Repository, branch: str, *, held: bool) -> None:
+        """See `Forge.hold`: here nothing shows it but the task."""
+
+    def report(self, repository: Repository, head_sha: str, checks: Sequence[Check], url: str) -> None:
+        """See `Forge.report`: here the task's own page does."""
+
+    def obstacle(self, repository: Repository, branch: str, head_sha: str) -> str | None:
+        """See `Forge.obstacle`: there is nothing here besides the gate."""
+        return None
+
+    def approvals(self, repository: Repository, branch: str, head_sha: str) -> Sequence[str]:
+        """See `Forge.approvals`: here they are taps on the task."""
+        return ()
+
     def close_change(self, repository: Repository, branch: str) -> None:
         """See `Forge.close_change`. The branch stays."""
         self._store.close_pull_request(repository.name, branch, "closed")
@@ -99,23 +149,11 @@ class LocalForge:
     def compose(
         self, repository: Repository, *, head_sha: str, method: str, message: str, person: Person, at: str
     ) -> Landing:
-        """See `Forge.compose`. Depends on base and head alone, so that composing again gives the same commit."""
+        """See `Forge.compose`."""
         directory = self.git_dir(repository)
         base = self._newest_base(repository)
-        common = git("merge-base", base, head_sha, directory=directory)
-        identity = _identity(person, at)
-        tried = git("rev-parse", f"{head_sha}^{{tree}}", directory=directory)
-        if method == "rebase":
-            sha = head_sha if common == base else _rebased(directory, common, base, head_sha, repository, identity)
-        else:
-            tree = tried if common == base else _merged_tree(directory, base, head_sha, repository.default_branch)
-            parents = ["-p", base] + (["-p", head_sha] if method == "merge" else [])
-            sha = git(
-                "commit-tree", tree, *parents, "-F", "-",
-                directory=directory, environment=identity, given=message.encode(),
-            )  # fmt: skip
-        git("update-ref", f"refs/honk/landings/{sha}", sha, directory=directory)
-        return Landing(base, sha, git("rev-parse", f"{sha}^{{tree}}", directory=directory) == tried)
+        wanted = Composition(base, head_sha, method, message, person, at)
+        return composed(directory, wanted, repository.default_branch)
 
     def _newest_base(self, repository: Repository) -> str:
         directory = self.git_dir(repository)
@@ -133,16 +171,22 @@ class LocalForge:
         )
         return git("rev-parse", _BASE, directory=directory)
 
-    def land(self, repository: Repository, permit: MergePermit, landing: Landing) -> bool:
+    def land(
+        self, repository: Repository, permit: MergePermit, landing: Landing, *, branch: str, method: str, message: str
+    ) -> str | None:
         """See `Forge.land`."""
         if permit.sha != landing.sha:
             raise Refused("The permit is for another commit; nothing was merged.")
         directory = self.git_dir(repository)
         newest = self._newest_base(repository)
         if succeeds("merge-base", "--is-ancestor", landing.sha, newest, directory=directory):
-            return True
+            return landing.sha
         if newest != landing.base:
-            return False
+            return None
+        return landing.sha if self._advance(repository, landing) else None
+
+    def _advance(self, repository: Repository, landing: Landing) -> bool:
+        directory = self.git_dir(repository)
         reference = f"refs/heads/{repository.default_branch}"
         if repository.git_url == str(directory):
             return succeeds("update-ref", reference, landing.sha, landing.base, directory=directory)
@@ -160,19 +204,13 @@ class LocalForge:
             return None
 
     def changed_paths(self, repository: Repository, base: str, head: str) -> list[str]:
-        """See `Forge.changed_paths`. A rename counts as both of its paths."""
-        named = git("diff", "--name-only", "--no-renames", "-z", base, head, directory=self.git_dir(repository))
-        return [path for path in named.split("\0") if path]
+        """See `Forge.changed_paths`."""
+        return changed_paths(self.git_dir(repository), base, head)
 
     def diff(self, repository: Repository, base: str, head: str) -> str:
-        """See `Forge.diff`. Renames are found, external diff programs are not run."""
+        """See `Forge.diff`."""
         directory = self.git_dir(repository)
-        for candidate in (directory, directory.parent.parent / "mirrors" / directory.name):
-            if candidate.exists() and succeeds("cat-file", "-e", f"{head}^{{commit}}", directory=candidate):
-                return git(
-                    "diff", "-M", "--no-color", "--no-ext-diff", "--no-textconv", base, head, directory=candidate
-                )
-        return ""
+        return unified_diff((directory, directory.parent.parent / "mirrors" / directory.name), base, head)
 
 
 def _remote(git_url: str) -> bool:
@@ -221,55 +259,6 @@ def _default_branch(git_url: str) -> str:
     if found := re.search(r"^ref: refs/heads/(\S+)\tHEAD$", answer, re.MULTILINE):
         return found[1]
     raise UsageError(f"The repository {git_url} is empty or has no default branch: push a commit to it first.")
-
-
-def _identity(person: Person, at: str) -> dict[str, str]:
-    """Who wrote a commit and who made it, always at the same time, so that making it again gives the same one."""
-    return {
-        "GIT_AUTHOR_NAME": person.name or "Honk",
-        "GIT_AUTHOR_EMAIL": person.email or "honk@localhost",
-        "GIT_AUTHOR_DATE": at,
-        "GIT_COMMITTER_NAME": "Honk",
-        "GIT_COMMITTER_EMAIL": "honk@localhost",
-        "GIT_COMMITTER_DATE": at,
-    }
-
-
-def _conflict(branch: str) -> Refused:
-    return Refused(
-        f"The change conflicts with what is on {branch} by now: answer in the thread, for instance "
-        f"“merge the newest {branch} and mend the conflicts”."
-    )
-
-
-def _rebased(
-    directory: Path, common: str, base: str, head: str, repository: Repository, identity: dict[str, str]
-) -> str:
-    """The change's own commits, one by one on the newest base."""
-    committer = {name: value for name, value in identity.items() if name.startswith("GIT_COMMITTER")}
-    with tempfile.TemporaryDirectory(prefix="honk-rebase-") as folder:
-        tree = Path(folder) / "tree"
-        git("worktree", "add", "-q", "--detach", tree, head, directory=directory)
-        try:
-            git("rebase", "-q", "--onto", base, common, directory=tree, environment=committer)
-            return git("rev-parse", "HEAD", directory=tree)
-        except GitError as error:
-            raise _conflict(repository.default_branch) from error
-        finally:
-            git("worktree", "remove", "--force", tree, directory=directory)
-
-
-def _merged_tree(directory: Path, base: str, head: str, branch: str) -> str:
-    try:
-        return git(
-            "merge-tree", "--write-tree", "--no-messages", "--name-only", base, head, directory=directory
-        ).splitlines()[0]
-    except GitError as error:
-        if error.git_exit_code == 1:
-            raise _conflict(branch) from error
-        raise HonkError(
-            "Merging onto a base that has moved needs git 2.38 or newer on this machine: upgrade git, then merge again."
-        ) from error
 
 
 def _push(directory: Path, repository: Repository, reference: str, landing: Landing) -> bool:

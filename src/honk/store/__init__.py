@@ -1,6 +1,8 @@
 """Rows for what is, a chained log for what happened."""
 
-from honk.store.store import Store, now
+from honk.store.attachments import Attachments
+from honk.store.database import now
+from honk.store.store import Store
 from honk.store.tables import open_database
 
-__all__ = ["Store", "now", "open_database"]
+__all__ = ["Attachments", "Store", "now", "open_database"]

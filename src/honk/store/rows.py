@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from honk.model import Check, Event, Message, Person, PullRequest, Repository, State, Task
+from honk.model import Attachment, Check, Event, Message, Person, PullRequest, Repository, State, Task
 
 
 def read_person(value: Mapping[str, Any]) -> Person:
@@ -37,7 +37,9 @@ def read_event(row: RowMapping) -> Event:
 
 
 def read_message(row: RowMapping) -> Message:
-    return Message(row["task_id"], row["key"], row["text"], read_person(row["person"]), read_time(row["at"]))
+    attachments = [Attachment(**kept) for kept in row["attachments"] or ()]
+    at = read_time(row["at"])
+    return Message(row["task_id"], row["key"], row["text"], read_person(row["person"]), at, attachments)
 
 
 def read_repository(row: RowMapping) -> Repository:

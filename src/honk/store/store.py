@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, func, insert, or_, select, update
+from sqlalchemy import Engine, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
-from honk.model import Artifact, Check, Event, Message, NotFound, Person, PullRequest, Repository, Task
+from honk.model import Attachment, Event, Message, NotFound, Person, Repository, Task
 from honk.store import tables
-from honk.store.rows import read_check, read_event, read_message, read_pull_request, read_repository, read_task
+from honk.store.database import now
+from honk.store.memory import Memory
+from honk.store.results import Results
+from honk.store.rows import read_event, read_message, read_repository, read_task
 
 _GENESIS = "0" * 64
-
-
-def now() -> str:
-    """The time as the store writes it: ISO 8601, UTC, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def event_hash(previous: str, number: int, task_id: str, kind: str, at: str, person: str, data: str, key: str) -> str:
@@ -34,29 +30,18 @@ def event_hash(previous: str, number: int, task_id: str, kind: str, at: str, per
     return hashlib.sha256(json.dumps([previous, number, task_id, kind, at, person, data, key]).encode()).hexdigest()
 
 
-class Store:
+class Store(Results, Memory):
     """All of Honk's rows. `mask` is applied to every text that becomes an event, so that no known secret is kept."""
 
     def __init__(self, engine: Engine, mask: Callable[[str], str] = lambda text: text) -> None:
-        self._engine = engine
-        self._mask = mask
+        super().__init__(engine)
+        self._hide = mask
         with self._write() as connection:
             if connection.execute(select(tables.chain)).first() is None:
                 connection.execute(insert(tables.chain).values(id=1, length=0, hash=_GENESIS))
 
-    @property
-    def engine(self) -> Engine:
-        return self._engine
-
-    @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        with self._engine.connect().execution_options(reading=True) as connection, connection.begin():
-            yield connection
+    def _mask(self, text: str) -> str:
+        return self._hide(text)
 
     # -- the log -----------------------------------------------------------------------------------------------------
 
@@ -119,6 +104,22 @@ class Store:
         with self._read() as connection:
             return [read_event(row) for row in connection.execute(wanted).mappings()]
 
+    def count_events(self, task_id: str, kind: str, key_prefix: str = "") -> int:
+        """How many events of a kind the task has, of those whose key begins so."""
+        rows = tables.events
+        wanted = select(func.count()).where(
+            rows.c.task_id == task_id, rows.c.kind == kind, rows.c.key.startswith(key_prefix, autoescape=True)
+        )
+        with self._read() as connection:
+            return connection.execute(wanted).scalar_one()
+
+    def events_of(self, task_id: str, kind: str) -> list[Event]:
+        """The task's events of one kind, oldest first."""
+        rows = tables.events
+        wanted = select(rows).where(rows.c.task_id == task_id, rows.c.kind == kind).order_by(rows.c.id)
+        with self._read() as connection:
+            return [read_event(row) for row in connection.execute(wanted).mappings()]
+
     def newest_event(self) -> int:
         """The id of the newest event there is; 0 if there is none."""
         with self._read() as connection:
@@ -141,7 +142,7 @@ class Store:
 
     # -- tasks and messages ------------------------------------------------------------------------------------------
 
-    def create_task(self, task: Task, message_key: str) -> bool:
+    def create_task(self, task: Task, message_key: str, attachments: Sequence[Attachment] = ()) -> bool:
         """Put the task, its first message and its first event down together; False if the task was there already."""
         with self._write() as connection:
             if connection.execute(select(tables.tasks.c.id).where(tables.tasks.c.id == task.id)).first():
@@ -152,34 +153,75 @@ class Store:
                 connection,
                 task.id,
                 "task.created",
-                {"repository": task.repository, "agent": task.agent, "text": task.text[:4000]},
+                {"repository": task.repository, "agent": task.agent, "text": task.text[:4000], "origin": task.origin},
                 key="created",
                 person=task.person.id,
             )
-            self._add_message(connection, task.id, message_key, task.text, task.person, first=True)
+            self._add_message(connection, task.id, message_key, task.text, task.person, attachments, first=True)
             return True
 
-    def add_message(self, task_id: str, key: str, text: str, person: Person) -> bool:
+    def add_message(
+        self, task_id: str, key: str, text: str, person: Person, attachments: Sequence[Attachment] = ()
+    ) -> bool:
         """Put a message into the thread; False if this key was there already."""
         with self._write() as connection:
-            return self._add_message(connection, task_id, key, text, person)
+            return self._add_message(connection, task_id, key, text, person, attachments)
 
     def _add_message(
-        self, connection: Connection, task_id: str, key: str, text: str, person: Person, *, first: bool = False
+        self,
+        connection: Connection,
+        task_id: str,
+        key: str,
+        text: str,
+        person: Person,
+        attachments: Sequence[Attachment],
+        *,
+        first: bool = False,
     ) -> bool:
-        if not self._append(
-            connection,
-            task_id,
-            "message.received",
-            {"text": text, "name": person.name} | ({"first": True} if first else {}),
-            key=f"message:{key}",
-            person=person.id,
-        ):
+        told: dict[str, Any] = {"text": text, "name": person.name} | ({"first": True} if first else {})
+        if attachments:
+            told["files"] = [attachment.name for attachment in attachments]
+        if not self._append(connection, task_id, "message.received", told, key=f"message:{key}", person=person.id):
             return False
         connection.execute(
-            insert(tables.messages).values(task_id=task_id, key=key, text=text, person=asdict(person), at=now())
+            insert(tables.messages).values(
+                task_id=task_id,
+                key=key,
+                text=text,
+                person=asdict(person),
+                at=now(),
+                attachments=[asdict(attachment) for attachment in attachments],
+            )
         )
         return True
+
+    def edit_message(self, task_id: str, key: str, text: str, person: str, edit: str) -> bool:
+        """Change a message nobody has taken yet; False if it has been, or there is none. `edit` is the change's key."""
+        rows = tables.messages
+        place = (rows.c.task_id == task_id) & (rows.c.key == key) & rows.c.taken_by.is_(None)
+        with self._write() as connection:
+            if connection.execute(select(rows.c.key).where(place)).first() is None:
+                return False
+            told = {"message": key, "text": text}
+            if self._append(connection, task_id, "message.edited", told, key=f"edited:{edit}", person=person):
+                before = connection.execute(select(rows.c.text).where(place)).scalar_one()
+                connection.execute(update(rows).where(place).values(text=text))
+                task = tables.tasks
+                connection.execute(update(task).where(task.c.id == task_id, task.c.text == before).values(text=text))
+            return True
+
+    def withdraw_message(self, task_id: str, key: str, person: str) -> bool:
+        """Drop a message nobody has taken yet; False if it has been, or there is none."""
+        rows = tables.messages
+        place = (rows.c.task_id == task_id) & (rows.c.key == key) & rows.c.taken_by.is_(None)
+        with self._write() as connection:
+            if connection.execute(select(rows.c.key).where(place)).first() is None:
+                return False
+            connection.execute(delete(rows).where(place))
+            self._append(
+                connection, task_id, "message.withdrawn", {"message": key}, key=f"withdrawn:{key}", person=person
+            )
+            return True
 
     def take_messages(self, task_id: str, turn: str) -> list[Message]:
         """The messages this turn works on: those nobody took yet, and those it took itself when it ran before."""
@@ -276,145 +318,3 @@ class Store:
         with self._read() as connection:
             wanted = select(tables.repositories).order_by(tables.repositories.c.added_at.desc())
             return [read_repository(row) for row in connection.execute(wanted).mappings()]
-
-    # -- what was found and made -------------------------------------------------------------------------------------
-
-    def save_checks(self, repository: str, commit: str, configuration: str, results: Iterable[Check]) -> None:
-        """Replace the commit's results."""
-        rows = tables.checks
-        with self._write() as connection:
-            connection.execute(rows.delete().where(rows.c.repository == repository, rows.c.commit == commit))
-            for position, check in enumerate(results):
-                connection.execute(
-                    insert(rows).values(
-                        repository=repository,
-                        commit=commit,
-                        position=position,
-                        configuration=configuration,
-                        **asdict(check) | {"summary": self._mask(check.summary)},
-                    )
-                )
-
-    def checks(self, repository: str, commit: str | None, configuration: str | None = None) -> list[Check]:
-        """The commit's results, of one configuration or of any."""
-        rows = tables.checks
-        wanted = select(rows).where(rows.c.repository == repository, rows.c.commit == commit).order_by(rows.c.position)
-        if configuration is not None:
-            wanted = wanted.where(rows.c.configuration == configuration)
-        with self._read() as connection:
-            return [read_check(row) for row in connection.execute(wanted).mappings()]
-
-    def save_pull_request(self, repository: str, branch: str, title: str, body: str, head_sha: str) -> PullRequest:
-        """Open the branch's pull request on the local forge, or bring it up to date; one a branch."""
-        rows = tables.pull_requests
-        key = (rows.c.repository == repository) & (rows.c.branch == branch)
-        with self._write() as connection:
-            if connection.execute(select(rows.c.number).where(key)).first():
-                connection.execute(
-                    update(rows).where(key).values(title=title, body=body, head_sha=head_sha, state="open")
-                )
-            else:
-                last = connection.execute(
-                    select(func.max(rows.c.number)).where(rows.c.repository == repository)
-                ).scalar()
-                connection.execute(
-                    insert(rows).values(
-                        repository=repository,
-                        number=(last or 0) + 1,
-                        branch=branch,
-                        title=title,
-                        body=body,
-                        state="open",
-                        head_sha=head_sha,
-                    )
-                )
-            return read_pull_request(connection.execute(select(rows).where(key)).mappings().one())
-
-    def pull_request(self, repository: str, branch: str) -> PullRequest | None:
-        rows = tables.pull_requests
-        wanted = select(rows).where(rows.c.repository == repository, rows.c.branch == branch)
-        with self._read() as connection:
-            row = connection.execute(wanted).mappings().first()
-        return read_pull_request(row) if row else None
-
-    def close_pull_request(self, repository: str, branch: str, state: str) -> None:
-        rows = tables.pull_requests
-        with self._write() as connection:
-            connection.execute(
-                update(rows).where(rows.c.repository == repository, rows.c.branch == branch).values(state=state)
-            )
-
-    def save_artifact(self, task_id: str, artifact: Artifact) -> None:
-        """One a task, commit and kind; saving again changes nothing but the content."""
-        rows = tables.artifacts
-        key = (rows.c.task_id == task_id) & (rows.c.commit == artifact.commit) & (rows.c.kind == artifact.kind)
-        content = {"sha256": artifact.sha256, "size": artifact.size}
-        with self._write() as connection:
-            if connection.execute(select(rows.c.kind).where(key)).first():
-                connection.execute(update(rows).where(key).values(**content))
-            else:
-                connection.execute(
-                    insert(rows).values(
-                        task_id=task_id, commit=artifact.commit, kind=artifact.kind, void=False, **content
-                    )
-                )
-
-    def void_artifacts(self, task_id: str, keep_commit: str) -> None:
-        """Whatever was built from another commit than `keep_commit` is not offered any longer."""
-        rows = tables.artifacts
-        with self._write() as connection:
-            connection.execute(
-                update(rows).where(rows.c.task_id == task_id, rows.c.commit != keep_commit).values(void=True, port=None)
-            )
-
-    def artifact_rows(self, task_id: str | None = None) -> list[RowMapping]:
-        """Rows with `task_id, commit, kind, sha256, size, port, void`."""
-        rows = tables.artifacts
-        wanted = select(rows) if task_id is None else select(rows).where(rows.c.task_id == task_id)
-        with self._read() as connection:
-            return list(connection.execute(wanted).mappings())
-
-    def set_port(self, task_id: str, commit: str, kind: str, port: int | None) -> None:
-        """Where the running server serves this artifact."""
-        rows = tables.artifacts
-        key = (rows.c.task_id == task_id) & (rows.c.commit == commit) & (rows.c.kind == kind)
-        with self._write() as connection:
-            connection.execute(update(rows).where(key).values(port=port))
-
-    def save_deployment(self, repository: str, commit: str, task_id: str, status: str) -> None:
-        """Note how a deployment stands. A new one remembers the healthy one before it."""
-        rows = tables.deployments
-        key = (rows.c.repository == repository) & (rows.c.commit == commit)
-        with self._write() as connection:
-            if connection.execute(select(rows.c.status).where(key)).first():
-                connection.execute(update(rows).where(key).values(status=status))
-                return
-            last = connection.execute(select(func.max(rows.c.position)).where(rows.c.repository == repository)).scalar()
-            connection.execute(
-                insert(rows).values(
-                    repository=repository,
-                    commit=commit,
-                    task_id=task_id,
-                    status=status,
-                    position=(last or 0) + 1,
-                    previous=self._healthy(connection, repository),
-                )
-            )
-
-    @staticmethod
-    def _healthy(connection: Connection, repository: str) -> str | None:
-        rows = tables.deployments
-        wanted = select(rows.c.commit).where(rows.c.repository == repository, rows.c.status == "healthy")
-        found: str | None = connection.execute(wanted.order_by(rows.c.position.desc()).limit(1)).scalar()
-        return found
-
-    def deployment(self, repository: str, commit: str | None = None) -> RowMapping | None:
-        """The deployment of a commit, or the newest one that is neither ill nor rolled back."""
-        rows = tables.deployments
-        wanted = select(rows).where(rows.c.repository == repository)
-        if commit is not None:
-            wanted = wanted.where(rows.c.commit == commit)
-        else:
-            wanted = wanted.where(rows.c.status == "healthy").order_by(rows.c.position.desc()).limit(1)
-        with self._read() as connection:
-            return connection.execute(wanted).mappings().first()

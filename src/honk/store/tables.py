@@ -16,6 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    inspect,
 )
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -60,6 +61,9 @@ tasks = Table(
     Column("deploy_status", String),
     Column("deploy_url", String),
     Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("pull_request_url", String),
+    Column("origin", String),
+    Column("pushed_sha", String),
     Column("unsafe", Boolean, nullable=False, default=False),
 )
 
@@ -96,6 +100,7 @@ messages = Table(
     Column("person", JSON, nullable=False),
     Column("at", String, nullable=False),
     Column("taken_by", String),
+    Column("attachments", JSON),
     UniqueConstraint("task_id", "key"),
 )
 
@@ -152,12 +157,54 @@ deployments = Table(
     Column("previous", String),
 )
 
+memory = Table(
+    "memory",
+    metadata,
+    Column("surface", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("at", String, nullable=False),
+)
+"""What surfaces remember for themselves: where they are in the log, which message shows which task."""
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("person", String, primary_key=True),
+    Column("login", String, nullable=False, index=True),
+    Column("token", Text),
+    Column("at", String, nullable=False),
+)
+"""Who a person is on the forge. The token is sealed."""
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    """Make the tables, and add the columns that an earlier version's tables lack: each may be empty."""
+    metadata.create_all(engine)
+    known = inspect(engine)
+    there = {
+        table.name: {column["name"] for column in known.get_columns(table.name)} for table in metadata.sorted_tables
+    }
+    missing = [
+        (table.name, column)
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if column.name not in there[table.name]
+    ]
+    if not missing:
+        return
+    with engine.begin() as connection:
+        for table_name, column in missing:
+            kind = column.type.compile(engine.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {table_name} ADD COLUMN {column.name} {kind}")
+
 
 def open_database(address: str) -> Engine:
     """An engine whose writes are serial and durable enough to survive a killed process, with the tables made."""
     if not address.startswith("sqlite"):
         engine = create_engine(address, pool_pre_ping=True)
-        metadata.create_all(engine)
+        _bring_up_to_date(engine)
         return engine
     engine = create_engine(address, connect_args={"timeout": 30, "check_same_thread": False})
 
@@ -175,5 +222,5 @@ def open_database(address: str) -> Engine:
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
-    metadata.create_all(engine)
+    _bring_up_to_date(engine)
     return engine

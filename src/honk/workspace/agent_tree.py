@@ -7,7 +7,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from honk.git import git, succeeds
 from honk.model import Command, Completed, HonkError, Interactive, Limits, ModelAccess, Person, Task
 from honk.settings import Settings
+from honk.workspace.bring_in import end_merging, read_merging
 from honk.workspace.mirror import locked
 from honk.workspace.sandbox import EGRESS_PORT, MODEL_PORT, Sandbox
 from honk.workspace.system import interpreter
@@ -115,6 +116,15 @@ class AgentWorkspace:
                 remove_tree(self.folder / "snapshot.git")
                 return self._snapshot(message, author)
 
+    def unmerged(self) -> Sequence[str]:
+        """Paths in which the markers of a merge's conflicts are still to be seen."""
+        merging = read_merging(self.folder)
+        if merging is None:
+            return ()
+        wanted = ("grep", "-lE", "^(<<<<<<<|>>>>>>>)( |$)", "--", *merging.paths)
+        found = self.run(Command(wanted, limits=Limits(seconds=60.0, output=1 << 20))).output.splitlines()
+        return [path for path in merging.paths if path in found]
+
     def diff_stat(self) -> str:
         """One line: what the last snapshot changes against the base."""
         last = self._last() or self.base
@@ -141,8 +151,10 @@ class AgentWorkspace:
     def _snapshot(self, message: str, author: Person) -> str | None:
         last = self._last()
         parent = last or self.base
-        known = {self._tree_of(parent): last}
-        known[self._tree_of(self.task.head_sha or self.base)] = None
+        merging = read_merging(self.folder)
+        known = {} if merging else {self._tree_of(parent): last}
+        if not merging:
+            known[self._tree_of(self.task.head_sha or self.base)] = None
         out = self.folder / "out"
         remove_tree(out)
         out.mkdir()
@@ -150,7 +162,9 @@ class AgentWorkspace:
             collected = self._collect(parent, known, message, author, out)
             if collected["tree"] in known:
                 return known[collected["tree"]]
-            return self._bring_out(out / "bundle", collected["commit"], parent)
+            commit = self._bring_out(out / "bundle", collected["commit"], parent)
+            end_merging(self.folder)
+            return commit
         finally:
             remove_tree(out)
 
@@ -198,8 +212,10 @@ class AgentWorkspace:
         date = f"@{max(int(time.time()), before)} +0000"
         email = author.email or f"{author.id}@users.noreply.honk"
         name = author.name.strip() or author.id
+        merging = read_merging(self.folder)
         return {
             "HONK_KNOWN_TREES": " ".join(known),
+            "HONK_MERGED": merging.other if merging else "",
             "HONK_MESSAGE": message.strip() or "Change",
             "GIT_AUTHOR_NAME": name,
             "GIT_AUTHOR_EMAIL": email,

@@ -58,12 +58,15 @@ def main(work_tree: str, git_dir: str, parent: str, out: str) -> None:
     tree = stage(environment, work_tree)
     result = {"tree": tree, "commit": None}
     if tree not in os.environ["HONK_KNOWN_TREES"].split():
+        parents = [parent, *os.environ.get("HONK_MERGED", "").split()]
+        given = [word for one in parents for word in ("-p", one)]
         result["commit"] = commit = (
-            git(environment, "commit-tree", tree, "-p", parent, "-m", os.environ["HONK_MESSAGE"]).decode().strip()
+            git(environment, "commit-tree", tree, *given, "-m", os.environ["HONK_MESSAGE"]).decode().strip()
         )
         git(environment, "update-ref", "refs/heads/snapshot", commit)
         bundle = f"{out}/bundle"
-        git(environment, "bundle", "create", "--quiet", bundle, "refs/heads/snapshot", f"^{parent}")
+        known = [f"^{one}" for one in parents]
+        git(environment, "bundle", "create", "--quiet", bundle, "refs/heads/snapshot", *known)
     print("\n" + json.dumps(result))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,8 +35,9 @@ def local_path(git_url: str) -> Path | None:
 class Mirrors:
     """The mirrors in Honk's `home`. Safe to use from many threads and processes."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, credentials: Callable[[Repository], Mapping[str, str]] = lambda _: {}) -> None:
         self._folder = home / "mirrors"
+        self._credentials = credentials
 
     def path(self, repository: Repository) -> Path:
         """The bare repository of `repository`, which `fetch` makes."""
@@ -61,6 +62,7 @@ class Mirrors:
                     f"{target}:{target}",
                     directory=mirror,
                     person=local is None,
+                    environment=self._credentials(repository),
                 )
             except GitError as error:
                 raise self._explained(repository, branch, source, local is None, error) from error
@@ -73,7 +75,8 @@ class Mirrors:
 
     def _explained(self, repository: Repository, branch: str, source: str, person: bool, error: GitError) -> HonkError:
         try:
-            heads = git("ls-remote", "--heads", "--", source, person=person, timeout=60)
+            given = self._credentials(repository)
+            heads = git("ls-remote", "--heads", "--", source, person=person, environment=given, timeout=60)
         except GitError:
             return HonkError(f"The repository {repository.address} cannot be read: {error}.")
         if not heads:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from honk.git import git, succeeds
 from honk.model import Checkout, Repository, Task, UsageError, Workspace
 from honk.settings import Settings
 from honk.workspace.agent_tree import AgentWorkspace, branch_of
+from honk.workspace.bring_in import change_head, plan_bring_in, read_merging, settle_bring_in
 from honk.workspace.checkout import clean_checkout, remove_leftovers
 from honk.workspace.mirror import Mirrors, locked
 from honk.workspace.sandbox import Sandbox
@@ -29,8 +30,10 @@ from honk.workspace.trees import (
 class Workspaces:
     """The trees in Honk's home. Made once per process; safe to use from many threads and processes."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.mirrors = Mirrors(settings.home)
+    def __init__(
+        self, settings: Settings, credentials: Callable[[Repository], Mapping[str, str]] = lambda _: {}
+    ) -> None:
+        self.mirrors = Mirrors(settings.home, credentials)
         self._settings = settings
         self._folder = settings.home / "workspaces"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -61,24 +64,55 @@ class Workspaces:
         return clean_checkout(self._settings, git_dir, sha, trusted, repository.git_url, unsafe=unsafe)
 
     @contextmanager
-    def open(self, task: Task, repository: Repository) -> Iterator[Workspace]:
+    def open(self, task: Task, repository: Repository, files: Path | None = None) -> Iterator[Workspace]:
         """Enter the task's workspace, which is made on first use from `task.base_sha` and then kept.
 
-        Raises `UsageError` if the task has no base yet or the base is nowhere to be found.
+        The folder `files` is readable in it as `/honk/attachments`. Raises `UsageError` if the task has no base yet or
+        the base is nowhere to be found.
         """
+        folder = self._made(task, repository)
+        home, tree = folder / "home", folder / "tree"
+        for path in (home, tree):
+            path.mkdir(exist_ok=True)
+        binds = object_binds(self.change_git_dir(task), empty_file(self._settings.home))
+        if files:
+            binds["/honk/attachments"] = files
+        sandbox = Sandbox(self._settings, tree, home, binds, task.unsafe)
+        with ExitStack() as stack:
+            yield AgentWorkspace(self._settings, task, task.base_sha or "", folder, sandbox, stack)
+
+    def bring_in(
+        self, task: Task, repository: Repository, commit: str, message: str, *, source: Path | None = None
+    ) -> tuple[str, Sequence[str]]:
+        """Merge `commit` (from `source`, else from the mirror) into the task's change and lay its tree out anew.
+
+        Returns the change's newest commit and the paths with conflicts, whose markers the tree then shows. What was
+        not committed in the tree is lost. Raises as `open`, and `HonkError` if git cannot do it.
+        """
+        folder = self._made(task, repository)
+        base = task.base_sha or ""
+        with locked(self._folder / f".{task.id}.lock"):
+            mirror = self.mirrors.path(repository)
+            done = plan_bring_in(folder, branch_of(task.id), base, commit, source or mirror, message)
+            if done is None:
+                merging = read_merging(folder)
+                return change_head(folder, branch_of(task.id)) or base, merging.paths if merging else ()
+            tree = folder / f".tree-{secrets.token_hex(4)}"
+            make_tree(folder / "change.git", done.shown, tree, branch=branch_of(task.id), inside=not task.unsafe)
+            populate((mirror, base), (folder / "change.git", done.shown), tree, repository.git_url)
+            remove_tree(folder / "tree")
+            tree.rename(folder / "tree")
+            settle_bring_in(folder, branch_of(task.id), done)
+        return done.head, done.conflicts
+
+    def _made(self, task: Task, repository: Repository) -> Path:
         if task.base_sha is None:
             raise UsageError(f"Task {task.id} has no base commit yet: fetch its repository first.")
         folder = self._folder / task.id
         with locked(self._folder / f".{task.id}.lock"):
             if not folder.is_dir():
                 self._make(task, task.base_sha, repository, folder)
-        home, tree = folder / "home", folder / "tree"
-        for path in (home, tree):
-            path.mkdir(exist_ok=True)
-        binds = object_binds(self.change_git_dir(task), empty_file(self._settings.home))
-        sandbox = Sandbox(self._settings, tree, home, binds, task.unsafe)
-        with ExitStack() as stack:
-            yield AgentWorkspace(self._settings, task, task.base_sha, folder, sandbox, stack)
+        return folder
 
     def exists(self, task: Task) -> bool:
         """True if the task has a workspace on this machine."""

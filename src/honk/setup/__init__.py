@@ -1,0 +1,1 @@
+"""Connecting Honk with Slack and GitHub."""

@@ -1,0 +1,158 @@
+"""What was found and made: checks, the local forge's pull requests, artifacts, deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy.engine import Connection
+
+from honk.model import Artifact, Check, PullRequest
+from honk.store import tables
+from honk.store.database import Database
+from honk.store.rows import read_check, read_pull_request
+
+
+class Results(Database):
+    """Rows that belong to a commit."""
+
+    def save_checks(self, repository: str, commit: str, configuration: str, results: Iterable[Check]) -> None:
+        """Replace the commit's results."""
+        rows = tables.checks
+        with self._write() as connection:
+            connection.execute(rows.delete().where(rows.c.repository == repository, rows.c.commit == commit))
+            for position, check in enumerate(results):
+                connection.execute(
+                    insert(rows).values(
+                        repository=repository,
+                        commit=commit,
+                        position=position,
+                        configuration=configuration,
+                        **asdict(check) | {"summary": self._mask(check.summary)},
+                    )
+                )
+
+    def checks(self, repository: str, commit: str | None, configuration: str | None = None) -> list[Check]:
+        """The commit's results, of one configuration or of any."""
+        rows = tables.checks
+        wanted = select(rows).where(rows.c.repository == repository, rows.c.commit == commit).order_by(rows.c.position)
+        if configuration is not None:
+            wanted = wanted.where(rows.c.configuration == configuration)
+        with self._read() as connection:
+            return [read_check(row) for row in connection.execute(wanted).mappings()]
+
+    def save_pull_request(self, repository: str, branch: str, title: str, body: str, head_sha: str) -> PullRequest:
+        """Open the branch's pull request on the local forge, or bring it up to date; one a branch."""
+        rows = tables.pull_requests
+        key = (rows.c.repository == repository) & (rows.c.branch == branch)
+        with self._write() as connection:
+            if connection.execute(select(rows.c.number).where(key)).first():
+                connection.execute(
+                    update(rows).where(key).values(title=title, body=body, head_sha=head_sha, state="open")
+                )
+            else:
+                last = connection.execute(
+                    select(func.max(rows.c.number)).where(rows.c.repository == repository)
+                ).scalar()
+                connection.execute(
+                    insert(rows).values(
+                        repository=repository,
+                        number=(last or 0) + 1,
+                        branch=branch,
+                        title=title,
+                        body=body,
+                        state="open",
+                        head_sha=head_sha,
+                    )
+                )
+            return read_pull_request(connection.execute(select(rows).where(key)).mappings().one())
+
+    def pull_request(self, repository: str, branch: str) -> PullRequest | None:
+        rows = tables.pull_requests
+        wanted = select(rows).where(rows.c.repository == repository, rows.c.branch == branch)
+        with self._read() as connection:
+            row = connection.execute(wanted).mappings().first()
+        return read_pull_request(row) if row else None
+
+    def close_pull_request(self, repository: str, branch: str, state: str) -> None:
+        rows = tables.pull_requests
+        with self._write() as connection:
+            connection.execute(
+                update(rows).where(rows.c.repository == repository, rows.c.branch == branch).values(state=state)
+            )
+
+    def save_artifact(self, task_id: str, artifact: Artifact) -> None:
+        """One a task, commit and kind; saving again changes nothing but the content."""
+        rows = tables.artifacts
+        key = (rows.c.task_id == task_id) & (rows.c.commit == artifact.commit) & (rows.c.kind == artifact.kind)
+        content = {"sha256": artifact.sha256, "size": artifact.size}
+        with self._write() as connection:
+            if connection.execute(select(rows.c.kind).where(key)).first():
+                connection.execute(update(rows).where(key).values(**content))
+            else:
+                connection.execute(
+                    insert(rows).values(
+                        task_id=task_id, commit=artifact.commit, kind=artifact.kind, void=False, **content
+                    )
+                )
+
+    def void_artifacts(self, task_id: str, keep_commit: str) -> None:
+        """Whatever was built from another commit than `keep_commit` is not offered any longer."""
+        rows = tables.artifacts
+        with self._write() as connection:
+            connection.execute(
+                update(rows).where(rows.c.task_id == task_id, rows.c.commit != keep_commit).values(void=True, port=None)
+            )
+
+    def artifact_rows(self, task_id: str | None = None) -> list[RowMapping]:
+        """Rows with `task_id, commit, kind, sha256, size, port, void`."""
+        rows = tables.artifacts
+        wanted = select(rows) if task_id is None else select(rows).where(rows.c.task_id == task_id)
+        with self._read() as connection:
+            return list(connection.execute(wanted).mappings())
+
+    def set_port(self, task_id: str, commit: str, kind: str, port: int | None) -> None:
+        """Where the running server serves this artifact."""
+        rows = tables.artifacts
+        key = (rows.c.task_id == task_id) & (rows.c.commit == commit) & (rows.c.kind == kind)
+        with self._write() as connection:
+            connection.execute(update(rows).where(key).values(port=port))
+
+    def save_deployment(self, repository: str, commit: str, task_id: str, status: str) -> None:
+        """Note how a deployment stands. A new one remembers the healthy one before it."""
+        rows = tables.deployments
+        key = (rows.c.repository == repository) & (rows.c.commit == commit)
+        with self._write() as connection:
+            if connection.execute(select(rows.c.status).where(key)).first():
+                connection.execute(update(rows).where(key).values(status=status))
+                return
+            last = connection.execute(select(func.max(rows.c.position)).where(rows.c.repository == repository)).scalar()
+            connection.execute(
+                insert(rows).values(
+                    repository=repository,
+                    commit=commit,
+                    task_id=task_id,
+                    status=status,
+                    position=(last or 0) + 1,
+                    previous=self._healthy(connection, repository),
+                )
+            )
+
+    @staticmethod
+    def _healthy(connection: Connection, repository: str) -> str | None:
+        rows = tables.deployments
+        wanted = select(rows.c.commit).where(rows.c.repository == repository, rows.c.status == "healthy")
+        found: str | None = connection.execute(wanted.order_by(rows.c.position.desc()).limit(1)).scalar()
+        return found
+
+    def deployment(self, repository: str, commit: str | None = None) -> RowMapping | None:
+        """The deployment of a commit, or the newest one that is neither ill nor rolled back."""
+        rows = tables.deployments
+        wanted = select(rows).where(rows.c.repository == repository)
+        if commit is not None:
+            wanted = wanted.where(rows.c.commit == commit)
+        else:
+            wanted = wanted.where(rows.c.status == "healthy").order_by(rows.c.position.desc()).limit(1)
+        with self._read() as connection:
+            return connection.execute(wanted).mappings().first()
