@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from honk.agents import agent_ready, harness
 from honk.flow import deploy as _deploy  # noqa: F401  registers its workflows
@@ -26,6 +26,10 @@ from honk.ship import ArtifactStore, CommandDeployer, PreviewServer
 from honk.store import Attachments, Store, open_database
 from honk.verify import distil, verify
 from honk.workspace import Workspaces
+
+if TYPE_CHECKING:
+    from honk.surfaces.github import GitHubSurface
+    from honk.surfaces.slack import SlackSurface
 
 
 class HomeLock:
@@ -61,6 +65,14 @@ class HomeLock:
         if self._file:
             self._file.close()
             self._file = None
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """Where people talk to this installation besides its own pages."""
+
+    slack: SlackSurface | None
+    github: GitHubSurface | None
 
 
 @dataclass
@@ -104,6 +116,21 @@ class Installation:
         self.engine.launch()
         self.inbox.resume()
         return True
+
+    def open_surfaces(self) -> Surfaces:
+        """Begin to listen and to speak where people talk, as far as that is set up; for one process of a home."""
+        slack = github = None
+        if self.settings.slack_bot_token:
+            from honk.surfaces.slack import SlackSurface
+
+            slack = SlackSurface(self.store, self.inbox, self.settings)
+            slack.start()
+        if self.github and self.forges.github:
+            from honk.surfaces.github import GitHubSurface
+
+            github = GitHubSurface(self.store, self.inbox, self.settings, self.github, self.forges.github)
+            github.start()
+        return Surfaces(slack, github)
 
     def close(self) -> None:
         """Stop; what runs is taken up by the next life."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     anthropic_base_url: str = Field(
         default="https://api.anthropic.com", validation_alias=AliasChoices("ANTHROPIC_BASE_URL", "anthropic_base_url")
     )
+    agent: str = "claude"
+    """Who works where nobody says otherwise: `claude`, `script:COMMAND` or `acp:COMMAND`."""
     model: str | None = None
     """The model's name; None leaves it to the harness."""
     slack_bot_token: SecretStr | None = None
@@ -59,6 +61,8 @@ class Settings(BaseSettings):
     """How often open pull requests are looked at, besides webhooks; 0: never."""
     github_label: str = "honk"
     """The label that starts a task when an issue gets it."""
+    github_strangers: Literal["leave_out", "quote"] = "leave_out"
+    """What people without the right to write said on an issue: left out, or quoted to the agent as a report."""
     ci_rounds: int = Field(default=2, ge=0)
     """How often a task goes back to work by itself because a check on its pull request is red."""
     signing_key: Path | None = None

@@ -55,7 +55,10 @@ def serve(listen: str | None) -> None:
             "HONK_HOME to another folder."
         )
     token = access_token(settings.home)
-    application = create_app(installation.store, installation.inbox, settings, token)
+    surfaces = installation.open_surfaces()
+    application = create_app(
+        installation.store, installation.inbox, settings, token, slack=surfaces.slack, github=surfaces.github
+    )
     server = uvicorn.Server(
         uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
     )

@@ -27,6 +27,8 @@ from honk.model import (
 from honk.repository_file import parse_repository_file
 from honk.settings import Settings
 from honk.store import Attachments, Store
+from honk.untrusted import clean
+from honk.verify import distil
 
 Action = Literal["merge", "cancel", "retry", "rollback", "approve"]
 
@@ -96,7 +98,7 @@ class Inbox:
         if known := self._store.find_task(task_id):
             self._start_turn(task_id, key)
             return known
-        agent = agent or "claude"
+        agent = agent or self._settings.agent
         self._agent_ready(agent)
         repository = self._forges.resolve(repo)
         check_access(self._forges.of(repository).access(repository, person), "read", repository.name)
@@ -169,6 +171,7 @@ class Inbox:
         task = self._store.task(task_id)
         if task.head_sha != head_sha or task.state is not State.READY or task.merged_sha:
             return False
+        text = distil(clean(text)) or "It says nothing about why."
         told = {"name": name, "head_sha": head_sha, "text": text}
         if not self._store.record(task.id, "ci.failed", told, key=f"ci:{key}", person=CI.id):
             return False

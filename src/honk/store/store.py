@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Engine, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from honk.model import Attachment, Event, Message, NotFound, Person, Repository, Task
@@ -278,6 +278,22 @@ class Store(Results, Memory):
         """The task with exactly this id, or None."""
         with self._read() as connection:
             row = connection.execute(select(tables.tasks).where(tables.tasks.c.id == task_id)).mappings().first()
+        return read_task(row) if row else None
+
+    def task_of_pull_request(self, repository: str, number: int) -> Task | None:
+        """The newest task with that pull request, or None."""
+        rows = tables.tasks
+        return self._newest_task((rows.c.repository == repository) & (rows.c.pull_request == number))
+
+    def task_at(self, repository: str, head_sha: str) -> Task | None:
+        """The newest task whose change is at that commit, or None."""
+        rows = tables.tasks
+        return self._newest_task((rows.c.repository == repository) & (rows.c.head_sha == head_sha))
+
+    def _newest_task(self, place: ColumnElement[bool]) -> Task | None:
+        wanted = select(tables.tasks).where(place).order_by(tables.tasks.c.created_at.desc()).limit(1)
+        with self._read() as connection:
+            row = connection.execute(wanted).mappings().first()
         return read_task(row) if row else None
 
     def tasks(self, limit: int = 200) -> list[Task]:

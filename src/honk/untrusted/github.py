@@ -34,13 +34,19 @@ def for_markdown(text: str, limit: int) -> str:
         piece = _piece(match, at_start=at_start)
         if length + len(piece) > limit:
             if match["word"]:
-                # Nothing becomes more than seven times as long.
-                rendered.append(_word(match[0][: max(limit - length - 8, 0) // 7], at_start=at_start))
+                rendered.append(_beginning(match[0], limit - length - 1, at_start=at_start))
             return _shortened(rendered, limit)
         rendered.append(piece)
         length += len(piece)
         at_start = match["indent"] is not None or match[0] == "\n"
     return "".join(rendered)
+
+
+def _beginning(word: str, room: int, *, at_start: bool) -> str:
+    size = max(room, 0)
+    while size and len(_word(word[:size], at_start=at_start)) > room:
+        size = size * 3 // 4
+    return _word(word[:size], at_start=at_start) if size else ""
 
 
 def _shortened(rendered: list[str], limit: int) -> str:

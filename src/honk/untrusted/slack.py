@@ -13,7 +13,7 @@ from honk.untrusted.unhidden import clean
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-_EVERYBODY = re.compile(r"@(?=(?:channel|here|everyone|group)\b)", re.IGNORECASE)
+_EVERYBODY = re.compile(r"@(?=channel|here|everyone|group)", re.IGNORECASE)
 _ACTIVE = re.compile(r"(?<![^\W_])[*_~]|[*_~](?![^\W_])|`|:(?=[0-9_+'-]{0,40}[a-z][a-z0-9_+'-]{0,60}:)")
 _LOOKALIKE = {"*": "∗", "_": "ˍ", "~": "∼", "`": "ˋ", ":": "꞉"}
 
@@ -76,10 +76,10 @@ def markdown_to_mrkdwn(text: str, limit: int = 3000) -> str:
     for token in parser.parse(clean(text)[: 10 * limit + 1000]):
         blocks.add(token)
     whole = "\n".join(blocks.lines).strip("\n")
-    cut = _cut(whole, limit)
-    if cut.count("```") % 2:
-        cut = _cut(whole, limit - 4).rstrip("`") + "\n```"
-    return cut
+    if len(whole) <= limit:
+        return whole
+    cut = re.sub(r"`+…$", "…", _cut(whole, limit - 4))
+    return cut + "\n```" if cut.count("```") % 2 else cut
 
 
 class _Blocks:
@@ -116,6 +116,7 @@ class _Blocks:
     def _between(self, kind: str) -> None:
         if kind in ("bullet_list_close", "ordered_list_close"):
             self._lists.pop()
+            self._marker = "  " if self._lists else ""
         self._heading = kind == "heading_open"
         closing = kind.endswith(("list_close", "paragraph_close", "heading_close", "table_close"))
         if closing and not self._lists and self.lines and self.lines[-1]:

@@ -107,7 +107,7 @@ def _needed(run: str, before: str, after: str) -> str:
 
 
 def _pictured(character: str) -> bool:
-    if not character:
+    if character < "\u00a9":
         return False
     return (
         unicodedata.category(character) in ("So", "Sm", "Sk")
@@ -135,7 +135,8 @@ _COMMENT_END = re.compile(r"--!?>")
 _HIDDEN_ATTRIBUTE = re.compile(r"(?:^|[\s\"'])hidden(?=[\s=/]|$)", re.IGNORECASE)
 _STYLE = re.compile(r"style\s*=", re.IGNORECASE)
 _HIDING = re.compile(
-    r"display:none|visibility:(?:hidden|collapse)|opacity:0?(?:\.0+)?(?![.\d])|font-size:0(?![.\d]*[1-9])|color:transparent"
+    r"display:none|visibility:(?:hidden|collapse)"
+    r"|opacity:(?:0+(?:\.0*)?|\.0+)(?![.\d])|font-size:0(?![.\d]*[1-9])|color:transparent"
 )
 _VOID = frozenset(
     "area base br col embed hr img input link meta param source track wbr".split()  # noqa: SIM905  reads better

@@ -225,6 +225,7 @@ class GitHubApi:
 
     def _client(self, token: str) -> GitHub[Any]:
         from githubkit import AppAuthStrategy, GitHub, TokenAuthStrategy
+        from githubkit.cache import MemCacheStrategy
 
         with self._making:
             known = self._clients.get(token)
@@ -243,6 +244,8 @@ class GitHubApi:
                     base_url=self._settings.github_api_url.rstrip("/") + "/",
                     timeout=_TIMEOUT,
                     http_cache=False,
+                    # The library's own is the process's, by the app's number alone: an exchanged key would not count.
+                    cache_strategy=MemCacheStrategy(),
                     auto_retry=_retry,
                     user_agent="honk",
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from honk.surfaces.web.access import Access
 from honk.surfaces.web.api import api_routes
 from honk.surfaces.web.metrics import metrics_text
 from honk.surfaces.web.pages import page_routes
+from honk.surfaces.web.webhooks import GitHubDoor, SlackDoor, webhook_routes
 
 if TYPE_CHECKING:
     from starlette.middleware.base import RequestResponseEndpoint
@@ -31,12 +33,22 @@ _POLICY = (
 )
 
 
-def create_app(store: Store, inbox: Inbox, settings: Settings, token: str) -> FastAPI:
-    """The application. Whoever shows `token` (as a bearer, or once in `/?token=`) may do everything."""
+def create_app(
+    store: Store,
+    inbox: Inbox,
+    settings: Settings,
+    token: str,
+    *,
+    slack: SlackDoor | None = None,
+    github: GitHubDoor | None = None,
+) -> FastAPI:
+    """The application. Whoever shows `token` (as a bearer, or once in `/?token=`) may do everything; `slack` and
+    `github` check for themselves who comes through their doors."""
     app = FastAPI(title="Honk", version=__version__, description="A self-hosted background coding agent.")
     access = Access(token, settings)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.include_router(api_routes(store, inbox, settings, access))
+    app.include_router(webhook_routes(slack, github))
     app.include_router(page_routes(store, inbox, settings, access))
     _errors(app)
 
@@ -92,7 +104,11 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def on_http_error(request: Request, error: HTTPException) -> Response:
-        told = {404: "There is nothing at this address.", 405: "This address does not take that method."}
+        plain = error.detail == HTTPStatus(error.status_code).phrase
+        told = {
+            404: "There is nothing at this address." if plain else "",
+            405: "This address does not take that method.",
+        }
         return answer(request, error.status_code, told.get(error.status_code) or str(error.detail))
 
     @app.exception_handler(RequestValidationError)

@@ -1,0 +1,77 @@
+"""What Honk says on GitHub: short answers on the pull request, each once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from honk.model import Event, Repository
+from honk.settings import Settings
+from honk.store import Store
+from honk.surfaces.github.said import Said
+from honk.untrusted import for_markdown
+
+_NAME = "github"
+
+
+def _sentence(event: Event) -> str | None:
+    """What an event of a task's log is worth saying on its pull request."""
+    data = event.data
+    told: str | None = None
+    match event.kind:
+        case "answered":
+            told = for_markdown(str(data.get("text") or ""), 8000)
+        case "failed" | "limit":
+            told = for_markdown(str(data.get("error") or ""), 4000)
+        case "merge.refused":
+            told = for_markdown(str(data.get("reason") or ""), 4000)
+        case "deploy.ill":
+            told = f"The deployment is ill, it is being rolled back: {for_markdown(str(data.get('reason')), 2000)}"
+        case "rolled_back":
+            told = f"Rolled back to {str(data.get('to') or 'the version before')[:12]}."
+        case "deploy.healthy":
+            told = f"In production and healthy: {str(data.get('sha'))[:12]}."
+    return told
+
+
+class Answers:
+    """Tails the log with a cursor of its own."""
+
+    def __init__(self, store: Store, settings: Settings, calls: Any, repositories: Any) -> None:
+        self._store = store
+        self._settings = settings
+        self._calls = calls
+        self._repositories = repositories
+
+    def catch_up(self) -> None:
+        """Say what the log has that was not said yet. Raises `HonkError` if GitHub does not answer."""
+        kept = self._store.recall(_NAME, "cursor", "log")
+        if kept is None:
+            self._store.remember(_NAME, "cursor", "log", {"event": self._store.newest_event()})
+            return
+        events = self._store.events(after=int(kept["event"]))
+        for event in events:
+            sentence = _sentence(event)
+            if sentence and event.task_id:
+                self._say(event, sentence)
+        if events:
+            self._store.remember(_NAME, "cursor", "log", {"event": events[-1].id})
+
+    def _say(self, event: Event, sentence: str) -> None:
+        task = self._store.find_task(event.task_id)
+        repository = self._store.repository(task.repository) if task else None
+        if task and task.pull_request and repository and self._repositories.owns(repository.git_url):
+            self._comment(repository, task.pull_request, sentence, f"event:{event.id}:{event.hash[:12]}")
+
+    def reply(self, repository: Repository, number: int, said: Said, sentence: str) -> None:
+        """Answer somebody's words. Raises `HonkError` if GitHub does not answer."""
+        self._comment(repository, number, for_markdown(sentence, 4000), said.key)
+
+    def _comment(self, repository: Repository, number: int, text: str, key: str) -> None:
+        """Comment once per key: an earlier life may have done it and died before it could note that."""
+        place = self._repositories.place(repository)
+        mark = f"<!-- honk {key} -->"
+        for found in self._calls.pages(f"/issues/{number}/comments", place, to="read what was said"):
+            if mark in str(found.get("body") or ""):
+                return
+        body = f"{text}\n\n{mark}"
+        self._calls.call("POST", f"/issues/{number}/comments", place, to="comment", json={"body": body})
