@@ -14,9 +14,15 @@ app = typer.Typer(
 )
 task_app = typer.Typer(no_args_is_help=True, help="Tasks: list, look, talk, merge, cancel, retry, roll back.")
 app.add_typer(task_app, name="task")
+setup_app = typer.Typer(no_args_is_help=True, help="Connect Honk with Slack and GitHub.")
+app.add_typer(setup_app, name="setup")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id, or the beginning of it.")]
+
+Check = Annotated[bool, typer.Option("--check", help="Only look whether what is set up works.")]
+Manifest = Annotated[bool, typer.Option("--print-manifest", help="Print the app's manifest and stop.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in your browser.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -127,6 +133,62 @@ def audit(
     from honk.cli.tasks import audit_log
 
     raise typer.Exit(audit_log(task, as_json=as_json))
+
+
+@setup_app.command("slack")
+def setup_slack(
+    check: Check = False,
+    print_manifest: Manifest = False,
+    events_api: Annotated[
+        bool, typer.Option("--events-api", help="Request URLs under HONK_PUBLIC_URL instead of a socket.")
+    ] = False,
+    open_browser: Open = False,
+    as_json: Json = False,
+) -> None:
+    """Make the Slack app, take its tokens, say what is missing."""
+    from honk.cli.setup import setup_slack as set_up
+
+    raise typer.Exit(
+        set_up(
+            print_manifest=print_manifest,
+            check=check,
+            events_api=events_api,
+            open_browser=open_browser,
+            as_json=as_json,
+        )
+    )
+
+
+@setup_app.command("github")
+def setup_github(
+    organisation: Annotated[str | None, typer.Option(help="Make the app for this organisation.")] = None,
+    name: Annotated[str | None, typer.Option(help="The app's name; unique on GitHub.")] = None,
+    app_id: Annotated[str | None, typer.Option(help="Of an app that exists.")] = None,
+    private_key: Annotated[str | None, typer.Option(help="File with its key; `-` reads standard input.")] = None,
+    port: Annotated[int, typer.Option(help="Of the page on this machine; 0: any.")] = 0,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for you to come back from GitHub.")] = 1800.0,
+    check: Check = False,
+    print_manifest: Manifest = False,
+    open_browser: Open = False,
+    as_json: Json = False,
+) -> None:
+    """Make the GitHub App, keep its key, say what is missing."""
+    from honk.cli.setup import setup_github as set_up
+
+    raise typer.Exit(
+        set_up(
+            print_manifest=print_manifest,
+            check=check,
+            organisation=organisation,
+            name=name,
+            app_id=app_id,
+            private_key=private_key,
+            port=port,
+            wait=wait,
+            open_browser=open_browser,
+            as_json=as_json,
+        )
+    )
 
 
 @task_app.command("list")

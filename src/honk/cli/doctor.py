@@ -14,6 +14,7 @@ def examine(*, as_json: bool) -> int:
     """Print every promise with its remedy; 0 if all that is needed holds."""
     from honk.agents import agent_ready
     from honk.settings import read_settings
+    from honk.setup import github_rows, slack_rows
     from honk.workspace import promises
 
     settings = read_settings()
@@ -31,6 +32,7 @@ def examine(*, as_json: bool) -> int:
             "" if chromium else "Install Chromium; all else works without.",
         )
     )
+    rows += slack_rows(settings) + github_rows(settings)
     needed = {"sandbox", "git"}
     if as_json:
         print_json({"promises": [{"name": name, "holds": holds, "remedy": remedy} for name, holds, remedy in rows]})

@@ -1,4 +1,4 @@
-"""`honk setup slack` and `honk setup github`: make the app, take its keys, see that they work, and only then keep them."""
+"""`honk setup slack` and `honk setup github`: make the app, take its keys, see that they work, only then keep them."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def setup_slack(*, print_manifest: bool, check: bool, events_api: bool, open_bro
             "[bold]3[/] Under Basic Information, App-Level Tokens: Generate, with the scope [bold]connections:write[/]."
         )
     wanted = ["slack_bot_token", "slack_signing_secret" if events_api else "slack_app_token"]
+    trial = settings.model_copy(update={"slack_app_token": None} if events_api else {})
     while True:
-        given = _slack_tokens(settings, wanted)
-        trial = settings.model_copy(update={"slack_app_token": None} if events_api else {})
+        given = _slack_tokens(trial, wanted)
         trial = _with(trial, given)
         rows = examine(trial, configuration_token=_configuration_token())
         if all(row.holds for row in rows if row.name in NEEDED or row.name == "Slack"):
@@ -153,7 +153,7 @@ def _slack_tokens(settings: Settings, wanted: Iterable[str]) -> dict[str, str]:
         import typer
 
         for name in wanted:
-            label = name.removeprefix("slack_").replace("_", " ").capitalize()
+            label = _LABELS[name]
             kept = " (Enter keeps the one there is)" if name in given else ""
             typed = typer.prompt(f"{label}{kept}", hide_input=True, default="", show_default=False, err=True).strip()
             if typed:
@@ -162,16 +162,21 @@ def _slack_tokens(settings: Settings, wanted: Iterable[str]) -> dict[str, str]:
     if all(name in given for name in wanted):
         return given
     for word in sys.stdin.read(_LONGEST_INPUT).split():
-        name = next((name for name in wanted if re.fullmatch(_LOOKS[name], word)), None)
-        if name is None:
+        meant = next((name for name in wanted if re.fullmatch(_LOOKS[name], word)), None)
+        if meant is None:
             raise UsageError(
                 "Standard input has a word that is none of the tokens: give the bot token (xoxb-…) and the app-level "
                 "token (xapp-…), or with --events-api the signing secret."
             )
-        given[name] = word
+        given[meant] = word
     return given
 
 
+_LABELS = {
+    "slack_bot_token": "Bot User OAuth Token, xoxb-…",
+    "slack_app_token": "App-level token, xapp-…",
+    "slack_signing_secret": "Signing Secret",
+}
 _LOOKS = {
     "slack_bot_token": r"xoxb-[!-~]+",
     "slack_app_token": r"xapp-[!-~]+",
@@ -196,6 +201,8 @@ def _configuration_token() -> str | None:
 def _offer(link: str, *, open_browser: bool) -> None:
     if open_browser:
         webbrowser.open(link)
+    else:
+        progress.print("  [dim](--open opens it in your browser)[/]")
 
 
 def _again(rows: list[Row]) -> bool:
@@ -222,7 +229,21 @@ def _shown(rows: list[Row], written: Path | None, *, as_json: bool, then: str = 
         _tell(rows, results.print)
         if written:
             results.print(f"Kept in {escape(str(written))}. {then if holds else ''}".rstrip())
+    if written:
+        _warn_of_environment(written)
     return 0 if holds else 1
+
+
+def _warn_of_environment(written: Path) -> None:
+    """The environment wins over the file: what is set in both, and differently, would not be used."""
+    import tomllib
+
+    for name, value in tomllib.loads(written.read_text(encoding="utf-8")).items():
+        variable = f"HONK_{name.upper()}"
+        if name.startswith(("slack_", "github_")) and os.environ.get(variable) not in (None, "", value):
+            progress.print(
+                f"[yellow]![/] {variable} in the environment wins over this file: unset it to use what is kept."
+            )
 
 
 def _tell(rows: list[Row], say: Callable[..., Any]) -> None:

@@ -11,7 +11,7 @@ from honk.flow.engine import LANDINGS, TASKS, Engine
 from honk.flow.naming import named
 from honk.flow.ports import Accounts, Forges
 from honk.flow.view import actions
-from honk.gate import check_access, check_tap
+from honk.gate import check_access, check_tap, protected_paths
 from honk.model import (
     Access,
     Attachment,
@@ -269,6 +269,20 @@ class Inbox:
             return None
         health = f", then {deploy.health.url} is watched for {deploy.health.seconds:g} s" if deploy.health else ""
         return f"`{deploy.run}` runs on the merged commit{health}."
+
+    def wants_approval(self, task: Task) -> bool:
+        """Whether somebody else's approval is asked for before this change may be merged, as far as is known now."""
+        repository = self._store.repository(task.repository)
+        if repository is None or not task.head_sha:
+            return False
+        forge = self._forges.of(repository)
+        file = parse_repository_file(forge.base_text(repository, "honk.yaml") or "")
+        if file.merge.approvals:
+            return True
+        return bool(
+            file.protect
+            and protected_paths(forge.changed_paths(repository, task.base_sha or "", task.head_sha), file.protect)
+        )
 
     def repositories(self) -> Sequence[Repository]:
         """Those this installation knows, the newest first."""

@@ -12,7 +12,17 @@ _RUNNING = frozenset({State.QUEUED, State.PREPARING, State.WORKING, State.VERIFY
 
 
 _SETTLING = frozenset(
-    {"ready", "answered", "failed", "limit", "cancelled", "merge.refused", "deploy.healthy", "rolled_back"}
+    {
+        "ready",
+        "answered",
+        "failed",
+        "limit",
+        "cancelled",
+        "merge.refused",
+        "merge.elsewhere",
+        "deploy.healthy",
+        "rolled_back",
+    }
 )
 
 

@@ -67,7 +67,7 @@ def read_key(given: str) -> str:
                 "The private key is neither a file that can be read nor the key itself (-----BEGIN …): generate one "
                 "under Private keys on the app's page and name the file you get."
             ) from error
-    text = text.replace("\\n", "\n") + "\n"
+    text = text.replace("\\n", "\n").strip() + "\n"
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 

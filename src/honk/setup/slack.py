@@ -105,7 +105,8 @@ def _scopes(granted: list[str], app_id: str) -> Row:
 def _way_in(settings: Settings, token: str, app_id: str) -> Row:
     """How events come: through a socket, or signed to a public address."""
     secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else ""
-    page = f"{_page(token, app_id)}/general"
+    page = _page(token, app_id)
+    page = page if page == APPS else f"{page}/general"
     if token:
         return _socket(settings, token, app_id, page)
     if not secret:

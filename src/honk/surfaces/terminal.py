@@ -119,4 +119,16 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind
             return "[yellow]●[/] Cancelled; the work so far is kept"
         case "egress.refused":
             return f"   [yellow]blocked:[/] {escape(data['host'])}"
+        case "branch.pushed":
+            return f"[blue]●[/] {escape(data['name'])} pushed {data['sha'][:8]} to the branch"
+        case "branch.taken_in" | "base.renewed":
+            mend = f"; to mend: {escape(', '.join(data['conflicts']))}" if data["conflicts"] else ""
+            what = "What was pushed" if event.kind == "branch.taken_in" else f"The newest {escape(data['branch'])}"
+            return f"[blue]●[/] {what} was merged into the change{mend}"
+        case "ci.failed":
+            return f"[red]✗[/] The check {escape(data['name'])} is red on the pull request"
+        case "merge.elsewhere":
+            return (
+                f"[green]●[/] Merged as {data['sha'][:8]} by {escape(data['name'])} on the forge; not deployed by Honk"
+            )
     return None

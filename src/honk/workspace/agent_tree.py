@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from honk.git import git, succeeds
+from honk.git import git, signed, succeeds
 from honk.model import Command, Completed, HonkError, Interactive, Limits, ModelAccess, Person, Task
 from honk.settings import Settings
 from honk.workspace.bring_in import end_merging, read_merging
@@ -242,5 +242,6 @@ class AgentWorkspace:
         line = git("rev-parse", "refs/honk/incoming", "refs/honk/incoming^1", directory=self.change_git_dir)
         if line.split() != [commit, parent]:
             raise HonkError("The workspace cannot be committed: the sandbox brought out another commit than it made.")
+        commit = signed(self.change_git_dir, commit, self.settings.signing_key)
         git("update-ref", target, commit, directory=self.change_git_dir)
         return commit

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from honk.git import GitError, git, succeeds
+from honk.git import GitError, git, signed, succeeds
 from honk.model import HonkError
 
 _KEPT = "merging.json"
@@ -53,12 +53,14 @@ def change_head(folder: Path, branch: str) -> str | None:
     return git("rev-parse", ref, directory=change)
 
 
-def plan_bring_in(folder: Path, branch: str, base: str, other: str, source: Path, message: str) -> BroughtIn | None:
+def plan_bring_in(
+    folder: Path, branch: str, base: str, other: str, source: Path, message: str, key: Path | None = None
+) -> BroughtIn | None:
     """Merge `other` (from the git directory `source`) with the change kept in `folder`/change.git on `branch`, without
     moving the branch yet.
 
-    None if the change has it already. With conflicts nothing is committed: the tree is to show the markers, and the
-    commit that mends them becomes the merge. Raises `HonkError` if git cannot do it.
+    The merge is signed with `key`. None if the change has it already. With conflicts nothing is committed: the tree is
+    to show the markers, and the commit that mends them becomes the merge. Raises `HonkError` if git cannot do it.
     """
     change = folder / "change.git"
     git("fetch", "-q", "--no-tags", "--no-write-fetch-head", source, f"+{other}:refs/honk/other", directory=change)
@@ -68,7 +70,7 @@ def plan_bring_in(folder: Path, branch: str, base: str, other: str, source: Path
     if succeeds("merge-base", "--is-ancestor", here, other, directory=change):
         return BroughtIn(other, other, other, ())
     tree, conflicts = _merged(change, here, other)
-    commit = _commit(change, tree, (here, other), message)
+    commit = signed(change, _commit(change, tree, (here, other), message), key)
     return BroughtIn(other, here if conflicts else commit, commit, conflicts)
 
 

@@ -93,7 +93,9 @@ class Workspaces:
         base = task.base_sha or ""
         with locked(self._folder / f".{task.id}.lock"):
             mirror = self.mirrors.path(repository)
-            done = plan_bring_in(folder, branch_of(task.id), base, commit, source or mirror, message)
+            done = plan_bring_in(
+                folder, branch_of(task.id), base, commit, source or mirror, message, self._settings.signing_key
+            )
             if done is None:
                 merging = read_merging(folder)
                 return change_head(folder, branch_of(task.id)) or base, merging.paths if merging else ()

@@ -1,0 +1,258 @@
+"""A task's card: what its row, checks and newest events say, as blocks."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from honk.model import Event, State, Task
+from honk.surfaces.slack.blocks import (
+    FALLBACK,
+    Block,
+    actions,
+    button,
+    confirm,
+    context,
+    cut,
+    linkable,
+    message,
+    section,
+)
+from honk.untrusted import clean, markdown_to_mrkdwn, mrkdwn, plain_line
+
+STAGES = {
+    State.QUEUED: ("⏳", "Queued"),
+    State.PREPARING: ("⏳", "Preparing"),
+    State.WORKING: ("🛠️", "Working"),
+    State.VERIFYING: ("🔎", "Verifying"),
+    State.BUILDING: ("📦", "Building"),
+    State.READY: ("✅", "Ready to try"),
+    State.MERGING: ("⏳", "Merging"),
+    State.MERGED: ("✅", "Merged"),
+    State.DEPLOYING: ("🚀", "Deploying"),
+    State.DEPLOYED: ("🚀", "In production"),
+    State.ROLLED_BACK: ("↩️", "Rolled back"),
+    State.FAILED: ("❌", "Stopped"),
+    State.CANCELLED: ("⏹️", "Cancelled"),
+}
+_MARKS = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
+_NOW = frozenset({"check.started", "build.started", "agent.tool", "agent.text", "gate.blocked", "deploy.started"})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a card is made of."""
+
+    task: Task
+    view: Mapping[str, Any]
+    """As `task_view` gives it."""
+    events: Sequence[Event]
+    """The newest first."""
+    url: str
+    """Honk's own address."""
+    branch: str = "the default branch"
+    will_deploy: str | None = None
+    approval_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A message as Slack is given it. `plainer` are the blocks for when Slack does not take these."""
+
+    text: str
+    blocks: list[Block]
+    plainer: list[Block] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        """What it shows, for telling whether something else is to be seen now."""
+        return hashlib.sha256(json.dumps([self.text, self.blocks], sort_keys=True).encode()).hexdigest()[:32]
+
+
+def title(task: Task, limit: int = 150) -> str:
+    """The request's first line, escaped."""
+    line = next((line for line in clean(task.text[:4000]).splitlines() if line.strip()), "A change")
+    return plain_line(line, limit)
+
+
+def card(facts: Facts) -> Shown:
+    """The card as it stands now."""
+    task = facts.task
+    mark, stage = STAGES[task.state]
+    if task.state is State.READY and task.head_sha is None:
+        mark, stage = "💬", "Answered"
+    head = section(f"{mark} *{stage}* · {title(task)}")
+    where = context(
+        f"{plain_line(task.repository, 80)} · asked by {plain_line(task.person.name, 80)}"
+        + (f" · now: {now}" if (now := doing_now(facts)) else "")
+    )
+    body = _body(facts)
+    foot = context(_small_print(facts))
+    buttons = actions(_buttons(facts), f"honk:task:{task.id}")
+    text = cut(f"{stage}: {title(task)} ({plain_line(task.repository, 80)})", FALLBACK)
+    plainer = [head, foot, buttons]
+    return Shown(text, message([head, where, *body, foot, buttons]), message(plainer))
+
+
+def _body(facts: Facts) -> list[Block]:
+    task, made = facts.task, []
+    if task.summary and task.state not in (State.QUEUED, State.PREPARING):
+        made.append(section(markdown_to_mrkdwn(task.summary, 2500)))
+    if task.error and task.state in (State.FAILED, State.ROLLED_BACK, State.READY, State.MERGED):
+        made.append(section(f"{mrkdwn(task.error, 1500)}"))
+    if facts.approval_missing:
+        made.append(
+            section(f"Another person has to approve this: somebody other than {plain_line(task.person.name, 80)}.")
+        )
+    lines = [line for line in (_stat(facts), _checks(facts)) if line]
+    if lines:
+        made.append(context(*lines))
+    red = [check for check in facts.view["checks"] if check["status"] in ("failed", "error")]
+    if red and task.state is State.FAILED:
+        told = mrkdwn(str(red[0]["summary"]).replace("```", "'''"), 1200)
+        made.append(section(f"*{plain_line(red[0]['name'], 60)}*\n```\n{told}\n```"))
+    return made
+
+
+def doing_now(facts: Facts) -> str:
+    """What the task does at this moment, in a few escaped words."""
+    if facts.task.state.resting or facts.task.state in (State.QUEUED, State.PREPARING, State.MERGING):
+        return ""
+    event = next((event for event in facts.events if event.kind in _NOW), None)
+    if event is None:
+        return ""
+    data = event.data
+    if event.kind == "check.started":
+        return f"checking {plain_line(str(data.get('name', '')), 60)}"
+    if event.kind == "build.started":
+        return f"building {plain_line(str(data.get('kind', '')), 60)}"
+    if event.kind == "deploy.started":
+        return "deploying, then watching its health"
+    if event.kind == "gate.blocked":
+        return f"the checks are red, round {data.get('round')} of {data.get('rounds')}"
+    if event.kind == "agent.text":
+        return plain_line(str(data.get("text", "")), 120)
+    given = data.get("input") or {}
+    keys = ("description", "command", "file_path", "path", "pattern", "query")
+    line = next((str(given[key]) for key in keys if given.get(key)), "")
+    return plain_line(f"{data.get('name', '')} {line.removeprefix('/workspace/')}".strip(), 120)
+
+
+def _stat(facts: Facts) -> str:
+    event = next((event for event in facts.events if event.kind == "commit" and event.data.get("stat")), None)
+    return plain_line(str(event.data["stat"]), 200) if event and facts.task.head_sha else ""
+
+
+def _checks(facts: Facts) -> str:
+    told = [
+        f"{_MARKS.get(check['status'], '✗')} {plain_line(check['name'], 40)} {duration(check['seconds'])}"
+        for check in facts.view["checks"]
+    ]
+    return " · ".join(told[:30])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def _small_print(facts: Facts) -> str:
+    task = facts.task
+    parts = []
+    if task.head_sha:
+        parts.append(f"`{task.head_sha[:8]}`")
+    pull_request = facts.view["pull_request"]
+    if pull_request:
+        link = str(pull_request["url"])
+        number = f"#{pull_request['number']}"
+        parts.append(f"<{link}|{number}>" if linkable(link) and not set(link) & set("<>|") else number)
+    if task.cost_usd:
+        parts.append(f"${task.cost_usd:.2f}")
+    if took := _took(facts):
+        parts.append(took)
+    if task.unsafe:
+        parts.append("without a sandbox")
+    if task.next_action and task.state.resting:
+        parts.append(f"next: {plain_line(task.next_action, 150)}")
+    return " · ".join(parts) or f"task {task.id}"
+
+
+def _took(facts: Facts) -> str:
+    """How long the newest turn took; while it runs, since when it does."""
+    begun = next((event for event in facts.events if event.kind == "turn.started"), None)
+    if begun is None:
+        return ""
+    if facts.task.state in (State.PREPARING, State.WORKING, State.VERIFYING, State.BUILDING):
+        at = begun.at
+        return f"since <!date^{int(at.timestamp())}^{{time}}|{at:%H:%M} UTC>"
+    ended = next((event for event in facts.events if event.kind in ("ready", "answered", "failed", "limit")), None)
+    return f"took {duration(_between(begun.at, ended.at))}" if ended and ended.id > begun.id else ""
+
+
+def _between(start: datetime, end: datetime) -> float:
+    return max((end - start).total_seconds(), 0.0)
+
+
+def _buttons(facts: Facts) -> list[Block]:
+    task, may = facts.task, facts.view["actions"]
+    value = json.dumps({"task": task.id, "head": task.head_sha})
+    made = [] if task.state in (State.CANCELLED, State.ROLLED_BACK) else _previews(facts)
+    if "merge" in may:
+        made.append(button("Merge", "honk:merge", value, style="primary", confirm=_merge_question(facts)))
+    if "approve" in may or facts.approval_missing:
+        made.append(button("Approve", "honk:approve", value))
+    if "retry" in may:
+        label = "Continue" if task.next_action == "Continue" else "Retry"
+        made.append(button(label, "honk:retry", value, style="primary"))
+    if "rollback" in may:
+        what = f"The version before comes back into production; {facts.branch} keeps the change."
+        question = confirm("Roll back?", what, "Roll back", danger=True)
+        made.append(button("Roll back", "honk:rollback", value, style="danger", confirm=question))
+    made.append(button("Details", "honk:details", url=f"{facts.url}/tasks/{task.id}"))
+    if "cancel" in may:
+        question = confirm("Cancel this task?", "The work so far is kept.", "Cancel the task", "Go on", danger=True)
+        made.append(button("Cancel", "honk:cancel", value, confirm=question))
+    return made
+
+
+def _merge_question(facts: Facts) -> Block:
+    task = facts.task
+    green = sum(bool(check["green"] if "green" in check else check["status"] in ("passed", "skipped"))
+                for check in facts.view["checks"])  # fmt: skip
+    deploys = mrkdwn(facts.will_deploy, 120) if facts.will_deploy else "Nothing is deployed."
+    told = (
+        f"*{plain_line(task.repository, 60)}* at `{(task.head_sha or '')[:8]}` into {plain_line(facts.branch, 40)}; "
+        f"{green} of {len(facts.view['checks'])} checks are green. {deploys}"
+    )
+    return confirm("Merge this version?", told, "Merge")
+
+
+def _previews(facts: Facts) -> list[Block]:
+    """A button for each thing that was built: the thing itself where a phone can reach it, else the task's page."""
+    page, made = f"{facts.url}/tasks/{facts.task.id}", []
+    for place, artifact in enumerate(facts.view["artifacts"][:5]):
+        if artifact["commit"] not in (facts.task.head_sha, facts.task.merged_sha):
+            continue
+        install = artifact.get("install_url")
+        url = str(install or artifact.get("url") or page)
+        if not linkable(url) or (_local(url) and not _local(facts.url)):
+            url = page
+        label = f"Install {artifact['kind']}" if install else f"Try {artifact['kind']}"
+        made.append(button(label, f"honk:open:{place}", url=url))
+    return made
+
+
+def _local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
