@@ -63,6 +63,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HOME", str(person))
     folder = tmp_path / "honk"
     monkeypatch.setenv("HONK_HOME", str(folder))
+    # A second or two of Chromium for each build; the tests about pictures turn it on.
+    monkeypatch.setenv("HONK_SCREENSHOTS", "false")
     yield folder
 
 

@@ -22,7 +22,7 @@ from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalFor
 from honk.model import Check, Checkout, HonkError, UsageError
 from honk.repository_file import RepositoryFile
 from honk.settings import Settings
-from honk.ship import ArtifactStore, CommandDeployer, PreviewServer
+from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots
 from honk.store import Attachments, Store, open_database
 from honk.verify import distil, verify
 from honk.workspace import Workspaces
@@ -88,6 +88,7 @@ class Installation:
     workspaces: Workspaces
     deployer: CommandDeployer
     lock: HomeLock
+    screenshots: Screenshots
     github: GitHubApi | None = None
     previews: PreviewServer | None = None
 
@@ -109,6 +110,7 @@ class Installation:
                 verification=_Verification(self.settings),
                 builder=self.artifacts,
                 deployer=self.deployer,
+                screenshots=self.screenshots if self.settings.screenshots else None,
                 previews=self.previews,
             )
         )
@@ -190,6 +192,7 @@ def assemble(settings: Settings) -> Installation:
         workspaces=Workspaces(settings, lambda repository: forges.of(repository).credentials(repository)),
         deployer=CommandDeployer(settings, distil),
         lock=HomeLock(home),
+        screenshots=Screenshots(home),
         github=github[0] if github else None,
     )
 

@@ -41,6 +41,8 @@ def check_tap(task: Task, head_sha: str | None) -> None:
             f"The change has moved on from {head_sha[:8]} to {task.head_sha[:8]} since that button was shown: "
             "try the new version, then merge that."
         )
+    if task.state is State.READY and task.next_action == "Answer the question":
+        raise Refused("The agent has asked a question and its work is not verified yet: answer in the thread first.")
     if task.state is not State.READY:
         raise Refused(f"The task is {task.state.value}, not ready: merge it when its checks and builds are done.")
 

@@ -424,9 +424,10 @@ class Turn:
     `emit(kind, data, key)` puts a row in the task's log: `agent.text {text}`, `agent.tool {id, name, input}`,
     `agent.tool_result {id, ok, text}`, `agent.usage {turns, cost_usd}`. `key` makes it appear once however often it is
     sent. `gate(asked_by)` runs verification on a snapshot (`asked_by` is `tool` or `stop`); at the round limit it
-    raises `LimitReached`. `inbox()` returns follow-ups that arrived since it was last called. `stop()` turns true
+    raises `LimitReached`. `ask(question)` puts a question to the person: the harness then lets the turn end without
+    verification, and their answer starts the next one. `inbox()` returns follow-ups that arrived since it was last called. `stop()` turns true
     when the person cancels; the harness then ends every process within two seconds and raises `Cancelled`.
-    All four block; an asynchronous harness calls them in a thread.
+    All five block; an asynchronous harness calls them in a thread.
     """
 
     task: Task
@@ -441,6 +442,7 @@ class Turn:
     max_turns: int
     emit: Callable[[str, Mapping[str, Any], str], None]
     gate: Callable[[str], GateAnswer]
+    ask: Callable[[str], None]
     inbox: Callable[[], Sequence[Message]]
     stop: Callable[[], bool]
 

@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     """Further folders of this machine that sandboxes may read, e.g. a toolchain in an unusual place."""
     deploy_environment: list[str] = Field(default_factory=list)
     """Names of environment variables that deploy, rollback and no other commands get."""
+    screenshots: bool = True
+    """Whether web previews are pictured, where this machine has Chromium."""
     preview_host: str | None = None
     """Host name in preview links; default: the host of Honk's own address."""
 

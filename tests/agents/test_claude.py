@@ -265,3 +265,23 @@ def test_a_server_killed_in_the_middle_of_the_agents_work_goes_on_with_its_memor
     assert "hello!" in honk("task", "show", str(task["id"]), "--diff", check=0).stdout
     kinds = [event["kind"] for event in _events(honk)]
     assert kinds.count("turn.started") == kinds.count("ready") == kinds.count("change.opened") == 1
+
+
+def test_a_question_of_the_agent_waits_for_the_answer_and_nothing_is_proposed_before(honk: Honk, repo: Path) -> None:
+    asks = [READ, edit("one", "broken"), use("mcp__honk__ask", question="Loud or quiet?"), say("I wait.")]
+    answered = [edit("broken", "hello, loud"), VERIFY, say("It greets loudly.")]
+    with Rehearsal([Scene("loudly", answered), Scene("greet", asks)]) as model:
+        task = _run(honk, model, repo, "Please greet")
+        assert (task["state"], task["next_action"], task["pull_request"]) == ("ready", "Answer the question", None)
+        store = Store(open_database(f"sqlite:///{os.environ['HONK_HOME']}/honk.db"))
+        (question,) = store.events_of(task["id"], "answered")
+        assert question.data == {"text": "Loud or quiet?", "question": True}
+        refused = honk("task", "merge", task["id"], "--json", check=1)
+        assert "answer in the thread first" in refused.stdout
+        done = honk(
+            "task", "say", task["id"], "loudly", "--json", check=0, ANTHROPIC_BASE_URL=model.base_url,
+            ANTHROPIC_API_KEY=KEY,
+        )  # fmt: skip
+    task = json.loads(done.stdout)
+    assert (task["state"], task["summary"]) == ("ready", "It greets loudly.")
+    assert task["pull_request"]["number"] == 1

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.conftest import Honk
 from tests.web.conftest import SCRIPT, Up
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 
 def _open_first(phone: Page, up: Up, text: str = "Please greet", agent: str = SCRIPT) -> None:
@@ -151,3 +158,26 @@ def test_a_lost_connection_loses_nothing_and_doubles_nothing(phone: Page, up: Up
     assert len(ids) == len(set(ids))
     phone.reload()
     assert phone.evaluate("[...document.querySelectorAll('#rows > *')].map(row => row.id)") == ids
+
+
+def test_the_card_shows_how_the_preview_looks_on_a_phone(
+    browser: Browser, home: Path, make_repository: Callable[..., Path], honk: Honk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = "<body style='margin:0;background:#00ff00'><script>document.body.style.background = '#0000ff'</script>"
+    repo = make_repository({"index.html": page, "honk.yaml": "builds: {web: {run: 'true', output: index.html}}\n"})
+    done = honk(
+        "run", "Change it", "--repo", str(repo), "--agent", "script:echo '<p>x' >> index.html", "--json", check=0,
+        HONK_SCREENSHOTS="true",
+    )  # fmt: skip
+    (artifact,) = json.loads(done.stdout)["artifacts"]
+    assert artifact["screenshot_url"].endswith(f"{artifact['sha256']}.png")
+    picture = home / "screenshots" / f"{artifact['sha256']}.png"
+    shown = browser.new_page()
+    shown.goto(f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}")
+    colour = shown.evaluate(
+        "() => { const c = document.createElement('canvas'); const i = document.images[0]; c.width = i.naturalWidth;"
+        " c.height = i.naturalHeight; const x = c.getContext('2d'); x.drawImage(i, 0, 0);"
+        " return [c.width, ...x.getImageData(10, c.height - 10, 1, 1).data]; }"
+    )
+    shown.close()
+    assert colour == [780, 0, 0, 255, 255]

@@ -51,6 +51,7 @@ class _Session:
         self._ended: HonkError | None = None
         self._answers: set[str] = set()
         self._cost = 0.0
+        self._asked = False
 
     async def run(self) -> AgentResult:
         from claude_agent_sdk import ClaudeSDKClient
@@ -206,11 +207,23 @@ class _Session:
             return {"content": [{"type": "text", "text": answer.text}], "is_error": not answer.green}
 
         known = self._remembers()
-        server = create_sdk_mcp_server("honk", tools=[verify])
+
+        @tool(
+            "ask",
+            "Ask the person a question, only if you cannot go on without its answer. Then end your turn: the answer "
+            "comes as the next message.",
+            {"question": str},
+        )
+        async def ask(given: dict[str, Any]) -> dict[str, Any]:
+            await asyncio.to_thread(self._turn.ask, str(given.get("question") or ""))
+            self._asked = True
+            return {"content": [{"type": "text", "text": "It has been put to the person. End your turn now."}]}
+
+        server = create_sdk_mcp_server("honk", tools=[verify, ask])
         return ClaudeAgentOptions(
             cli_path=self._wrapper(),
             cwd=self._folder,
-            allowed_tools=[*_TOOLS, "mcp__honk__verify"],
+            allowed_tools=[*_TOOLS, "mcp__honk__verify", "mcp__honk__ask"],
             disallowed_tools=_REFUSED,
             permission_mode="dontAsk",
             setting_sources=["project"],
@@ -277,6 +290,8 @@ class _Session:
             return GateAnswer(True, str(error))
 
     async def _on_stop(self, given: Any, tool_use_id: str | None, context: Any) -> Any:
+        if self._asked:
+            return {}
         answer = await self._ask("stop")
         return {} if answer.green else {"decision": "block", "reason": answer.text}
 

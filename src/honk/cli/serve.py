@@ -57,7 +57,13 @@ def serve(listen: str | None) -> None:
     token = access_token(settings.home)
     surfaces = installation.open_surfaces()
     application = create_app(
-        installation.store, installation.inbox, settings, token, slack=surfaces.slack, github=surfaces.github
+        installation.store,
+        installation.inbox,
+        settings,
+        token,
+        slack=surfaces.slack,
+        github=surfaces.github,
+        screenshot=installation.screenshots.path,
     )
     server = uvicorn.Server(
         uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1, server_header=False)

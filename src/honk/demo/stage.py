@@ -142,7 +142,9 @@ def _web(installation: Installation, settings: Settings, token: str) -> Iterator
 
     from honk.surfaces.web import create_app
 
-    application = create_app(installation.store, installation.inbox, settings, token)
+    application = create_app(
+        installation.store, installation.inbox, settings, token, screenshot=installation.screenshots.path
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             application, host=settings.host, port=settings.port, log_level="error", timeout_graceful_shutdown=1

@@ -12,6 +12,7 @@ from honk.flow.ports import rooms
 from honk.flow.verification import verify_commit
 from honk.gate import red
 from honk.model import Check, GateAnswer, LimitReached, Message, Task, Workspace
+from honk.untrusted import clean
 from honk.verify import explain
 
 
@@ -53,6 +54,16 @@ class Gate:
         told = {"round": blocked + 1, "rounds": self._rounds, "text": text}
         store.record(task_id, "gate.blocked", told, key=f"{prefix}{blocked + 1}")
         return GateAnswer(False, text)
+
+
+def asker(task_id: str, turn_id: str) -> Callable[[str], None]:
+    """What puts an agent's question into the thread, once however often it is asked in a turn."""
+
+    def ask(question: str) -> None:
+        text = clean(question).strip()[:4000] or "The agent has a question, but did not say it: what should it do?"
+        rooms().store.record(task_id, "question", {"text": text}, key=f"{turn_id}:question")
+
+    return ask
 
 
 def emitter(task_id: str, turn_id: str, task: Task) -> Callable[[str, Mapping[str, Any], str], None]:

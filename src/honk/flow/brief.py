@@ -15,6 +15,7 @@ and nothing besides it, in the style of the code around it, with tests where the
 
 - Call the `verify` tool when you believe you are done. It formats, builds and tests a clean checkout of your work, as
   it will be judged. If it is red, mend the cause; never weaken, skip or delete a test to make it green.
+- Call the `ask` tool only if you cannot go on without knowing something that only the person knows; then end.
 - Do not commit, push or open pull requests: that is done for you.
 - There is no network beyond the model. If something cannot be done, or nothing has to change, say so and stop.
 - End with two or three plain sentences for the person's phone: what is different now and what to look at.

@@ -223,6 +223,14 @@ class Deployer(Protocol):
         ...
 
 
+class Screenshots(Protocol):
+    """Pictures of what was built."""
+
+    def take(self, checkout: Checkout, artifact: Artifact, folder: Path) -> bool:
+        """Picture a web artifact at a phone's size; True if there is a picture now. Never raises for want of one."""
+        ...
+
+
 class Previews(Protocol):
     """Serves web artifacts, each at an origin of its own."""
 
@@ -246,6 +254,7 @@ class Rooms:
     verification: Verification
     builder: Builder
     deployer: Deployer
+    screenshots: Screenshots | None = None
     previews: Previews | None = None
 
 

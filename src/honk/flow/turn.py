@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from honk.flow.at_work import Gate, emitter, inbox, with_files
+from honk.flow.at_work import Gate, asker, emitter, inbox, with_files
 from honk.flow.brief import brief, change_title, commit_message, pull_request_body
 from honk.flow.engine import step, workflow
 from honk.flow.ports import known_repository, rooms
@@ -85,7 +85,7 @@ def _story(task_id: str, turn_id: str, *, asked: bool = True, newest: bool = Fal
                 except (Cancelled, LimitReached):
                     collect(task_id, turn_id)
                     raise
-            if not collect(task_id, turn_id):
+            if not collect(task_id, turn_id) or asked_back(task_id, turn_id):
                 break
             verify(task_id, turn_id)
             if propose(task_id, turn_id):
@@ -242,6 +242,7 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
                 max_turns=max(1, (file.max_turns or task.max_turns) - task.turns),
                 emit=emitter(task_id, turn_id, task),
                 gate=Gate(task, turn_id, workspace).ask,
+                ask=asker(task_id, turn_id),
                 inbox=inbox(task_id, turn_id),
                 stop=lambda: room.store.task(task_id).cancel_requested,
             )
@@ -277,6 +278,12 @@ def collect(task_id: str, turn_id: str) -> bool:
         task_id, "commit", {"sha": sha, "stat": stat}, key=f"commit:{turn_id}:{sha}", changes={"head_sha": sha}
     )
     return True
+
+
+@step
+def asked_back(task_id: str, turn_id: str) -> bool:
+    """Whether the agent waits for an answer of the person."""
+    return rooms().store.count_events(task_id, "question", f"{turn_id}:") > 0
 
 
 @step
@@ -375,13 +382,23 @@ def build_commit(task_id: str, commit: str, kind: str) -> None:
             stop=lambda: room.store.task(task_id).cancel_requested,
             on_output=lambda _: None,
         )
+        pictured = room.screenshots is not None and room.screenshots.take(
+            checkout, artifact, room.builder.path(artifact)
+        )
     room.store.save_artifact(task_id, artifact)
     if room.previews and commit == task.head_sha:
         room.previews.serve(task_id, artifact)
     room.store.record(
         task_id,
         "build.finished",
-        {"kind": kind, "ok": True, "size": artifact.size, "sha256": artifact.sha256, "commit": commit},
+        {
+            "kind": kind,
+            "ok": True,
+            "size": artifact.size,
+            "sha256": artifact.sha256,
+            "commit": commit,
+            "pictured": pictured,
+        },
         key=f"build:{commit}:{kind}",
     )
 
@@ -392,6 +409,16 @@ def present(task_id: str, turn_id: str) -> None:
     room = rooms()
     task, repository = known_repository(task_id)
     store = room.store
+    questions = [event for event in store.events_of(task_id, "question") if event.key.startswith(f"{turn_id}:")]
+    if questions:
+        store.record(
+            task_id,
+            "answered",
+            {"text": questions[0].data["text"], "question": True},
+            key=f"{turn_id}:answered",
+            changes={"state": State.READY.value, "next_action": "Answer the question"},
+        )
+        return
     if task.head_sha is None:
         store.record(
             task_id,

@@ -36,7 +36,7 @@ def actions(store: Store, task: Task) -> list[str]:
     if task.state in _RUNNING:
         return ["cancel"]
     if task.state is State.READY:
-        return ["merge", "cancel"] if task.pull_request else ["cancel"]
+        return ["merge", "cancel"] if task.pull_request and task.head_sha == task.pushed_sha else ["cancel"]
     if task.state is State.FAILED and task.merged_sha:
         return []
     if task.state in (State.FAILED, State.CANCELLED):
@@ -72,6 +72,9 @@ def task_view(store: Store, task: Task, url: str, preview_host: str = "127.0.0.1
     checks = store.checks(task.repository, task.merged_sha or task.head_sha) or store.checks(
         task.repository, task.head_sha
     )
+    pictured = {
+        event.data["sha256"] for event in store.events_of(task.id, "build.finished") if event.data.get("pictured")
+    }
     return {
         "id": task.id,
         "repo": task.repository,
@@ -98,6 +101,9 @@ def task_view(store: Store, task: Task, url: str, preview_host: str = "127.0.0.1
                 "sha256": artifact.sha256,
                 "size": artifact.size,
                 "commit": artifact.commit,
+                "screenshot_url": f"{url}/tasks/{task.id}/screenshots/{artifact.sha256}.png"
+                if artifact.sha256 in pictured
+                else None,
             }
             for artifact in artifacts(store, task, preview_host)
             if not artifact.void

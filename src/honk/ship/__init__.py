@@ -3,5 +3,6 @@
 from honk.ship.artifacts import ArtifactStore
 from honk.ship.deploy import CommandDeployer
 from honk.ship.previews import PreviewServer
+from honk.ship.screenshots import Screenshots
 
-__all__ = ["ArtifactStore", "CommandDeployer", "PreviewServer"]
+__all__ = ["ArtifactStore", "CommandDeployer", "PreviewServer", "Screenshots"]

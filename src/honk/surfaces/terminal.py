@@ -98,6 +98,8 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind
         case "ready":
             return f"[green]●[/] Ready: {_first(data['summary'], 200)}"
         case "answered":
+            if data.get("question"):
+                return f"[yellow]?[/] {escape(data['text'])}"
             return f"[green]●[/] Nothing was changed: {_first(data['text'], 200)}"
         case "merge.requested":
             return f"[blue]●[/] Merging {data['head_sha'][:8]}"

@@ -32,7 +32,14 @@ _GENTLE = 3.0
 """Seconds between two changes of a card while nothing that matters happens."""
 _LONGEST_PAUSE = 60.0
 _NEWEST = 200
-_MATTERS = TOLD | {"merge.requested", "approved", "card.void", "retry.requested", "rollback.requested", "deploy.started"}
+_MATTERS = TOLD | {
+    "merge.requested",
+    "approved",
+    "card.void",
+    "retry.requested",
+    "rollback.requested",
+    "deploy.started",
+}
 
 Row = dict[str, Any]
 """channel, thread (None until the card itself has begun it), ts, posting, digest, told, telling, given_up."""

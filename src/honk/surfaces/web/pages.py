@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Header, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import (
+    FileResponse,
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.concurrency import run_in_threadpool
 
 from honk.flow.inbox import Action, Inbox
 from honk.flow.view import task_view
-from honk.model import HonkError, Task
+from honk.model import HonkError, NotFound, Task
 from honk.settings import Settings
 from honk.store import Store
 from honk.surfaces.web.access import Access
@@ -57,7 +65,9 @@ class _Pages:
         return "\n".join(rows[-_SHOWN_AT_ONCE:]), events[-1].id if events else 0, max(0, len(rows) - _SHOWN_AT_ONCE)
 
 
-def page_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) -> APIRouter:
+def page_routes(
+    store: Store, inbox: Inbox, settings: Settings, access: Access, screenshot: Callable[[str], Path | None]
+) -> APIRouter:
     """The routes people see."""
     pages = _Pages(store, inbox, settings)
     router = APIRouter(include_in_schema=False)
@@ -65,6 +75,7 @@ def page_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) 
     _open_routes(router)
     _list_routes(inside, pages, access)
     _thread_routes(inside, pages)
+    _screenshot_route(inside, store, screenshot)
     _form_routes(inside, pages, access)
     router.include_router(inside)
     return router
@@ -167,6 +178,18 @@ def _thread_routes(inside: APIRouter, pages: _Pages) -> None:
     def diff(task_id: str) -> HTMLResponse:
         task = store.task(task_id)
         return page("diff.html", task=pages.view(task), files=read_diff(inbox.diff(task.id)))
+
+
+def _screenshot_route(inside: APIRouter, store: Store, screenshot: Callable[[str], Path | None]) -> None:
+    """How a task's previews look."""
+
+    @inside.get("/tasks/{task_id}/screenshots/{sha256}.png")
+    def picture(task_id: str, sha256: str) -> Response:
+        built = {row["sha256"] for row in store.artifact_rows(store.task(task_id).id)}
+        path = screenshot(sha256) if sha256 in built else None
+        if path is None:
+            raise NotFound("There is no picture of that.")
+        return FileResponse(path, media_type="image/png", headers={"cache-control": "private, max-age=86400"})
 
 
 def _form_routes(inside: APIRouter, pages: _Pages, access: Access) -> None:

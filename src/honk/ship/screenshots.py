@@ -1,0 +1,86 @@
+"""How a web preview looks on a phone: Chromium in a sandbox without network, with the built files and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+from honk.model import Artifact, Checkout, Command, HonkError, Limits
+
+log = logging.getLogger("honk.ship")
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_MAX_BYTES = 5_000_000
+_SCRIPT = """\
+python3 -I -m http.server 8000 --bind 127.0.0.1 --directory /site >/dev/null 2>&1 &
+for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  python3 -I -c "import socket; socket.create_connection(('127.0.0.1', 8000))" 2>/dev/null && break
+  sleep 0.1
+done
+exec "$1" --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --no-first-run \\
+  --disable-extensions --user-data-dir=/tmp/profile --window-size=390,844 --force-device-scale-factor=2 \\
+  --virtual-time-budget=4000 --screenshot=/screenshot/page.png http://127.0.0.1:8000/
+"""
+
+
+class Screenshots:
+    """Pictures in `home`/screenshots, by the content they show."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "screenshots"
+
+    def path(self, sha256: str) -> Path | None:
+        """The picture of an artifact's first page, if one was taken."""
+        path = self._folder / f"{sha256}.png"
+        return path if path.is_file() else None
+
+    def take(self, checkout: Checkout, artifact: Artifact, folder: Path) -> bool:
+        """Picture what was built, where it is a web page and this machine has Chromium; True if there is one now.
+
+        What the page runs, it runs in a sandbox of the checkout's own kind, which reaches nothing.
+        """
+        browser = next((name for name in _BROWSERS if shutil.which(name)), None)
+        if browser is None or not (folder / "index.html").is_file():
+            return False
+        if self.path(artifact.sha256):
+            return True
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as scratch:
+            command = Command(
+                ("sh", "-c", _SCRIPT, "sh", browser),
+                readable={"/site": folder},
+                writable={"/screenshot": Path(scratch)},
+                limits=Limits(seconds=30.0, output=1 << 16),
+            )
+            try:
+                done = checkout.run(command)
+            except HonkError as error:
+                log.info("no screenshot of %s: %s", artifact.kind, error)
+                return False
+            data = _read(Path(scratch) / "page.png")
+            if data is None:
+                log.info("no screenshot of %s: %s", artifact.kind, done.output[-300:])
+                return False
+            draft = Path(scratch) / "ready.png"
+            draft.unlink(missing_ok=True)
+            draft.write_bytes(data)
+            draft.rename(self._folder / f"{artifact.sha256}.png")
+        return True
+
+
+def _read(path: Path) -> bytes | None:
+    """A picture that a sandbox made: a regular file of bounded size that begins as a PNG does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_BYTES:
+            return None
+        data = file.read(_MAX_BYTES)
+    return data if data.startswith(b"\x89PNG\r\n\x1a\n") else None
