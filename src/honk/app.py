@@ -189,7 +189,7 @@ def assemble(settings: Settings) -> Installation:
         forges=forges,
         inbox=Inbox(settings, store, forges, accounts, engine, lambda agent: agent_ready(agent, settings)),
         artifacts=ArtifactStore(home, distil),
-        workspaces=Workspaces(settings, lambda repository: forges.of(repository).credentials(repository)),
+        workspaces=Workspaces(settings, lambda repository, renew: forges.of(repository).credentials(repository, renew)),
         deployer=CommandDeployer(settings, distil),
         lock=HomeLock(home),
         screenshots=Screenshots(home),

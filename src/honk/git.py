@@ -8,8 +8,9 @@ updating their own checkout (their filters are wanted there).
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from honk.model import HonkError
@@ -101,6 +102,24 @@ def git_bytes(
         told = [line for line in words if line.startswith(("fatal:", "error:"))] or words[-3:]
         raise GitError("; ".join(told) or f"git {arguments[0]} failed", completed.returncode)
     return completed.stdout
+
+
+Credentials = Callable[[bool], Mapping[str, str]]
+"""The environment with which git talks to an address; with True not what was given before, which was refused."""
+
+
+def git_as(
+    credentials: Credentials, *arguments: str | Path, directory: Path | None = None, timeout: float = 600.0
+) -> str:
+    """As `git`, with credentials, and once more with new ones if those were refused."""
+    for renew in (False, True):
+        try:
+            return git(*arguments, directory=directory, person=True, environment=credentials(renew), timeout=timeout)
+        except GitError as error:
+            refused = re.search(r"Authentication failed|could not read Username|returned error: 40[13]", str(error))
+            if renew or not refused:
+                raise
+    raise AssertionError("the second try returned or raised")
 
 
 def succeeds(*arguments: str | Path, directory: Path | None = None) -> bool:

@@ -425,8 +425,9 @@ class Turn:
     `agent.tool_result {id, ok, text}`, `agent.usage {turns, cost_usd}`. `key` makes it appear once however often it is
     sent. `gate(asked_by)` runs verification on a snapshot (`asked_by` is `tool` or `stop`); at the round limit it
     raises `LimitReached`. `ask(question)` puts a question to the person: the harness then lets the turn end without
-    verification, and their answer starts the next one. `inbox()` returns follow-ups that arrived since it was last called. `stop()` turns true
-    when the person cancels; the harness then ends every process within two seconds and raises `Cancelled`.
+    verification, and their answer starts the next one. `inbox()` returns follow-ups that arrived since it was last
+    called. `stop()` turns true when the person cancels; the harness then ends every process within two seconds and
+    raises `Cancelled`.
     All five block; an asynchronous harness calls them in a thread.
     """
 

@@ -198,3 +198,15 @@ def test_a_change_that_contradicts_the_newest_base_is_put_together_with_it(team:
     team.tap(task, "merge", key="again")
     team.until("merge.landed")
     assert git(team.github.directory(PLACE), "show", "main:app.txt") == "both"
+
+
+def test_a_token_that_ends_in_the_middle_of_a_task_is_replaced(team: Team) -> None:
+    task = team.ask(agent="script:echo hello >> app.txt; test -e second && sleep 2; touch second")
+    team.until("ready")
+    team.honk.inbox.say(task.id, "Again", "again", team.task(task.id).person)
+    team.until("agent.started")
+    team.github.end_tokens()
+    team.until("ready")
+    team.github.end_tokens()
+    team.tap(task, "merge")
+    team.until("merge.landed")

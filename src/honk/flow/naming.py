@@ -31,7 +31,10 @@ def named(
         if repository is None and "/" in place:
             repository = lookup(place)
         if repository:
-            rest = (text[: found.start()].rstrip(" ,(") + " " + text[found.end() :].lstrip(" ,)")).strip()
+            before, after = text[: found.start()].rstrip(" ,("), text[found.end() :].lstrip(" ,)")
+            if not before:
+                after = after.lstrip(" :;.")
+            rest = (before + ("" if after[:1] in tuple(".;:!?") else " ") + after).strip()
             # An address inside a sentence belongs to the sentence.
             return repository, rest if rest and found.re is not _ADDRESS else text.strip()
     return None, text.strip()
@@ -40,7 +43,8 @@ def named(
 def _among(place: str, known: Sequence[Repository]) -> Repository | None:
     wanted = place.lower()
     for repository in known:
-        if wanted in (repository.name.lower(), repository.address.lower().removesuffix(".git")):
+        address = repository.address.lower().removesuffix(".git")
+        if wanted in (repository.name.lower(), address) or ("/" in wanted and address.endswith(f"/{wanted}")):
             return repository
     last = [repository for repository in known if _last(repository) == wanted]
     return last[0] if len(last) == 1 else None

@@ -66,8 +66,9 @@ class Forge(Protocol):
         """What the person may do there, asked at this moment. Raises `Refused` if it is not known who they are."""
         ...
 
-    def credentials(self, repository: Repository) -> Mapping[str, str]:
-        """The environment with which git reads and writes the repository; empty where the person's own serve."""
+    def credentials(self, repository: Repository, renew: bool = False) -> Mapping[str, str]:
+        """The environment with which git reads and writes the repository; empty where the person's own serve.
+        With `renew`, not those that were given before: they were refused."""
         ...
 
     def git_dir(self, repository: Repository) -> Path:

@@ -101,7 +101,7 @@ class LocalForge:
         """See `Forge.access`. Whoever a surface lets in may write: here there are no accounts."""
         return "write"
 
-    def credentials(self, repository: Repository) -> Mapping[str, str]:
+    def credentials(self, repository: Repository, renew: bool = False) -> Mapping[str, str]:
         """See `Forge.credentials`: the person's own serve."""
         return {}
 

@@ -6,9 +6,10 @@ import fcntl
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from honk.git import GitError, git, succeeds
+from honk.git import GitError, git, git_as, succeeds
 from honk.model import HonkError, Repository, UsageError
 
 _SSH_ADDRESS = re.compile(r"^[^/]+@?[^/]*:(?!//)")
@@ -35,7 +36,9 @@ def local_path(git_url: str) -> Path | None:
 class Mirrors:
     """The mirrors in Honk's `home`. Safe to use from many threads and processes."""
 
-    def __init__(self, home: Path, credentials: Callable[[Repository], Mapping[str, str]] = lambda _: {}) -> None:
+    def __init__(
+        self, home: Path, credentials: Callable[[Repository, bool], Mapping[str, str]] = lambda _, __: {}
+    ) -> None:
         self._folder = home / "mirrors"
         self._credentials = credentials
 
@@ -56,14 +59,12 @@ class Mirrors:
             self._create(mirror)
             local = local_path(repository.git_url)
             source = str(local) if local else repository.git_url
+            wanted = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--force", "--", source)
             try:
-                git(
-                    *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--force", "--", source),
-                    f"{target}:{target}",
-                    directory=mirror,
-                    person=local is None,
-                    environment=self._credentials(repository),
-                )
+                if local:
+                    git(*wanted, f"{target}:{target}", directory=mirror)
+                else:
+                    git_as(partial(self._credentials, repository), *wanted, f"{target}:{target}", directory=mirror)
             except GitError as error:
                 raise self._explained(repository, branch, source, local is None, error) from error
             return git("rev-parse", f"{target}^{{commit}}", directory=mirror)
@@ -75,7 +76,7 @@ class Mirrors:
 
     def _explained(self, repository: Repository, branch: str, source: str, person: bool, error: GitError) -> HonkError:
         try:
-            given = self._credentials(repository)
+            given = {} if not person else self._credentials(repository, False)
             heads = git("ls-remote", "--heads", "--", source, person=person, environment=given, timeout=60)
         except GitError:
             return HonkError(f"The repository {repository.address} cannot be read: {error}.")

@@ -31,7 +31,7 @@ class Workspaces:
     """The trees in Honk's home. Made once per process; safe to use from many threads and processes."""
 
     def __init__(
-        self, settings: Settings, credentials: Callable[[Repository], Mapping[str, str]] = lambda _: {}
+        self, settings: Settings, credentials: Callable[[Repository, bool], Mapping[str, str]] = lambda _, __: {}
     ) -> None:
         self.mirrors = Mirrors(settings.home, credentials)
         self._settings = settings

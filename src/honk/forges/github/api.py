@@ -148,7 +148,7 @@ class GitHubApi:
         except GitHubError as error:
             if error.status != 401 or not own:
                 raise
-            self._forget(place)
+            self.renew(place)
             return self._send(self.token(place), method, where, to, json=json, params=params, media_type=media_type)
 
     def pages(
@@ -180,7 +180,8 @@ class GitHubApi:
             raise GitHubError(f"GitHub does not let Honk {to}: {told}.", 422, told)
         return answer["data"]
 
-    def _forget(self, place: Place) -> None:
+    def renew(self, place: Place) -> None:
+        """Forget the token for a repository: GitHub does not accept it any more."""
         installation = self._installations.pop(str(place).lower(), None)
         with self._asking:
             if installation is not None:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from honk.forges.github.accounts import GitHubAccounts
 from honk.forges.github.api import GitHubApi, GitHubError, Place
 from honk.forges.github.pulls import merge_pull, obstacle_of, red_checks, set_draft
 from honk.gate import MergePermit
-from honk.git import GitError, git, succeeds
+from honk.git import GitError, git, git_as, succeeds
 from honk.model import (
     Access,
     Check,
@@ -142,8 +143,10 @@ class GitHubForge:
         known: dict[str, Access] = {"admin": "write", "maintain": "write", "write": "write", "triage": "read"}
         return known.get(answer["permission"], "read" if answer["permission"] == "read" else "none")
 
-    def credentials(self, repository: Repository) -> Mapping[str, str]:
+    def credentials(self, repository: Repository, renew: bool = False) -> Mapping[str, str]:
         """See `Forge.credentials`: in the environment, so that no process list shows them."""
+        if renew:
+            self._api.renew(self.place(repository))
         token = base64.b64encode(f"x-access-token:{self._api.token(self.place(repository))}".encode()).decode()
         given = {
             f"http.{self._root}/.extraHeader": f"Authorization: Basic {token}",
@@ -168,20 +171,16 @@ class GitHubForge:
             raise Conflict(f"Somebody pushed {(there or '')[:8]} to {branch}.")
         lease = f"--force-with-lease={reference}:{there or ''}"
         try:
-            git(
-                "push", "-q", lease, repository.git_url, f"{sha}:{reference}",
-                directory=directory, person=True, environment=self.credentials(repository),
-            )  # fmt: skip
+            given = ("push", "-q", lease, repository.git_url, f"{sha}:{reference}")
+            git_as(partial(self.credentials, repository), *given, directory=directory)
         except GitError as error:
             if "stale info" in str(error):
                 raise Conflict(f"Somebody pushed to {branch} meanwhile.") from error
             raise HonkError(f"GitHub refused the push to {branch}: {error}.") from error
 
     def _head(self, repository: Repository, branch: str) -> str | None:
-        answer = git(
-            "ls-remote", "--heads", repository.git_url, f"refs/heads/{branch}",
-            person=True, environment=self.credentials(repository), timeout=60,
-        )  # fmt: skip
+        wanted = ("ls-remote", "--heads", repository.git_url, f"refs/heads/{branch}")
+        answer = git_as(partial(self.credentials, repository), *wanted, timeout=60)
         return answer.split()[0] if answer else None
 
     def open_change(
@@ -349,10 +348,8 @@ class GitHubForge:
         return git("rev-parse", _BASE, directory=self.git_dir(repository))
 
     def _fetch(self, repository: Repository, reference: str, kept: str) -> None:
-        git(
-            "fetch", "-q", "--no-tags", repository.git_url, f"+{reference}:{kept}",
-            directory=self.git_dir(repository), person=True, environment=self.credentials(repository),
-        )  # fmt: skip
+        wanted = ("fetch", "-q", "--no-tags", repository.git_url, f"+{reference}:{kept}")
+        git_as(partial(self.credentials, repository), *wanted, directory=self.git_dir(repository))
 
     # -- what is on this machine -------------------------------------------------------------------------------------
 

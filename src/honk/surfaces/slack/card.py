@@ -58,7 +58,8 @@ class Facts:
     """Honk's own address."""
     branch: str = "the default branch"
     will_deploy: str | None = None
-    approval_missing: bool = False
+    approval_wanted: bool = False
+    approved_by: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,11 @@ def _body(facts: Facts) -> list[Block]:
         made.append(section(markdown_to_mrkdwn(task.summary, 2500)))
     if task.error and task.state in (State.FAILED, State.ROLLED_BACK, State.READY, State.MERGED):
         made.append(section(f"{mrkdwn(task.error, 1500)}"))
-    if facts.approval_missing:
-        made.append(
-            section(f"Another person has to approve this: somebody other than {plain_line(task.person.name, 80)}.")
-        )
+    if facts.approved_by:
+        made.append(context(f"Approved by {', '.join(plain_line(name, 80) for name in facts.approved_by[:10])}"))
+    elif facts.approval_wanted:
+        asked = plain_line(task.person.name, 80)
+        made.append(section(f"Somebody other than {asked} has to approve this before it can be merged."))
     lines = [line for line in (_stat(facts), _checks(facts)) if line]
     if lines:
         made.append(context(*lines))
@@ -207,7 +209,7 @@ def _buttons(facts: Facts) -> list[Block]:
     made = [] if task.state in (State.CANCELLED, State.ROLLED_BACK) else _previews(facts)
     if "merge" in may:
         made.append(button("Merge", "honk:merge", value, style="primary", confirm=_merge_question(facts)))
-    if "approve" in may or facts.approval_missing:
+    if "approve" in may or facts.approval_wanted:
         made.append(button("Approve", "honk:approve", value))
     if "retry" in may:
         label = "Continue" if task.next_action == "Continue" else "Retry"

@@ -238,14 +238,13 @@ class Cards:
         events = events if events is not None else self._store.newest_events(task.id, _NEWEST)
         view = task_view(self._store, task, self._settings.url, self._settings.previews_at)
         repository = self._store.repository(task.repository)
-        refused = next((event for event in events if event.kind in ("merge.refused", "approved", "ready")), None)
-        missing = refused is not None and refused.kind == "merge.refused" and _wants_approval(refused)
-        will_deploy = None
-        if "merge" in view["actions"]:
+        will_deploy, wanted = None, False
+        if task.state is State.READY:
             try:
-                will_deploy = self._inbox.will_deploy(task)
-            except HonkError:
-                will_deploy = None
+                will_deploy = self._inbox.will_deploy(task) if "merge" in view["actions"] else None
+                wanted = self._inbox.wants_approval(task)
+            except HonkError as error:
+                log.info("what a merge of %s needs is not known now: %s", task.id, error)
         return Facts(
             task=task,
             view=view,
@@ -253,7 +252,12 @@ class Cards:
             url=self._settings.url,
             branch=repository.default_branch if repository else "the default branch",
             will_deploy=will_deploy,
-            approval_missing=missing and task.state is State.READY,
+            approval_wanted=wanted,
+            approved_by=[
+                str(event.data.get("name") or "somebody")
+                for event in events
+                if event.kind == "approved" and event.data.get("head_sha") == task.head_sha
+            ],
         )
 
     def _tell(self, task: Task, row: Row) -> None:
@@ -304,8 +308,3 @@ def remember_task(store: Store, channel: str, thread: str, task_id: str, ts: str
     known = store.recall(SURFACE, "thread", place) or {"tasks": [], "since": ts, "heard": ts}
     if task_id not in known["tasks"]:
         store.remember(SURFACE, "thread", place, known | {"tasks": [task_id, *known["tasks"]][:20]})
-
-
-def _wants_approval(event: Event) -> bool:
-    reason = str(event.data.get("reason", ""))
-    return "second person has to approve" in reason or "approvals from other people" in reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from honk.surfaces.slack.blocks import FALLBACK, cut, section
+from honk.surfaces.slack.blocks import FALLBACK, Block, cut, section
 from honk.surfaces.slack.calls import Calls, Gone, SlackError, Unavailable, Unfit
 from honk.surfaces.slack.card import Shown
 
@@ -59,9 +59,11 @@ def find(calls: Calls, channel: str, thread: str | None, sign: tuple[str, dict[s
     return None
 
 
-def whisper(calls: Calls, channel: str, user: str, text: str, thread: str | None = None, **more: Any) -> None:
+def whisper(
+    calls: Calls, channel: str, user: str, text: str, thread: str | None = None, blocks: list[Block] | None = None
+) -> None:
     """Say something that only one person sees; in the thread for all where Slack does not do that."""
-    blocks = more.get("blocks") or [section(text)]
+    blocks = blocks or [section(text)]
     arguments: dict[str, Any] = {"channel": channel, "text": cut(text, FALLBACK), "blocks": blocks}
     if thread:
         arguments["thread_ts"] = thread
