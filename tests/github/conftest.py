@@ -39,7 +39,9 @@ def github(tmp_path: Path, make_repository: Callable[..., Path]) -> Iterator[Pla
 
 
 @pytest.fixture
-def environment(home: Path, github: PlayedGitHub, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def environment(
+    home: Path, github: PlayedGitHub, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> dict[str, str]:
     """The settings of an installation that works with the played GitHub."""
     given = {
         "HONK_GITHUB_APP_ID": str(APP_ID),
@@ -49,7 +51,7 @@ def environment(home: Path, github: PlayedGitHub, monkeypatch: pytest.MonkeyPatc
         "HONK_GITHUB_GIT_URL": github.git_url,
         "HONK_GITHUB_POLL_SECONDS": "0",
         "HONK_AGENT": "script:echo hello >> app.txt",
-    }
+    } | getattr(request, "param", {})
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     return given

@@ -385,8 +385,9 @@ class PlayedGitHub:
             raise Refusal(401, "A JSON web token could not be decoded")
         if path == "/app":
             return 200, {
-                "id": APP_ID, "slug": SLUG, "node_id": "A", "client_id": "Iv1.test", "name": "Honk", "owner": self.user("acme"),
-                "description": "", "external_url": self.root, "html_url": f"{self.root}/apps/{SLUG}", "created_at": now(),
+                "id": APP_ID, "slug": SLUG, "node_id": "A", "client_id": "Iv1.test", "name": "Honk",
+                "owner": self.user("acme"), "description": "", "external_url": self.root,
+                "html_url": f"{self.root}/apps/{SLUG}", "created_at": now(),
                 "updated_at": now(), "permissions": {"contents": "write"}, "events": ["push"],
             }  # fmt: skip
         if path.endswith("/access_tokens") and method == "POST":
@@ -415,12 +416,12 @@ class PlayedGitHub:
             (r"/pulls/(\d+)", "GET", lambda name, found, *_: (200, self._pull(name, self._known(name, found)))),
             (r"/pulls/(\d+)", "PATCH", self._update_pull),
             (r"/pulls/(\d+)/merge", "PUT", self._merge),
-            (r"/pulls/(\d+)/reviews", "GET", lambda n, f, *_: (200, self.repositories[n].reviews.get(int(f[1]), []))),
-            (r"/pulls/(\d+)/comments", "GET", lambda n, f, *_: (200, self.repositories[n].review_comments.get(int(f[1]), []))),
+            (r"/pulls/(\d+)/reviews", "GET", self._rows("reviews")),
+            (r"/pulls/(\d+)/comments", "GET", self._rows("review_comments")),
             (r"/issues", "GET", self._list_issues),
             (r"/issues/(\d+)/labels", "POST", self._label),
-            (r"/issues/(\d+)/events", "GET", lambda n, f, *_: (200, self.repositories[n].issue_events.get(int(f[1]), []))),
-            (r"/issues/(\d+)/comments", "GET", lambda n, f, *_: (200, self.repositories[n].comments.get(int(f[1]), []))),
+            (r"/issues/(\d+)/events", "GET", self._rows("issue_events")),
+            (r"/issues/(\d+)/comments", "GET", self._rows("comments")),
             (r"/issues/(\d+)/comments", "POST", self._post_comment),
             (r"/(issues/comments/\d+|pulls/comments/\d+|issues/\d+)/reactions", "POST", self._reaction),
             (r"/commits/(\w+)/check-runs", "GET", self._list_runs),
@@ -430,6 +431,10 @@ class PlayedGitHub:
             (r"/actions/jobs/(\d+)/logs", "GET", self._job_log),
             (r"/branches/(.+)/protection", "GET", self._protection),
         ]  # fmt: skip
+
+    def _rows(self, of: str) -> Callable[..., tuple[int, Any]]:
+        """A list that belongs to one issue or pull request."""
+        return lambda name, found, *_: (200, getattr(self.repositories[name], of).get(int(found[1]), []))
 
     def _known(self, name: str, found: re.Match[str]) -> dict[str, Any]:
         pull = self.repositories[name].pulls.get(int(found[1]))
