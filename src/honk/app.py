@@ -18,11 +18,12 @@ from honk.flow.engine import Engine
 from honk.flow.inbox import Inbox
 from honk.flow.merge import follow_with
 from honk.flow.ports import Rooms, furnish
+from honk.flow.view import artifacts
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
-from honk.model import Check, Checkout, HonkError, UsageError
+from honk.model import Check, Checkout, HonkError, Task, UsageError
 from honk.repository_file import RepositoryFile
 from honk.settings import Settings
-from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots
+from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots, qr_code
 from honk.store import Attachments, Store, open_database
 from honk.verify import distil, verify
 from honk.workspace import Workspaces
@@ -125,7 +126,7 @@ class Installation:
         if self.settings.slack_bot_token:
             from honk.surfaces.slack import SlackSurface
 
-            slack = SlackSurface(self.store, self.inbox, self.settings)
+            slack = SlackSurface(self.store, self.inbox, self.settings, image=self._image)
             slack.start()
         if self.github and self.forges.github:
             from honk.surfaces.github import GitHubSurface
@@ -133,6 +134,19 @@ class Installation:
             github = GitHubSurface(self.store, self.inbox, self.settings, self.github, self.forges.github)
             github.start()
         return Surfaces(slack, github)
+
+    def _image(self, kind: str, task: Task) -> bytes | None:
+        """A picture of the version that is offered: its `screenshot`, or the `qr` code of its address."""
+        offered = [
+            artifact
+            for artifact in artifacts(self.store, task, self.settings.previews_at)
+            if not artifact.void and artifact.commit == task.head_sha
+        ]
+        if kind == "screenshot":
+            found = next((path for one in offered if (path := self.screenshots.path(one.sha256))), None)
+            return found.read_bytes() if found else None
+        address = next((one.install_url or one.url for one in offered if one.install_url or one.url), None)
+        return qr_code(address) if address else None
 
     def close(self) -> None:
         """Stop; what runs is taken up by the next life."""

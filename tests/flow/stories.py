@@ -227,6 +227,24 @@ def _conflicting(thread: Thread, repo: Path) -> None:
     assert (repo / "app.txt").read_text() == "both\n"
 
 
+def _pushed_by_hand(thread: Thread, repo: Path) -> None:
+    thread.ask(repo, "echo good >> app.txt")
+    thread.until("ready")
+    work = repo.parent / "by-hand"
+    forge = thread.honk.forges.local.git_dir(thread.honk.forges.resolve(str(repo)))
+    git(repo.parent, "clone", "-q", "-b", f"honk/{thread.id}", str(forge), str(work))
+    (work / "more.txt").write_text("by hand\n")
+    git(work, "add", "-A")
+    git(work, "commit", "-qm", "By hand")
+    git(work, "push", "-q", "origin", f"HEAD:honk/{thread.id}")
+    thread.honk.inbox.pushed(thread.id, git(work, "rev-parse", "HEAD"), ADA)
+    thread.until("branch.taken_in")
+    thread.until("ready")
+    thread.tap("merge")
+    thread.until("deploy.healthy")
+    assert (repo / "more.txt").read_text() == "by hand\n"
+
+
 Story = Callable[[Thread, Path], None]
 
 HAPPY: Story = _good_then_follow_up
@@ -236,7 +254,9 @@ STORY_OF_STEP: dict[str, Story] = {
     "put_to_rest": _red_then_retried_then_cancelled,
     "stop_cancelled": _cancelled_at_work,
     "refuse": _conflicting,
-    "take_over": _conflicting,
+    "has": _pushed_by_hand,
+    "take_in": _pushed_by_hand,
+    "take_over": _pushed_by_hand,
     "renew_base": _conflicting,
     "declare_ill": _ill,
     "run_rollback": _ill,

@@ -158,12 +158,14 @@ class Inbox:
     def pushed(self, task_id: str, sha: str, person: Person) -> None:
         """Somebody pushed to a task's branch: their commit is taken in and verified like any other."""
         task = self._store.task(task_id)
-        if task.merged_sha or sha in (task.head_sha, task.pushed_sha):
+        if task.merged_sha or task.state is State.MERGING or sha in (task.head_sha, task.pushed_sha):
             return
         self._store.record(
             task.id, "branch.pushed", {"sha": sha, "name": person.name}, key=f"pushed:{sha}", person=person.id
         )
-        self._engine.start("adopt", f"adopt:{task.id}:{sha}", TASKS, task.id, task.id, sha)
+        # A merge may be asked for before this begins, which is then told of again: not by the same id.
+        turns = self._store.count_events(task.id, "turn.started")
+        self._engine.start("adopt", f"adopt:{task.id}:{sha}:{turns}", TASKS, task.id, task.id, sha, turns)
 
     def red_elsewhere(self, task_id: str, name: str, head_sha: str, text: str, key: str) -> bool:
         """A check of the team's own went red on the commit that is offered: the agent mends it, a few times at most;

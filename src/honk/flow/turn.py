@@ -20,6 +20,7 @@ from honk.flow.ports import known_repository, rooms
 from honk.flow.verification import base_file, verify_commit
 from honk.flow.view import artifacts
 from honk.gate import red
+from honk.git import succeeds
 from honk.model import (
     Cancelled,
     Conflict,
@@ -51,10 +52,10 @@ def retry(task_id: str, key: str) -> None:
 
 
 @workflow
-def adopt(task_id: str, sha: str) -> None:
+def adopt(task_id: str, sha: str, number: int) -> None:
     """Somebody's own commit on the task's branch: verified and offered like any other."""
-    turn_id = f"adopt:{task_id}:{sha}"
-    if take_over(task_id, turn_id):
+    turn_id = f"adopt:{task_id}:{sha}:{number}"
+    if not has(task_id, sha) and take_over(task_id, turn_id):
         _story(task_id, turn_id, asked=False)
 
 
@@ -129,6 +130,14 @@ def take_again(task_id: str, turn_id: str) -> None:
         key=f"{turn_id}:started",
         changes={"state": State.PREPARING.value, "error": None, "next_action": None},
     )
+
+
+@step
+def has(task_id: str, sha: str) -> bool:
+    """Whether the change has a commit already: the turn before may have taken it in."""
+    task, repository = known_repository(task_id)
+    directory = rooms().forges.of(repository).git_dir(repository)
+    return succeeds("merge-base", "--is-ancestor", sha, task.head_sha or "", directory=directory)
 
 
 @step

@@ -3,6 +3,7 @@
 from honk.ship.artifacts import ArtifactStore
 from honk.ship.deploy import CommandDeployer
 from honk.ship.previews import PreviewServer
+from honk.ship.qr import qr_code
 from honk.ship.screenshots import Screenshots
 
-__all__ = ["ArtifactStore", "CommandDeployer", "PreviewServer", "Screenshots"]
+__all__ = ["ArtifactStore", "CommandDeployer", "PreviewServer", "Screenshots", "qr_code"]

@@ -298,7 +298,7 @@ class GitHubSurface:
         elif pull["state"] == "closed":
             key = f"closed:{pull['number']}:{pull.get('closed_at')}"
             self._inbox.ended_elsewhere(task.id, None, task.person, key)
-        elif task.state.resting and pull["head"]["sha"] not in (task.head_sha, task.pushed_sha):
+        elif pull["head"]["sha"] not in (task.head_sha, task.pushed_sha):
             self._inbox.pushed(task.id, pull["head"]["sha"], self._pusher(place, pull))
 
     def _pusher(self, place: Any, pull: Mapping[str, Any]) -> Any:

@@ -34,7 +34,10 @@ _UNFIT = frozenset(
     }
 )  # fmt: skip
 _PASSING = frozenset(
-    {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "external_channel_migrating"}
+    {
+        "internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org",
+        "external_channel_migrating",
+    }
 )  # fmt: skip
 _REVOKED_PAUSE = 60.0
 
@@ -98,8 +101,8 @@ class Calls:
         self._heard()
         return answer
 
-    def pages(self, method: str, inside: str, most: int = 1000, **arguments: Any) -> Iterator[dict[str, Any]]:
-        """What a method lists under `inside`, page after page, `most` at the most."""
+    def pages(self, method: str, inside: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """What a method lists under `inside`, page after page, up to a thousand entries or so."""
         cursor, count = "", 0
         while True:
             answer = self(method, **arguments, **({"cursor": cursor} if cursor else {}))
@@ -107,7 +110,7 @@ class Calls:
                 count += 1
                 yield entry
             cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
-            if not cursor or count >= most:
+            if not cursor or count >= 1000:
                 return
 
     @property

@@ -42,6 +42,7 @@ STAGES = {
     State.CANCELLED: ("⏹️", "Cancelled"),
 }
 _MARKS = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
+_TELLING = ("description", "command", "file_path", "path", "pattern", "query")
 _NOW = frozenset({"check.started", "build.started", "agent.tool", "agent.text", "gate.blocked", "deploy.started"})
 
 
@@ -130,20 +131,19 @@ def doing_now(facts: Facts) -> str:
     if event is None:
         return ""
     data = event.data
-    if event.kind == "check.started":
-        return f"checking {plain_line(str(data.get('name', '')), 60)}"
-    if event.kind == "build.started":
-        return f"building {plain_line(str(data.get('kind', '')), 60)}"
-    if event.kind == "deploy.started":
-        return "deploying, then watching its health"
-    if event.kind == "gate.blocked":
-        return f"the checks are red, round {data.get('round')} of {data.get('rounds')}"
-    if event.kind == "agent.text":
-        return plain_line(str(data.get("text", "")), 120)
-    given = data.get("input") or {}
-    keys = ("description", "command", "file_path", "path", "pattern", "query")
-    line = next((str(given[key]) for key in keys if given.get(key)), "")
-    return plain_line(f"{data.get('name', '')} {line.removeprefix('/workspace/')}".strip(), 120)
+    if event.kind == "agent.tool":
+        given = data.get("input") or {}
+        line = next((str(given[key]) for key in _TELLING if given.get(key)), "")
+        told = f"{data.get('name', '')} {line.removeprefix('/workspace/')}".strip()
+    else:
+        told = {
+            "agent.text": str(data.get("text", "")),
+            "check.started": f"checking {data.get('name', '')}",
+            "build.started": f"building {data.get('kind', '')}",
+            "deploy.started": "deploying, then watching its health",
+            "gate.blocked": f"the checks are red, round {data.get('round')} of {data.get('rounds')}",
+        }[event.kind]
+    return plain_line(told, 120)
 
 
 def _stat(facts: Facts) -> str:

@@ -171,7 +171,7 @@ class Cards:
             self._bring_up(task, row)
         except Unavailable as error:
             tries = self._tries[task_id] = self._tries.get(task_id, 0) + 1
-            return max(error.wait, min(0.5 * 2 ** min(tries, 10), _LONGEST_PAUSE))
+            return max(error.wait, min(0.5 * 2.0 ** min(tries, 10), _LONGEST_PAUSE))
         except Gone as error:
             self._give_up(task, error.code)
         except (SlackError, HonkError) as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from honk.flow.inbox import Inbox
 from honk.model import Attachment, HonkError, Person, State, Task
-from honk.settings import Settings
 from honk.store import Store
 from honk.surfaces.slack.answers import Answers
 from honk.surfaces.slack.calls import Calls, SlackError, Unavailable
@@ -31,30 +30,50 @@ class Conversation:
     """Messages in."""
 
     def __init__(
-        self, store: Store, inbox: Inbox, settings: Settings, calls: Calls, people: People, cards: Cards
+        self,
+        store: Store,
+        inbox: Inbox,
+        calls: Calls,
+        people: People,
+        cards: Cards,
+        earlier: Earlier,
+        repositories: Repositories,
+        answers: Answers,
     ) -> None:
         self._store = store
         self._inbox = inbox
         self._calls = calls
         self._people = people
         self._cards = cards
-        self._answers = Answers(store, inbox, calls, people)
-        self._repositories = Repositories(store, inbox, calls)
-        self._earlier = Earlier(inbox, settings, calls, people)
+        self._repositories = repositories
+        self._answers = answers
+        self._earlier = earlier
 
     # -- events ------------------------------------------------------------------------------------------------------
 
+    def concerns(self, event: Mapping[str, Any]) -> bool:
+        """Whether a message can be of any interest: most of a busy channel is not, and is not even written down."""
+        inner = event.get("message") or event.get("previous_message") or event
+        channel = str(event.get("channel") or "")
+        if inner.get("user") == self._people.bot or inner.get("bot_id"):
+            return False
+        if event.get("channel_type") == "im" or channel.startswith("D") or self._people.bot is None:
+            return True
+        ts = str(inner.get("ts") or "")
+        return (
+            mentions(str(inner.get("text") or ""), self._people.bot)
+            or self._seen(f"slack:{channel}:{ts}") is not None
+            or self._store.recall(SURFACE, "thread", f"{channel}:{inner.get('thread_ts') or ts}") is not None
+        )
+
     def heard(self, event: Mapping[str, Any], team: str, attempt: int) -> None:
         """A message or a mention, by whichever of its events it is told. Raises `Unavailable` to be asked again."""
-        channel = str(event.get("channel") or "")
         if event.get("subtype") == "message_changed":
             self._changed(event, team, attempt)
         elif event.get("subtype") == "message_deleted":
             self._deleted(event, team)
         elif message := said(event, team, mention=event.get("type") == "app_mention"):
             self.take(message, attempt)
-        if channel and event.get("ts"):
-            self._note_heard(channel, str(event.get("thread_ts") or ""), str(event["ts"]))
 
     def take(self, message: Said, attempt: int = 0) -> None:
         """A message: for a task, the start of one, or none of Honk's business."""
@@ -75,17 +94,16 @@ class Conversation:
         try:
             self._act_on(message, words, tasks, mention=mention, attempt=attempt)
         except HonkError as error:
-            self._mark(message.key, {"refused": True})
             self._answers.refusal(message.channel, message.user, message.team, str(error), message.thread)
+            self._mark(message.key, {"refused": True})
 
     def _act_on(self, message: Said, words: str, tasks: list[str], *, mention: bool, attempt: int) -> None:
         task = self._task(tasks)
         person = self._people.person(message.user, message.team)
         if task and stops(words):
+            if task.state is not State.CANCELLED:
+                self._inbox.act(task.id, "cancel", None, message.key, person)
             self._mark(message.key, {"task": task.id})
-            if task.state is State.CANCELLED:
-                return
-            self._inbox.act(task.id, "cancel", None, message.key, person)
             self._cards.touch(task.id)
             return
         if task and not mention and (task.merged_sha or task.state in _ENDED or task.state is State.CANCELLED):
@@ -107,35 +125,35 @@ class Conversation:
         self._mark(message.key, {"task": task.id, "rest": notes})
         self._cards.touch(task.id)
 
-    def _begin(self, message: Said, words: str, attempt: int) -> None:
+    def request(self, message: Said, words: str, attempt: int) -> tuple[Asked, str]:
+        """The request with its context, and what its thread began with. Raises `Unavailable`, a few times."""
         try:
             context = self._earlier.of(message)
         except Unavailable:
             if attempt < _PATIENCE:
                 raise
             context = Context("(What was said in the thread before could not be read.)")
-        if not words and context.first:
-            words = context.first
-        if not words:
-            if context.attachments:
-                words = "See the files."
-            else:
-                self._mark(message.key, {"small": True})
-                self._answers.help(message.channel, message.user, message.thread)
-                return
-        self.ask(
-            Asked(
-                key=message.key,
-                words=words,
-                channel=message.channel,
-                thread=message.thread,
-                user=message.user,
-                team=message.team,
-                earlier=context.text,
-                origin=self._people.permalink(message.channel, message.ts, message.thread),
-                attachments=[asdict(attachment) for attachment in context.attachments],
-            )
+        asked = Asked(
+            key=message.key,
+            words=words,
+            channel=message.channel,
+            thread=message.thread,
+            user=message.user,
+            team=message.team,
+            earlier=context.text,
+            origin=self._people.permalink(message.channel, message.ts, message.thread),
+            attachments=[asdict(attachment) for attachment in context.attachments],
         )
+        return asked, context.first
+
+    def _begin(self, message: Said, words: str, attempt: int) -> None:
+        asked, first = self.request(message, words, attempt)
+        words = words or first or ("See the files." if asked.attachments else "")
+        if not words:
+            self._answers.help(message.channel, message.user, message.thread)
+            self._mark(message.key, {"small": True})
+            return
+        self.ask(replace(asked, words=words))
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -143,8 +161,8 @@ class Conversation:
         """Start the task, or ask in which repository. Raises `HonkError` with what to tell, and `SlackError`."""
         choice = self._repositories.choose(asked, repository)
         if choice is None:
-            self._mark(asked.key, {"asked": True})
             self._repositories.ask(asked)
+            self._mark(asked.key, {"asked": True})
             return
         self.start(asked, choice)
 
@@ -159,10 +177,10 @@ class Conversation:
             attachments=[Attachment(**attachment) for attachment in asked.attachments],
             origin=asked.origin,
         )
-        self._mark(asked.key, {"task": task.id, "rest": asked.earlier})
         if asked.thread:
             remember_task(self._store, asked.channel, asked.thread, task.id, asked.key.rpartition(":")[2])
         self._cards.adopt(task, asked.channel, asked.thread)
+        self._mark(asked.key, {"task": task.id, "rest": asked.earlier})
         return task
 
     # -- changed minds -----------------------------------------------------------------------------------------------
@@ -245,15 +263,6 @@ class Conversation:
     def _mark(self, key: str, what: dict[str, Any]) -> None:
         self._store.remember(SURFACE, "seen", key, what)
 
-    def _note_heard(self, channel: str, thread: str, ts: str) -> None:
-        """What has been heard up to, for asking for the rest when the connection was lost."""
-        for kind, key in (("channel", channel), *((("thread", f"{channel}:{thread}"),) if thread else ())):
-            known = self._store.recall(SURFACE, kind, key)
-            if kind == "thread" and known is None:
-                continue
-            if ts > str((known or {}).get("heard") or ""):
-                self._store.remember(SURFACE, kind, key, (known or {}) | {"heard": ts})
-
     def _react(self, message: Said) -> None:
         try:
             self._calls("reactions.add", channel=message.channel, timestamp=message.ts, name="eyes")
@@ -263,23 +272,22 @@ class Conversation:
 
     def _hint(self, message: Said, task: Task) -> None:
         """Say once how to go on, to whoever talks on under a task that is at its end."""
-        self._mark(message.key, {"hint": True})
         key = f"{task.id}:{message.user}"
         if self._store.recall(SURFACE, "hint", key) is None:
-            self._store.remember(SURFACE, "hint", key, {})
             how = (
                 "This task was cancelled: tap Retry, or mention me, to go on with it."
                 if task.state is State.CANCELLED
                 else "This change has been merged: mention me to start the next one here."
             )
             self._answers.privately(message.channel, message.user, how, message.thread)
+            self._store.remember(SURFACE, "hint", key, {})
+        self._mark(message.key, {"hint": True})
 
     def _turn_away(self, message: Said, reason: str, *, aloud: bool) -> None:
-        self._mark(message.key, {"refused": True})
         person = self._people.person(message.user, message.team)
         self._inbox.refuse(person, message.channel, reason, message.key)
         key = f"refused:{message.channel}:{message.thread}:{message.user}"
-        if self._store.recall(SURFACE, "hint", key) is not None:
-            return
-        self._store.remember(SURFACE, "hint", key, {})
-        self._answers.turned_away(message, reason, aloud=aloud)
+        if self._store.recall(SURFACE, "hint", key) is None:
+            self._answers.turned_away(message, reason, aloud=aloud)
+            self._store.remember(SURFACE, "hint", key, {})
+        self._mark(message.key, {"refused": True})

@@ -75,6 +75,20 @@ class Earlier:
         attachments, notes = self._fetch(files)
         return Context(self._told(before, notes), self._words(before[0]) if before else "", attachments)
 
+    def message(self, channel: str, thread: str, ts: str) -> Mapping[str, Any]:
+        """The message itself, as Slack has it now. Raises `SlackError`; empty if it is gone."""
+        replies = self._calls.pages(
+            "conversations.replies",
+            "messages",
+            channel=channel,
+            ts=thread,
+            oldest=ts,
+            latest=ts,
+            inclusive=True,
+            limit=5,
+        )
+        return next((each for each in replies if str(each.get("ts")) == ts), {})
+
     def files(self, message: Said) -> tuple[Sequence[Attachment], str]:
         """The message's own files, and what has to be said about them."""
         attachments, notes = self._fetch(message.files)

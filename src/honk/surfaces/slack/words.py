@@ -117,4 +117,3 @@ class Asked:
     earlier: str = ""
     origin: str | None = None
     attachments: list[dict[str, Any]] = field(default_factory=list)
-    response_url: str | None = None
