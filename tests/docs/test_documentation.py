@@ -44,12 +44,13 @@ def test_the_example_of_honk_toml_is_read(home: Path) -> None:
         assert getattr(settings, name) == value
 
 
-def test_every_command_of_the_readme_exists() -> None:
-    lines = re.findall(r"^    (?:\.venv/bin/)?honk (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("page", ["README.md", "docs/setup-slack.md", "docs/setup-github.md"])
+def test_every_command_of_a_page_exists(page: str) -> None:
+    lines = re.findall(r"^    (?:\w+=\S+ )*(?:\.venv/bin/)?honk (.+)$", (ROOT / page).read_text(), re.MULTILINE)
     assert len(lines) >= 5
     for line in lines:
-        words = shlex.split(line.partition("  #")[0])
-        command = words[:2] if words[0] == "task" else words[:1]
+        words = shlex.split(line.partition("  #")[0].partition(" < ")[0])
+        command = words[:2] if words[0] in ("task", "setup") else words[:1]
         shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
         assert shown.exit_code == 0, line
         for option in [word for word in words if word.startswith("--")]:
