@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -133,3 +134,15 @@ def test_a_pull_request_closed_while_the_agent_works_cancels_the_task(team: Team
     team.github.close_pull(PLACE, 1, "bob")
     team.until("cancelled")
     assert team.task(task.id).state is State.CANCELLED
+
+
+@pytest.mark.parametrize("environment", [{"HONK_GITHUB_POLL_SECONDS": "0.3"}], indirect=True)
+def test_a_github_that_is_away_is_said_on_the_page_and_forgotten_when_it_is_back(team: Team, home: Path) -> None:
+    token = (home / "token").read_text().strip()
+    client = httpx.Client(base_url=team.url, headers={"authorization": f"Bearer {token}"}, trust_env=False)
+    team.github.fail_next("GET", ".*", status=503, times=10_000)
+    team.until_true(lambda: "GitHub answered 503" in client.get("/").text)
+    team.github.faults.clear()
+    team.until_true(lambda: "GitHub answered" not in client.get("/").text)
+    team.ask()
+    team.until("ready")

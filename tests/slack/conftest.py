@@ -1,4 +1,4 @@
-"""A team in Slack: a played Slack, the real Slack surface, the real store and inbox; the flow's part is played by rows."""
+"""A team in Slack: a played Slack, the real surface, store and inbox; the flow's part is played by rows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Team:
         )
         self.surface.start()
         if given.slack_app_token is None:
-            self.slack.http = lambda body, headers: self.surface.http(body, headers)
+            self.slack.http = self.surface.http
         if wait:
             self.until(lambda: self.surface.status() == "connected")
         return self
@@ -74,7 +74,7 @@ class Team:
         self.surface.close()
         self.slack.cut()
 
-    def until(self, what: Callable[[], Any], seconds: float = 20) -> Any:
+    def until(self, what: Callable[[], Any], seconds: float = 10) -> Any:
         """Poll until something holds, and give it."""
         deadline = time.monotonic() + seconds
         while not (found := what()):

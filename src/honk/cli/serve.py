@@ -78,6 +78,11 @@ def serve(listen: str | None) -> None:
     signal.signal(signal.SIGTERM, leave)
     results.print(f"Honk is up. Open [bold]{settings.url}/?token={token}[/]")
     _say_what_is_missing(settings)
+    if surfaces.slack:
+        progress.print("[dim]Listening in Slack.[/]")
+    if surfaces.github:
+        way = "by webhooks" if settings.github_webhook_secret else "by looking"
+        progress.print(f"[dim]Working with GitHub, told of news {way}.[/]")
     # In a thread of its own, so that uvicorn leaves the signals to `leave`.
     thread = threading.Thread(target=lambda: server.run(sockets=[listener]), name="web")
     thread.start()

@@ -42,19 +42,24 @@ class Repositories:
     def choose(self, asked: Asked, repository: str | None = None) -> Choice | None:
         """The repository, or None if the person has to be asked. Raises `HonkError`."""
         if repository:
-            return Choice(repository, asked.words)
+            return self.chosen(asked, repository)
         named, words = self._inbox.named(asked.words)
         if named:
-            return Choice(named.name, words)
+            return Choice(named.address, words)
         for known in (self._of_thread(asked), self._default(asked.channel)):
-            if known:
-                return Choice(known, asked.words)
+            if known and self._store.repository(known):
+                return self.chosen(asked, known)
         all_known = self._inbox.repositories()
         if len(all_known) == 1:
-            return Choice(all_known[0].name, asked.words)
+            return Choice(all_known[0].address, asked.words)
         if not all_known:
             raise UsageError("Honk knows no repository yet: name one, as in `… in owner/name`.")
         return None
+
+    def chosen(self, asked: Asked, name: str) -> Choice:
+        """The repository of that name."""
+        known = self._store.repository(name)
+        return Choice(known.address if known else name, asked.words)
 
     def _of_thread(self, asked: Asked) -> str | None:
         thread = self._store.recall(SURFACE, "thread", f"{asked.channel}:{asked.thread}") if asked.thread else None

@@ -18,7 +18,7 @@ from honk.surfaces.slack.cards import Cards
 from honk.surfaces.slack.conversation import Conversation
 from honk.surfaces.slack.earlier import Earlier
 from honk.surfaces.slack.people import SURFACE, People
-from honk.surfaces.slack.repositories import CHOOSE, Choice, Repositories
+from honk.surfaces.slack.repositories import CHOOSE, Repositories
 from honk.surfaces.slack.words import Asked, Said, plain, without_mention
 from honk.untrusted import clean, mrkdwn, plain_line
 
@@ -108,7 +108,7 @@ class Taps:
         if asked.user != user:
             self._answers.privately(channel, user, f"This is for <@{asked.user}> to choose.", thread)
             return
-        self._conversation.start(asked, Choice(repository, asked.words))
+        self._conversation.start(asked, self._repositories.chosen(asked, repository))
         self._repositories.settle(key, repository)
 
     # -- the message shortcut ----------------------------------------------------------------------------------------

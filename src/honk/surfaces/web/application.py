@@ -22,7 +22,7 @@ from honk.surfaces.web.access import Access
 from honk.surfaces.web.api import api_routes
 from honk.surfaces.web.metrics import metrics_text
 from honk.surfaces.web.pages import page_routes
-from honk.surfaces.web.webhooks import GitHubDoor, SlackDoor, webhook_routes
+from honk.surfaces.web.webhooks import GitHubDoor, SlackDoor, troubles, webhook_routes
 
 if TYPE_CHECKING:
     from starlette.middleware.base import RequestResponseEndpoint
@@ -51,7 +51,7 @@ def create_app(
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.include_router(api_routes(store, inbox, settings, access))
     app.include_router(webhook_routes(slack, github))
-    app.include_router(page_routes(store, inbox, settings, access, screenshot))
+    app.include_router(page_routes(store, inbox, settings, access, screenshot, lambda: troubles(slack, github)))
     _errors(app)
 
     @app.get("/healthz", include_in_schema=True, tags=["operations"])

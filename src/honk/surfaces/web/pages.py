@@ -66,14 +66,19 @@ class _Pages:
 
 
 def page_routes(
-    store: Store, inbox: Inbox, settings: Settings, access: Access, screenshot: Callable[[str], Path | None]
+    store: Store,
+    inbox: Inbox,
+    settings: Settings,
+    access: Access,
+    screenshot: Callable[[str], Path | None],
+    troubles: Callable[[], list[str]],
 ) -> APIRouter:
-    """The routes people see."""
+    """The routes people see. `troubles` says what keeps Honk from listening elsewhere."""
     pages = _Pages(store, inbox, settings)
     router = APIRouter(include_in_schema=False)
     inside = APIRouter(include_in_schema=False, dependencies=[Depends(access.check)])
     _open_routes(router)
-    _list_routes(inside, pages, access)
+    _list_routes(inside, pages, access, troubles)
     _thread_routes(inside, pages)
     _screenshot_route(inside, store, screenshot)
     _form_routes(inside, pages, access)
@@ -97,7 +102,7 @@ def _open_routes(router: APIRouter) -> None:
         return PlainTextResponse(highlight_css(), media_type="text/css", headers={"cache-control": "max-age=86400"})
 
 
-def _list_routes(inside: APIRouter, pages: _Pages, access: Access) -> None:
+def _list_routes(inside: APIRouter, pages: _Pages, access: Access, troubles: Callable[[], list[str]]) -> None:
     """The list of threads, and a new one."""
     store, inbox = pages.store, pages.inbox
 
@@ -108,7 +113,14 @@ def _list_routes(inside: APIRouter, pages: _Pages, access: Access) -> None:
     def _threads(**more: Any) -> dict[str, Any]:
         known = inbox.repositories()
         tasks = [pages.view(task) for task in store.tasks(limit=100)]
-        return {"tasks": tasks, "repositories": known, "key": uuid.uuid4().hex, "other": "", "text": ""} | more
+        return {
+            "tasks": tasks,
+            "repositories": known,
+            "key": uuid.uuid4().hex,
+            "other": "",
+            "text": "",
+            "troubles": troubles(),
+        } | more
 
     @inside.get("/threads")
     def thread_list() -> HTMLResponse:

@@ -18,11 +18,26 @@ class SlackDoor(Protocol):
 
     def http(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]: ...
 
+    def status(self) -> str:
+        """One sentence on how it goes; `connected` when it goes well."""
+        ...
+
 
 class GitHubDoor(Protocol):
     """See `GitHubSurface.http`."""
 
     def http(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]: ...
+
+    def status(self) -> str:
+        """One sentence on how it goes; `connected` when it goes well."""
+        ...
+
+
+def troubles(slack: SlackDoor | None, github: GitHubDoor | None) -> list[str]:
+    """What keeps Honk from listening or speaking somewhere, in sentences."""
+    named = (("Slack", slack), ("GitHub", github))
+    said = [(name, door.status()) for name, door in named if door]
+    return [f"{name}: {status}" for name, status in said if status != "connected"]
 
 
 async def _body(request: Request) -> bytes:
