@@ -5,18 +5,36 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from pathlib import Path
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 
 from honk.app import Installation, assemble
-from honk.model import HonkError
+from honk.flow.inbox import Inbox
+from honk.model import HonkError, Person, State, Task
 from honk.settings import read_settings
 from honk.surfaces.github import GitHubSurface
 from honk.surfaces.github.signature import Delivery
+from tests.conftest import git
+from tests.github.conftest import PLACE
 from tests.github.description import WEBHOOKS, published
 from tests.github.played import PlayedGitHub
+
+WORK = "honk/work"
+TASK = Task(
+    id="work",
+    repository="encore",
+    text="Greet",
+    agent="claude",
+    state=State.READY,
+    person=Person("github:ada", "ada"),
+    created_at=datetime.now(UTC),
+    updated_at=datetime.now(UTC),
+    branch=WORK,
+)
 
 
 @pytest.fixture
@@ -28,6 +46,21 @@ def honk(environment: dict[str, str]) -> Installation:
 def surface(honk: Installation) -> GitHubSurface:
     assert honk.github and honk.forges.github
     return GitHubSurface(honk.store, honk.inbox, honk.settings, honk.github, honk.forges.github)
+
+
+@pytest.fixture
+def desk() -> Any:
+    """Notes what reaches the inbox."""
+    noted = create_autospec(Inbox, instance=True)
+    noted.submit.return_value = TASK
+    return noted
+
+
+@pytest.fixture
+def overheard(honk: Installation, desk: Any) -> GitHubSurface:
+    """The surface with the noting inbox behind it."""
+    assert honk.github and honk.forges.github
+    return GitHubSurface(honk.store, desk, honk.settings, honk.github, honk.forges.github)
 
 
 def _examples() -> list[tuple[str, dict[str, Any]]]:
@@ -58,19 +91,74 @@ def test_every_example_is_taken_when_it_is_signed_and_none_when_it_is_not(
 def test_examples_about_a_repository_of_ours_start_nothing_by_people_who_may_not_write(
     surface: GitHubSurface, github: PlayedGitHub, honk: Installation
 ) -> None:
-    honk.inbox.repositories()
     for number, (event, payload) in enumerate(_examples()):
-        if isinstance(payload.get("repository"), dict):
-            payload["repository"]["full_name"] = "acme/encore"
-        if payload.get("label"):
-            payload["label"]["name"] = "honk"
+        _about_ours(payload)
         try:
             surface.handle(Delivery(f"delivery-{number}", event, payload))
         except HonkError as error:
             # The examples speak of pull requests and commits that are not there.
             assert "does not find" in str(error) or "not installed" in str(error), (event, str(error))
     assert honk.store.tasks() == []
-    assert {event.kind for event in honk.store.events()} <= {"refused"}
+    assert {event.kind for event in honk.store.events()} == {"refused"}
+    assert github.violations == []
+
+
+def _about_ours(payload: dict[str, Any]) -> None:
+    """Put the example into our repository, and let its people speak to Honk."""
+    if isinstance(payload.get("repository"), dict):
+        payload["repository"]["full_name"] = PLACE
+    if payload.get("label"):
+        payload["label"]["name"] = "honk"
+    for part in ("issue", "comment"):
+        if payload.get(part):
+            payload[part]["body"] = f"@honk {payload[part].get('body') or ''}"
+
+
+@pytest.fixture
+def at_work(honk: Installation, github: PlayedGitHub) -> Callable[[dict[str, Any]], None]:
+    """Makes whatever pull request or commit an example is about the one of Honk's only task."""
+    assert honk.forges.lookup(PLACE)
+    honk.store.create_task(TASK, "k")
+    head = github.push(PLACE, "main", {"app.txt": "two\n"}, as_="Codertocat")
+    git(github.directory(PLACE), "branch", WORK, head)
+
+    def make(payload: dict[str, Any]) -> None:
+        number = (payload.get("pull_request") or payload.get("issue") or {}).get("number")
+        sha = payload.get("sha") or (payload.get("check_run") or {}).get("head_sha")
+        honk.store.update_task(TASK.id, pull_request=number, head_sha=sha or head)
+        pull = {"number": number, "title": "", "body": "", "branch": WORK, "base": "main", "state": "open",
+                "draft": False, "by": "ada", "labels": []}  # fmt: skip
+        github.repositories[PLACE].pulls = {number: pull} if number else {}
+
+    return make
+
+
+def test_examples_about_work_of_ours_are_heard_once_each_however_often_they_come(
+    overheard: GitHubSurface,
+    github: PlayedGitHub,
+    desk: Any,
+    at_work: Callable[[dict[str, Any]], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "honk.github")
+    github.add_user("Codertocat", acme__encore="write")
+    for number, (event, payload) in enumerate(_examples()):
+        _about_ours(payload)
+        at_work(payload)
+        body = json.dumps(payload).encode()
+        for _ in range(2):
+            assert overheard.http(body, _signed(body, github, event, f"delivery-{number}"))[0] == 202
+            assert overheard.work_off()
+    heard = [call.kwargs["key"] for call in desk.submit.mock_calls] + [call.args[2] for call in desk.say.mock_calls]
+    assert sorted(heard) == ["github:comment:492700400", "github:issue:444500041", "github:review-comment:284312630"]
+    assert {call.args[4] for call in desk.red_elsewhere.mock_calls} == {"run:128620228"}
+    for nothing in (desk.pushed, desk.ended_elsewhere, desk.refuse):
+        nothing.assert_not_called()
+    assert len(github.repositories[PLACE].reactions) == len(heard)
+    assert len([said for said in github.said(PLACE, 1) if said.startswith("On it: ")]) == 2
+    # Nothing was unreadable, and nothing that GitHub was asked for was missing.
+    assert caplog.messages == []
+    assert github.violations == []
 
 
 @pytest.mark.parametrize(
@@ -79,7 +167,7 @@ def test_examples_about_a_repository_of_ours_start_nothing_by_people_who_may_not
     ids=["a form", "no object", "no event", "too large"],
 )
 def test_what_cannot_be_read_is_refused_with_a_sentence(
-    surface: GitHubSurface, github: PlayedGitHub, body: bytes, event: str, status: int, tmp_path: Path
+    surface: GitHubSurface, github: PlayedGitHub, body: bytes, event: str, status: int
 ) -> None:
     answer = surface.http(body, _signed(body, github, event, "d"))
     assert answer[0] == status

@@ -67,7 +67,8 @@ class Team:
         if given.slack_app_token is None:
             self.slack.http = self.surface.http
         if wait:
-            self.until(lambda: self.surface.status() == "connected")
+            hears = given.slack_app_token is None
+            self.until(lambda: self.surface.status() == "connected" and (hears or self.slack.connected))
         return self
 
     def down(self) -> None:
@@ -145,7 +146,7 @@ class Team:
 
     def becomes_ready(self, task: Task, head: str = HEAD, summary: str = "The queue may be *empty* now.") -> None:
         self.store.take_messages(task.id, "turn")
-        self.store.save_check(task.repository, head, Check("test", "passed", 1.25, "12 passed"))
+        self.store.save_checks(task.repository, head, "", [Check("test", "passed", 1.25, "12 passed")])
         self.happens(task, "commit", {"sha": head, "stat": "2 files changed, 8 insertions(+)"}, head_sha=head)
         self.happens(
             task,

@@ -588,7 +588,7 @@ def _handler(slack: PlayedSlack) -> type[BaseHTTPRequestHandler]:
             if "json" in (self.headers.get("content-type") or ""):
                 given |= json.loads(body or b"{}")
             else:
-                given |= dict(parse_qsl(body.decode(errors="replace")))
+                given |= dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
             told = slack.answer(address.path.removeprefix("/api/"), given, token)
             if told is None:
                 time.sleep(4)

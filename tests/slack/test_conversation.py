@@ -176,6 +176,17 @@ def test_a_repository_that_is_not_clear_is_asked_for(team: Team, second_reposito
     assert team.slack.thread("CDEV", ts)[1]["text"] == f"In {second_repository}."
 
 
+def test_the_question_can_be_answered_in_words(team: Team, second_repository: str) -> None:
+    team.up()
+    ts = team.slack.say(f"{MENTION} fix the crash")
+    team.said("In which repository?")
+    team.slack.say("hm, let me see", thread=ts)
+    team.slack.say(second_repository, thread=ts)
+    task = team.task()
+    assert (task.repository, task.text) == (second_repository, "fix the crash")
+    team.said(f"In {second_repository}.")
+
+
 def test_the_channels_default_and_the_threads_repository_are_not_asked_for(team: Team, second_repository: str) -> None:
     team.up()
     team.slack.command(f"default {second_repository}")

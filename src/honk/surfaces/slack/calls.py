@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -77,6 +77,7 @@ class Calls:
             token=token.get_secret_value() if token else None,
             base_url=settings.slack_api_url.rstrip("/") + "/",
             timeout=timeout,
+            logger=_quiet(),
             # A post that is sent again after a broken connection would appear twice.
             retry_handlers=[],
         )
@@ -89,8 +90,14 @@ class Calls:
         """Call a method (`chat.postMessage`). Raises `Unavailable`, `Gone`, `Unfit` or another `SlackError`."""
         self._hold_back(method)
         try:
-            function = getattr(self.client, method.replace(".", "_"))
-            answer: dict[str, Any] = dict(function(**arguments).data)
+            # Every method takes a form by POST; only those that write also take JSON.
+            rich = any(isinstance(value, dict | list) for value in arguments.values())
+            if rich:
+                response = self.client.api_call(method, json=arguments)
+            else:
+                form = {name: _formed(value) for name, value in arguments.items()}
+                response = self.client.api_call(method, data=form)
+            answer: dict[str, Any] = dict(cast(Mapping[str, Any], response.data))
         except SlackApiError as error:
             raise self._refused(method, error) from None
         except (OSError, http.client.HTTPException, SlackClientError) as error:
@@ -165,6 +172,17 @@ class Calls:
         self._heard()
         kind = Gone if code in _GONE else Unfit if code in _UNFIT else SlackError
         return kind(method, code)
+
+
+def _quiet() -> logging.Logger:
+    """What goes wrong is told apart and said here; the client would say it again for every try."""
+    logger = logging.getLogger("honk.slack.client")
+    logger.setLevel(logging.CRITICAL)
+    return logger
+
+
+def _formed(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _field(response: Any, name: str) -> Any:

@@ -67,6 +67,7 @@ class Cards:
         self._due: dict[str, float] = {}
         self._tries: dict[str, int] = {}
         self._cursor = 0
+        self._lost: dict[str, str] = {}
         self._no_status: set[str] = set()
         self._over = threading.Event()
         self._nudged = threading.Event()
@@ -77,7 +78,9 @@ class Cards:
         kept = self._store.recall(SURFACE, "cursor", "log")
         self._cursor = int(kept["event"]) if kept else self._store.newest_event()
         for task_id, row in self._store.recall_all(SURFACE, "card").items():
-            if not row.get("settled") and not row.get("given_up"):
+            if row.get("given_up"):
+                self._lost[task_id] = str(row["given_up"])
+            elif not row.get("settled"):
                 self._waiting[task_id] = self._cursor + 1
         if self._pictures:
             self._pictures.start()
@@ -102,8 +105,11 @@ class Cards:
         self.touch(task.id)
 
     def touch(self, task_id: str) -> None:
-        """Look at the task's card now."""
+        """Look at the task's card now; one that was given up is worth another try where people speak again."""
+        if self._lost.get(task_id):
+            self._keep(task_id, given_up=None)
         with self._lock:
+            self._lost.pop(task_id, None)
             self._waiting.setdefault(task_id, self._cursor + 1)
             self._due[task_id] = 0.0
         self._nudged.set()
@@ -187,13 +193,16 @@ class Cards:
         log.warning("the card of task %s is given up: Slack says %s", task.id, code)
         place = self.place(task.id)
         self._keep(task.id, given_up=code)
+        with self._lock:
+            self._lost[task.id] = code
         reason = f"Slack says {code}: the card of this task can no longer be shown there."
         self._inbox.refuse(task.person, place[0] if place else "slack", reason, f"slack:card:{task.id}:{code}")
 
     @property
-    def given_up(self) -> int:
-        """How many cards of tasks that are not at an end cannot be shown."""
-        return sum(bool(row.get("given_up")) for row in self._store.recall_all(SURFACE, "card").values())
+    def given_up(self) -> dict[str, str]:
+        """The tasks whose cards cannot be shown any more, with Slack's word for why."""
+        with self._lock:
+            return dict(self._lost)
 
     # -- one card ----------------------------------------------------------------------------------------------------
 
@@ -274,7 +283,7 @@ class Cards:
                 post(self._calls, row["channel"], thread, shown, sign)
             row = self._keep(task.id, told=event.id, telling=None)
             if event.kind == "ready" and self._pictures:
-                self._pictures.want(task, str(row["channel"]), str(thread))
+                self._pictures.want(task.id, str(event.data.get("head_sha") or ""), str(row["channel"]), str(thread))
 
     def _say_status(self, task: Task, row: Row) -> None:
         """Slack's own "is working" line, where there is such a thing."""

@@ -61,7 +61,9 @@ class Connection:
         self._refused: str | None = None
         self._owed = True
         """Whether what may have been missed has still to be asked for."""
-        self._alive_at = 0.0
+        self._left: list[tuple[str, str, dict[str, str]]] | None = None
+        """Where has still to be asked; None: that has not been put together yet."""
+        self._alive_at = self._ask_after = 0.0
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -76,10 +78,7 @@ class Connection:
         if self._thread:
             self._thread.join(5)
         if self._handler:
-            try:
-                self._handler.close()
-            except Exception:
-                log.debug("hanging up failed", exc_info=True)
+            _hang_up(self._handler)
 
     def status(self) -> str:
         """One sentence."""
@@ -146,7 +145,9 @@ class Connection:
                 base_url=self._settings.slack_api_url.rstrip("/") + "/", timeout=15, retry_handlers=[], logger=quiet
             ),
             ping_interval=self._ping,
+            concurrency=1,  # what comes is only written down here, in the order in which it came
         )
+        handler.client.on_close_listeners.append(self._missed_some)
         try:
             handler.connect()
         except Exception as error:
@@ -154,8 +155,7 @@ class Connection:
             self._refused = code if code in _REFUSALS else None
             self._lose()
             log.info("the socket could not be opened: %s", type(error).__name__)
-            handler.client.closed = True
-            handler.close()
+            _hang_up(handler)
             return False
         self._refused = None
         self._handler = handler
@@ -172,7 +172,10 @@ class Connection:
     def _lose(self) -> None:
         if self._lost_since is None:
             self._lost_since = datetime.now(UTC)
-            self._owed = True
+            self._missed_some()
+
+    def _missed_some(self, *_: object) -> None:
+        self._owed, self._left = True, None
 
     def _note_alive(self) -> None:
         if not self._owed and time.monotonic() - self._alive_at > _ALIVE:
@@ -182,26 +185,34 @@ class Connection:
     # -- what was missed ---------------------------------------------------------------------------------------------
 
     def _settle_what_is_owed(self) -> None:
-        if not self._owed:
+        if not self._owed or time.monotonic() < self._ask_after:
             return
         kept = self._store.recall(SURFACE, "heard", "all")
         if kept:
+            oldest = f"{float(kept['until']) - _MARGIN:.6f}"
+            if self._left is None:
+                self._left = self._places()
             try:
-                self._ask_for_missed(float(kept["until"]) - _MARGIN)
+                while self._left:
+                    method, channel, where = self._left[0]
+                    self._hear(method, channel, oldest, **where)
+                    self._left.pop(0)
             except Unavailable as error:
-                self._over.wait(min(max(error.wait, 1.0), _LONGEST_PAUSE))
+                self._ask_after = time.monotonic() + min(max(error.wait, 1.0), _LONGEST_PAUSE)
                 return
+        self._left = None
         self._owed = False
 
-    def _ask_for_missed(self, since: float) -> None:
-        oldest = f"{since:.6f}"
-        threads = list(self._store.recall_all(SURFACE, "thread").items())[-_THREADS:]
-        for place, thread in threads:
+    def _places(self) -> list[tuple[str, str, dict[str, str]]]:
+        """The channels Honk is spoken to in, and the threads with tasks that may go on."""
+        places: list[tuple[str, str, dict[str, str]]] = [
+            ("conversations.history", channel, {}) for channel in self._store.recall_all(SURFACE, "channel")
+        ]
+        for place, thread in list(self._store.recall_all(SURFACE, "thread").items())[-_THREADS:]:
             channel, _, ts = place.partition(":")
             if self._is_open(thread["tasks"]):
-                self._hear("conversations.replies", channel, oldest, ts=ts)
-        for channel in self._store.recall_all(SURFACE, "channel"):
-            self._hear("conversations.history", channel, oldest)
+                places.append(("conversations.replies", channel, {"ts": ts}))
+        return places
 
     def _is_open(self, tasks: list[str]) -> bool:
         newest = self._store.find_task(tasks[0]) if tasks else None
@@ -216,3 +227,17 @@ class Connection:
             raise
         except SlackError as error:
             log.info("what was missed in %s cannot be read: %s", channel, error)
+
+
+def _hang_up(handler: Any) -> None:
+    """Close the socket; that its threads take seconds to notice is nobody's concern."""
+    handler.client.closed = True
+    handler.client.auto_reconnect_enabled = False
+    threading.Thread(target=_close, args=(handler,), name="slack-hang-up", daemon=True).start()
+
+
+def _close(handler: Any) -> None:
+    try:
+        handler.close()
+    except Exception:
+        log.debug("hanging up failed", exc_info=True)

@@ -63,7 +63,10 @@ class Conversation:
         return (
             mentions(str(inner.get("text") or ""), self._people.bot)
             or self._seen(f"slack:{channel}:{ts}") is not None
-            or self._store.recall(SURFACE, "thread", f"{channel}:{inner.get('thread_ts') or ts}") is not None
+            or any(
+                self._store.recall(SURFACE, kind, f"{channel}:{inner.get('thread_ts') or ts}") is not None
+                for kind in ("thread", "asking")
+            )
         )
 
     def heard(self, event: Mapping[str, Any], team: str, attempt: int) -> None:
@@ -81,6 +84,8 @@ class Conversation:
             return
         mention = message.mention or mentions(message.text, self._people.bot)
         tasks = self._tasks(message)
+        if not tasks and message.reply and self._answers_question(message):
+            return
         if not (mention or message.direct) and (not tasks or to_somebody_else(message.text, self._people.bot)):
             return
         if reason := self._people.admission(message.user, message.team, message.channel, direct=message.direct):
@@ -96,6 +101,24 @@ class Conversation:
         except HonkError as error:
             self._answers.refusal(message.channel, message.user, message.team, str(error), message.thread)
             self._mark(message.key, {"refused": True})
+
+    def _answers_question(self, message: Said) -> bool:
+        """Take a message for the answer to the question in which repository, if it is that."""
+        asked = self._repositories.waiting_in(message.channel, message.thread)
+        if asked is None or asked.user != message.user:
+            return False
+        try:
+            repository = self._repositories.answered(asked, self._plain(message))
+            if repository is None:
+                return False
+            self.start(asked, self._repositories.chosen(asked, repository))
+        except HonkError as error:
+            self._answers.refusal(message.channel, message.user, message.team, str(error), message.thread)
+            self._mark(message.key, {"refused": True})
+            return True
+        self._mark(message.key, {"small": True})
+        self._repositories.settle(asked.key, repository)
+        return True
 
     def _act_on(self, message: Said, words: str, tasks: list[str], *, mention: bool, attempt: int) -> None:
         task = self._task(tasks)

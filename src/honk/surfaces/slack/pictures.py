@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import threading
@@ -42,10 +43,12 @@ class Pictures:
         self._over.set()
         self._line.put(None)
 
-    def want(self, task: Task, channel: str, thread: str) -> None:
-        """Have a picture of the version that is offered put into the thread."""
-        key = f"{task.id}-{(task.head_sha or '')[:8]}"
-        self._store.remember(SURFACE, "picture", key, {"task": task.id, "channel": channel, "thread": thread})
+    def want(self, task_id: str, head_sha: str, channel: str, thread: str) -> None:
+        """Have a picture of that version put into the thread, unless a newer one replaces it before."""
+        key = f"{task_id}-{head_sha[:8]}"
+        self._store.remember(
+            SURFACE, "picture", key, {"task": task_id, "head": head_sha, "channel": channel, "thread": thread}
+        )
         self._line.put(key)
 
     def _run(self) -> None:
@@ -63,7 +66,7 @@ class Pictures:
 
     def _bring(self, key: str, wanted: dict[str, Any]) -> None:
         task = self._store.find_task(wanted["task"])
-        if task is None or not key.endswith((task.head_sha or "")[:8]):
+        if task is None or task.head_sha != wanted["head"]:
             return
         for kind, title in _TITLES.items():
             if data := self._image(kind, task):
@@ -75,10 +78,7 @@ class Pictures:
         for attempt in range(_TRIES):
             try:
                 if not (attempt and self._is_there(name, channel, thread)):
-                    self._calls(
-                        "files_upload_v2", channel=channel, thread_ts=thread, content=data, filename=name, title=title,
-                        alt_txt=title,
-                    )  # fmt: skip
+                    self._send(name, title, data, channel, thread)
                 return
             except Unavailable as error:
                 self._over.wait(max(error.wait, 0.5 * 2**attempt))
@@ -87,6 +87,19 @@ class Pictures:
             except SlackError as error:
                 log.warning("the picture %s could not be uploaded: %s", name, error)
                 return
+
+    def _send(self, name: str, title: str, data: bytes, channel: str, thread: str) -> None:
+        import httpx
+
+        place = self._calls("files.getUploadURLExternal", filename=name, length=len(data), alt_txt=title)
+        try:
+            answer = httpx.post(str(place["upload_url"]), content=data, timeout=60)
+        except httpx.HTTPError as error:
+            raise Unavailable("upload", type(error).__name__) from None
+        if answer.status_code != 200:
+            raise Unavailable("upload", f"status {answer.status_code}")
+        files = json.dumps([{"id": place["file_id"], "title": title}])
+        self._calls("files.completeUploadExternal", files=files, channel_id=channel, thread_ts=thread)
 
     def _is_there(self, name: str, channel: str, thread: str) -> bool:
         replies = self._calls.pages("conversations.replies", "messages", channel=channel, ts=thread, limit=200)

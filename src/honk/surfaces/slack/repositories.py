@@ -78,6 +78,8 @@ class Repositories:
         waiting = self._store.recall(SURFACE, "asked", asked.key) or {}
         if waiting.get("ts"):
             return
+        if asked.thread:
+            self._store.remember(SURFACE, "asking", f"{asked.channel}:{asked.thread}", {"key": asked.key})
         sign = ("honk_question", {"key": asked.key})
         thread = asked.thread
         self._store.remember(SURFACE, "asked", asked.key, {"asked": asdict(asked), "ts": None})
@@ -103,6 +105,17 @@ class Repositories:
         ]
         return choices(map(_option, known))
 
+    def answered(self, asked: Asked, words: str) -> str | None:
+        """The repository that words name as the answer to the question, or None if they do not."""
+        plain = words.strip().strip("`.!").lower()
+        named = self._inbox.named(words)[0] or self._inbox.named(f"in {plain}")[0]
+        return named.name if named and len(plain.split()) <= 6 else None
+
+    def waiting_in(self, channel: str, thread: str) -> Asked | None:
+        """The request that waits in this thread."""
+        kept = self._store.recall(SURFACE, "asking", f"{channel}:{thread}")
+        return self.waiting(str(kept["key"])) if kept else None
+
     def waiting(self, key: str) -> Asked | None:
         """The request that waits under this key."""
         kept = self._store.recall(SURFACE, "asked", key)
@@ -111,12 +124,14 @@ class Repositories:
     def settle(self, key: str, repository: str) -> None:
         """Put the answer in the question's place. What Slack says to that does not matter."""
         kept = self._store.recall(SURFACE, "asked", key)
+        self._no_longer_asking(kept)
         self._close(kept, f"In {plain_line(repository, 80)}.")
         self._store.forget(SURFACE, "asked", key)
 
     def drop(self, key: str) -> None:
         """The request was taken back."""
         kept = self._store.recall(SURFACE, "asked", key)
+        self._no_longer_asking(kept)
         self._store.forget(SURFACE, "asked", key)
         self._close(kept, "The request was taken back.")
 
@@ -126,6 +141,10 @@ class Repositories:
         if kept and words:
             changed = replace(_asked(kept["asked"]), words=words)
             self._store.remember(SURFACE, "asked", key, kept | {"asked": asdict(changed)})
+
+    def _no_longer_asking(self, kept: Mapping[str, Any] | None) -> None:
+        if kept and kept["asked"]["thread"]:
+            self._store.forget(SURFACE, "asking", f"{kept['asked']['channel']}:{kept['asked']['thread']}")
 
     def _close(self, kept: Mapping[str, Any] | None, text: str) -> None:
         if not kept or not kept.get("ts"):

@@ -115,8 +115,9 @@ class SlackSurface:
         """One sentence on the connection."""
         told = self._connection.status()
         if told == "connected" and (gone := self._cards.given_up):
-            cards = "1 card" if gone == 1 else f"{gone} cards"
-            return f"connected; {cards} cannot be shown any more: the channel is archived or gone, or Honk was removed"
+            cards = "1 card" if len(gone) == 1 else f"{len(gone)} cards"
+            codes = ", ".join(sorted(set(gone.values())))
+            return f"connected; {cards} cannot be shown any more (Slack says {codes}): invite Honk there again"
         return told
 
     # -- listening ---------------------------------------------------------------------------------------------------
@@ -162,7 +163,9 @@ class SlackSurface:
     def _on_action(self, ack: Ack, body: dict[str, Any]) -> None:
         names = [str(action.get("action_id") or "") for action in body.get("actions") or ()]
         if any(not name.startswith(("honk:open", "honk:details")) for name in names):
-            self._deliveries.keep("action", body, str((body.get("message") or {}).get("ts") or "home"))
+            message = body.get("message") or {}
+            channel = (body.get("channel") or {}).get("id")
+            self._deliveries.keep("action", body, f"{channel}:{message.get('thread_ts') or message.get('ts')}")
         ack()
 
     def _on_options(self, ack: Ack, payload: dict[str, Any]) -> None:

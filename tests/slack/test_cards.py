@@ -1,0 +1,230 @@
+"""What a task's card shows and what is said once, and what a tap does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from honk.model import Artifact, Check, State
+from honk.settings import Settings
+from tests.slack.conftest import HEAD, MENTION, NEXT_HEAD, Team
+from tests.slack.played import BOT, buttons, texts
+
+
+def test_the_card_follows_the_work_in_place(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    first = team.card("Queued")
+    team.happens(task, "turn.started", state=State.PREPARING.value)
+    team.happens(task, "agent.started", {"agent": "claude"}, state=State.WORKING.value)
+    team.happens(task, "agent.tool", {"id": "1", "name": "Bash", "input": {"command": "npm test"}})
+    team.card("Working", "now: Bash npm test", "since")
+    team.happens(task, "check.started", {"name": "lint", "command": "ruff"}, state=State.VERIFYING.value)
+    team.card("Verifying", "now: checking lint")
+    team.becomes_ready(task)
+    ready = team.card("Ready to try", "2 files changed, 8 insertions(+)", "✓ test 1.2 s", "$0.42", f"`{HEAD[:8]}`")
+    assert ready["ts"] == first["ts"]
+    assert list(buttons(ready)) == ["Merge", "Details", "Cancel"]
+    assert team.said("is ready to try").startswith("<@UADA> ")
+
+
+def test_a_busy_card_is_changed_at_most_every_three_seconds_and_what_matters_at_once(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    team.happens(task, "agent.started", {"agent": "claude"}, state=State.WORKING.value)
+    for number in range(60):
+        team.happens(task, "agent.tool", {"id": str(number), "name": "Read", "input": {"path": f"file{number}"}})
+    team.becomes_ready(task)
+    team.card("Ready to try")
+    assert len(team.slack.called("chat.update")) <= 3
+    team.happens(task, "merge.refused", {"reason": "Not merged: the branch is protected."}, error="Not merged: no.")
+    team.card("Not merged: no.")
+    team.said("the branch is protected")
+
+
+def test_the_merge_button_says_what_will_happen_and_merges_the_commit_it_names(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    team.becomes_ready(task)
+    card = team.card("Ready to try")
+    question = texts(buttons(card)["Merge"]["confirm"])
+    for word in ("encore", HEAD[:8], "into main", "1 of 1 checks are green", "./deploy.sh"):
+        assert word in question
+    team.slack.tap(card, "honk:merge", user="UBOB")
+    team.until(lambda: any(name == "merge" for name, _ in team.engine.started))
+    assert [key for name, key in team.engine.started if name == "merge"] == [f"merge:{task.id}:{HEAD}:0"]
+
+
+def test_a_tap_on_a_stale_card_gets_its_sentence_and_does_nothing(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    team.becomes_ready(task)
+    stale = team.card("Ready to try")
+    team.becomes_ready(task, NEXT_HEAD)
+    team.card(NEXT_HEAD[:8])
+    team.slack.tap(stale, "honk:merge", user="UBOB")
+    told = team.whisper("The change has moved on from a1b2c3d4 to b1b2c3d4")
+    assert (told["user"], told["thread_ts"]) == ("UBOB", stale["thread_ts"])
+    assert not any(name == "merge" for name, _ in team.engine.started)
+
+
+def test_a_button_of_a_stranger_does_nothing(team: Team) -> None:
+    team.slack.add_user("USTRANGER", "Mallory", is_stranger=True, team_id="T9")
+    team.slack.channels["CDEV"].members.add("USTRANGER")
+    team.up()
+    task, _ = team.asked()
+    team.becomes_ready(task)
+    team.slack.tap(team.card("Ready to try"), "honk:merge", user="USTRANGER")
+    assert team.whisper("members of this workspace")["user"] == "USTRANGER"
+    assert not any(name == "merge" for name, _ in team.engine.started)
+
+
+def test_each_end_of_a_story_is_said_once_in_the_thread(team: Team) -> None:
+    team.up()
+    task, ts = team.asked()
+    team.becomes_ready(task)
+    landed = {"sha": NEXT_HEAD, "branch": "main", "deploys": True, "trouble": None}
+    team.happens(task, "merge.landed", landed, state=State.MERGED.value, merged_sha=NEXT_HEAD)
+    team.happens(task, "deploy.started", {"command": "./deploy.sh", "sha": NEXT_HEAD}, state=State.DEPLOYING.value)
+    team.happens(task, "deploy.ill", {"reason": "HTTP 503", "sha": NEXT_HEAD}, error="HTTP 503")
+    rolled = {"to": HEAD, "reason": "HTTP 503", "sha": NEXT_HEAD}
+    team.happens(task, "rolled_back", rolled, state=State.ROLLED_BACK.value, error="Rolled back: HTTP 503")
+    team.said("Rolled back to `a1b2c3d4`: HTTP 503")
+    team.card("Rolled back")
+    told = [each["text"].removeprefix("<@UADA> ").split("\n")[0] for each in team.slack.thread("CDEV", ts)[2:]]
+    assert told == [
+        "`a1b2c3d4` is ready to try.",
+        "Merged as `b1b2c3d4` on main; it is being deployed.",
+        "Production is ill: HTTP 503",
+        "Rolled back to `a1b2c3d4`: HTTP 503",
+    ]
+
+
+def test_a_question_of_the_agent_becomes_one_in_the_thread(team: Team) -> None:
+    team.up()
+    task, ts = team.asked()
+    team.store.take_messages(task.id, "turn")
+    answer = "Which queue do you mean, **jobs** or `mail`?"
+    team.happens(task, "answered", {"text": answer}, state=State.READY.value, summary=answer, next_action="Reply")
+    team.said("Which queue do you mean, *jobs* or `mail`?")
+    team.card("Answered")
+    team.slack.say("jobs", thread=ts)
+    team.until(lambda: ("Ada", "jobs") in team.messages(task))
+
+
+def test_a_failure_offers_to_go_on(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    error = "No pull request: test still fails after 3 rounds."
+    team.store.save_checks(task.repository, HEAD, "", [Check("test", "failed", 2.0, "assert 1 == 2")])
+    team.happens(
+        task, "limit", {"error": error, "next": "Continue"}, state=State.FAILED.value, error=error,
+        next_action="Continue", head_sha=HEAD,
+    )  # fmt: skip
+    card = team.card("Stopped", error, "assert 1 == 2", "✗ test")
+    assert list(buttons(card)) == ["Continue", "Details", "Cancel"]
+    team.said(error, "Next: Continue")
+    team.slack.tap(card, "honk:retry")
+    team.until(lambda: any(name == "retry" for name, _ in team.engine.started))
+
+
+def test_previews_open_where_a_phone_can_reach_them(team: Team) -> None:
+    team.up(public_url="https://honk.example.com", preview_host="previews.example.com")
+    task, _ = team.asked()
+    team.store.save_artifact(task.id, Artifact("web", HEAD, "0" * 64, 10))
+    team.store.set_port(task.id, HEAD, "web", 8123)
+    team.becomes_ready(task)
+    card = team.card("Ready to try", "Try web")
+    assert buttons(card)["Try web"]["url"] == "http://previews.example.com:8123/"
+
+
+def test_a_preview_that_only_the_server_can_reach_is_opened_on_the_tasks_page(team: Team) -> None:
+    team.up(public_url="https://honk.example.com", preview_host="127.0.0.1")
+    task, _ = team.asked()
+    team.store.save_artifact(task.id, Artifact("web", HEAD, "0" * 64, 10))
+    team.store.set_port(task.id, HEAD, "web", 8123)
+    team.becomes_ready(task)
+    card = team.card("Ready to try", "Try web")
+    assert buttons(card)["Try web"]["url"] == f"https://honk.example.com/tasks/{task.id}"
+
+
+def test_a_picture_of_the_preview_comes_into_the_thread(team: Team) -> None:
+    team.images["screenshot"] = b"\x89PNG a phone"
+    team.up()
+    task, ts = team.asked()
+    team.becomes_ready(task)
+
+    def pictured() -> list[str]:
+        return [file["name"] for each in team.slack.thread("CDEV", ts) for file in each.get("files", ())]
+
+    (name,) = team.until(pictured)
+    assert name == f"honk-{task.id}-{HEAD[:8]}-screenshot.png"
+    assert b"\x89PNG a phone" in team.slack.contents.values()
+
+
+def test_where_an_approval_is_asked_for_the_card_says_whose(team: Team, make_repository: Callable[..., Path]) -> None:
+    folder = make_repository({"app.txt": "1\n", "honk.yaml": "merge: {approvals: 1}\n"}, name="strict")
+    team.up()
+    ts = team.slack.say(f"{MENTION} fix it")  # encore is the only one known yet
+    first = team.task()
+    from honk.forges import LocalForge
+
+    strict = LocalForge(team.settings.home, team.store).resolve(str(folder))
+    team.slack.say(f"{MENTION} fix it in {strict.name}", thread=ts)
+    team.until(lambda: len(team.tasks()) == 2)
+    task = next(task for task in team.tasks() if task.id != first.id)
+    team.becomes_ready(task)
+
+    def card() -> dict[str, object]:
+        return next(each for each in team.slack.cards() if each["metadata"]["event_payload"]["task"] == task.id)
+
+    team.until(lambda: len(team.slack.cards()) == 2 and "Somebody other than Ada has to approve" in texts(card()))
+    team.slack.tap(card(), "honk:approve", user="UADA")
+    team.whisper("cannot approve it")
+    team.slack.tap(card(), "honk:approve", user="UBOB")
+    team.until(lambda: "Approved by Bob" in texts(card()))
+
+
+def test_what_others_wrote_cannot_ping_or_forge(team: Team) -> None:
+    team.up()
+    evil = "<!channel> @here <@UBOB> <https://evil.example|Merge> *Ready to try* :white_check_mark:\u202e"
+    task, ts = team.asked(f"fix &lt;!channel&gt; {evil}")
+    team.becomes_ready(task, summary=f"Done. {evil}\n\n[Merge](https://evil.example/x) <!-- hidden -->")
+    card = team.card("Ready to try", "Done.")
+    everything = json.dumps(
+        [card["text"], card["blocks"], *(each["text"] for each in team.slack.thread("CDEV", ts)[1:])],
+        ensure_ascii=False,
+    )
+    for active in ("<!channel>", "<@UBOB>", "<https://evil.example|", "@here", "\u202e", "hidden"):
+        assert active not in everything, active
+    assert [block["type"] for block in card["blocks"]].count("actions") == 1
+
+
+def test_a_huge_summary_still_makes_a_card(team: Team) -> None:
+    team.up()
+    task, _ = team.asked("x" * 9000)
+    checks = [Check(f"check-{number}" * 5, "passed", 1.0, "ok " * 500) for number in range(80)]
+    team.store.save_checks(task.repository, HEAD, "", checks)
+    team.becomes_ready(task, summary="& < > ``` " * 5000)
+    team.card("Ready to try")
+    assert team.slack.refusals == [("assistant.threads.setStatus", "feature_not_enabled", "")]
+
+
+def test_the_status_line_of_slacks_own_is_used_where_there_is_one(team: Team) -> None:
+    team.slack.assistant = True
+    team.slack.add_channel("DADA", "UADA", BOT, direct=True)
+    team.up()
+    team.slack.say("fix the crash", channel="DADA")
+    task = team.task()
+    team.until(lambda: team.slack.statuses == ["is queued…"])
+    team.happens(task, "agent.started", {"agent": "claude"}, state=State.WORKING.value)
+    team.until(lambda: team.slack.statuses[-1] == "is working…")
+    team.becomes_ready(task)
+    team.until(lambda: team.slack.statuses[-1] == "")
+
+
+def test_settings_say_where_slack_is(team: Team) -> None:
+    assert Settings().slack_api_url == "https://slack.com/api/"
+    team.up()
+    assert {method for method, _, _ in team.slack.calls} >= {"auth.test", "apps.connections.open"}
