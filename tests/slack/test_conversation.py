@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from honk.model import State
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from honk.model import LinkOffer, Refused, Repository, State
 from tests.slack.conftest import HEAD, MENTION, Team
+from tests.slack.limits import check_options
 from tests.slack.played import BOT, buttons, texts
 
 
@@ -279,6 +285,57 @@ def test_the_command_answers_in_a_direct_message_where_honk_is_not_a_member(team
     team.up()
     team.slack.command("fix the crash in encore", channel="CFAR")
     assert team.until(lambda: "DUADA" in team.slack.channels and team.slack.cards("DUADA"))
+
+
+def test_of_more_repositories_than_a_menu_holds_those_are_offered_that_fit(team: Team) -> None:
+    for number in range(120):
+        name = f"service-{number}"
+        team.store.add_repository(Repository(name, f"https://git.example.com/{name}", f"/nowhere/{name}", "main"))
+    team.up(slack_app_token=None)
+    ts = team.slack.say(f"{MENTION} fix the crash")
+    team.said("In which repository?")
+    (menu,) = team.slack.thread("CDEV", ts)[-1]["blocks"][1]["elements"]
+    assert menu["type"] == "external_select"
+    asked = {"type": "block_suggestion", "action_id": menu["action_id"], "block_id": "b", "value": "ce-11"}
+    status, _, answer = team.slack.interact(asked)
+    options = json.loads(answer)["options"]
+    check_options(options)
+    assert status == 200
+    assert {option["value"] for option in options} == {"service-11", *(f"service-{n}" for n in range(110, 120))}
+
+
+def test_an_account_is_linked_with_a_code_and_a_refusal_offers_that(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team.up()
+    task, _ = team.asked()
+    team.becomes_ready(task)
+    offer = LinkOffer("WDJB-MJHT", "https://github.example.com/login/device", datetime.now(UTC))
+    confirmed: list[str] = []
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Refused("Link your GitHub account first, so that Honk knows what you may do: `/honk link`.")
+
+    monkeypatch.setattr(team.inbox, "act", refuse)
+    monkeypatch.setattr(team.inbox, "link_offer", lambda person: offer)
+    monkeypatch.setattr(team.inbox, "finish_link", lambda person: confirmed[0] if confirmed else None)
+    team.slack.tap(team.card("Ready to try"), "honk:merge")
+    refusal = team.whisper("Link your GitHub account first")
+    place = {"ts": "1.1", "thread_ts": refusal["thread_ts"], "blocks": refusal["blocks"]}
+    team.slack.tap(place, "honk:link")
+    told = team.whisper("WDJB-MJHT", "https://github.example.com/login/device")
+    place = {"ts": "1.2", "thread_ts": refusal["thread_ts"], "blocks": told["blocks"]}
+    team.slack.tap(place, "honk:linked")
+    team.whisper("has not confirmed it yet")
+    confirmed.append("ada-on-github")
+    team.slack.tap(place, "honk:linked")
+    assert team.whisper("You are ada-on-github")["user"] == "UADA"
+
+
+def test_where_there_is_no_forge_with_accounts_linking_says_so(team: Team) -> None:
+    team.up()
+    team.slack.command("link")
+    team.whisper("There is no GitHub here")
 
 
 def test_the_home_tab_shows_what_waits_and_the_repositories(team: Team) -> None:

@@ -94,7 +94,24 @@ def test_a_revoked_token_is_said_and_work_goes_on(team: Team) -> None:
     team.slack.bot_token = "xoxb-another"
     team.slack.say("with a test", thread=ts)
     team.until(lambda: team.surface.status() == "Slack says token_revoked: run `honk setup slack`")
-    assert len(team.messages(team.task())) == 2
+    team.until(lambda: len(team.messages(team.task())) == 2)
+
+
+def test_a_removed_app_is_said(team: Team) -> None:
+    team.up()
+    team.slack.event({"type": "tokens_revoked", "tokens": {"oauth": ["UADA"], "bot": []}})
+    team.asked()
+    team.slack.event({"type": "app_uninstalled"})
+    team.until(lambda: team.surface.status() == "Slack says app_uninstalled: run `honk setup slack`")
+
+
+def test_a_server_that_lacks_a_method_does_not_hold_up_what_it_has(team: Team) -> None:
+    team.up()
+    _, ts = team.asked()
+    team.slack.fault("chat.postEphemeral", Fault(error="unknown_method"))
+    team.slack.say(f"{MENTION} status", thread=ts)
+    team.said("fix the crash")
+    assert team.surface.status() == "connected"
 
 
 def test_a_lost_socket_is_said_and_what_was_missed_is_fetched_once(team: Team) -> None:

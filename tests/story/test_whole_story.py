@@ -83,8 +83,8 @@ def slack() -> Iterator[PlayedSlack]:
 class Story:
     """What Ada and Bob see and do."""
 
-    def __init__(self, slack: PlayedSlack, github: PlayedGitHub, log: Path) -> None:
-        self.slack, self.github, self._log = slack, github, log
+    def __init__(self, slack: PlayedSlack, github: PlayedGitHub, model: Rehearsal, log: Path) -> None:
+        self.slack, self.github, self.model, self._log = slack, github, model, log
 
     def until(self, what: Callable[[], Any], seconds: float = 60) -> Any:
         deadline = time.monotonic() + seconds
@@ -140,7 +140,7 @@ def story(home: Path, slack: PlayedSlack, github: PlayedGitHub, tmp_path: Path) 
         assert process.stdout is not None
         assert "token=" in process.stdout.readline(), log.read_text()
         github.webhook_url = f"http://127.0.0.1:{port}/github/webhook"
-        told = Story(slack, github, log)
+        told = Story(slack, github, model, log)
         told.until(lambda: slack.connected)
         told.until(lambda: _answers(f"http://127.0.0.1:{port}/healthz"))
         yield told
@@ -167,7 +167,9 @@ def test_from_a_mention_to_production(story: Story, production: str, home: Path)
     assert card["thread_ts"] == thread
     (pull,) = github.repositories[PLACE].pulls.values()
     assert pull["by"] == "ada"
-    assert "It does not say hello to anybody" in pull["body"]
+    assert "> please greet" in pull["body"]
+    assert "It does not say hello to anybody" not in pull["body"]
+    assert "It does not say hello to anybody" in str(story.model.requests[0].body)
 
     github.review(PLACE, 1, "CHANGES_REQUESTED", "", "bob", comments={"app.txt:1": "Say it louder, please"})
     card = story.card("Ready", "It greets loudly now.")

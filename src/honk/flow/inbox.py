@@ -88,8 +88,10 @@ class Inbox:
         unsafe: bool = False,
         attachments: Sequence[Attachment] = (),
         origin: str | None = None,
+        context: str = "",
     ) -> Task:
-        """Start a task; the same key again gives the same task. `origin` is a link to where it was asked for.
+        """Start a task; the same key again gives the same task. `origin` is a link to where it was asked for, `context`
+        what the agent is told besides the request: it is not shown on pull requests and commits.
 
         Raises `UsageError`, `NotFound` or `Refused` with a sentence, before anything is created.
         """
@@ -119,7 +121,7 @@ class Inbox:
             unsafe=unsafe,
             origin=origin,
         )
-        self._store.create_task(task, key, attachments)
+        self._store.create_task(task, key, attachments, context[:MAX_TEXT])
         self._start_turn(task_id, key)
         return self._store.task(task_id)
 
@@ -137,10 +139,10 @@ class Inbox:
             self._start_turn(task.id, key)
         return self._store.task(task.id)
 
-    def edit(self, task_id: str, key: str, text: str, person: Person) -> bool:
-        """Change a message that nobody has started on yet; False if somebody has."""
+    def edit(self, task_id: str, key: str, text: str, person: Person, context: str = "") -> bool:
+        """Change a message (and its context) that nobody has started on yet; False if somebody has."""
         text = _checked(text)
-        return self._store.edit_message(task_id, key, text, person.id, _digest(key, text)[:16])
+        return self._store.edit_message(task_id, key, text, context[:MAX_TEXT], person.id, _digest(key, text)[:16])
 
     def withdraw(self, task_id: str, key: str, person: Person) -> bool:
         """Take back a message that nobody has started on yet; False if somebody has. Without any, the task ends."""

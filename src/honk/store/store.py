@@ -30,6 +30,10 @@ def event_hash(previous: str, number: int, task_id: str, kind: str, at: str, per
     return hashlib.sha256(json.dumps([previous, number, task_id, kind, at, person, data, key]).encode()).hexdigest()
 
 
+def _with_context(text: str, context: str) -> str:
+    return f"{text}\n\n{context}" if context else text
+
+
 class Store(Results, Memory):
     """All of Honk's rows. `mask` is applied to every text that becomes an event, so that no known secret is kept."""
 
@@ -142,8 +146,11 @@ class Store(Results, Memory):
 
     # -- tasks and messages ------------------------------------------------------------------------------------------
 
-    def create_task(self, task: Task, message_key: str, attachments: Sequence[Attachment] = ()) -> bool:
-        """Put the task, its first message and its first event down together; False if the task was there already."""
+    def create_task(
+        self, task: Task, message_key: str, attachments: Sequence[Attachment] = (), context: str = ""
+    ) -> bool:
+        """Put the task, its first message (its text, and `context`) and its first event down together; False if the
+        task was there already."""
         with self._write() as connection:
             if connection.execute(select(tables.tasks.c.id).where(tables.tasks.c.id == task.id)).first():
                 return False
@@ -157,7 +164,8 @@ class Store(Results, Memory):
                 key="created",
                 person=task.person.id,
             )
-            self._add_message(connection, task.id, message_key, task.text, task.person, attachments, first=True)
+            text = _with_context(task.text, context)
+            self._add_message(connection, task.id, message_key, text, task.person, attachments, first=True)
             return True
 
     def add_message(
@@ -195,7 +203,7 @@ class Store(Results, Memory):
         )
         return True
 
-    def edit_message(self, task_id: str, key: str, text: str, person: str, edit: str) -> bool:
+    def edit_message(self, task_id: str, key: str, text: str, context: str, person: str, edit: str) -> bool:
         """Change a message nobody has taken yet; False if it has been, or there is none. `edit` is the change's key."""
         rows = tables.messages
         place = (rows.c.task_id == task_id) & (rows.c.key == key) & rows.c.taken_by.is_(None)
@@ -204,10 +212,11 @@ class Store(Results, Memory):
                 return False
             told = {"message": key, "text": text}
             if self._append(connection, task_id, "message.edited", told, key=f"edited:{edit}", person=person):
-                before = connection.execute(select(rows.c.text).where(place)).scalar_one()
-                connection.execute(update(rows).where(place).values(text=text))
-                task = tables.tasks
-                connection.execute(update(task).where(task.c.id == task_id, task.c.text == before).values(text=text))
+                connection.execute(update(rows).where(place).values(text=_with_context(text, context)))
+                first = select(rows.c.key).where(rows.c.task_id == task_id).order_by(rows.c.position).limit(1)
+                if connection.execute(first).scalar() == key:
+                    task = tables.tasks
+                    connection.execute(update(task).where(task.c.id == task_id).values(text=text))
             return True
 
     def withdraw_message(self, task_id: str, key: str, person: str) -> bool:

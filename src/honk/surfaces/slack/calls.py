@@ -89,6 +89,7 @@ class Calls:
     def __call__(self, method: str, **arguments: Any) -> dict[str, Any]:
         """Call a method (`chat.postMessage`). Raises `Unavailable`, `Gone`, `Unfit` or another `SlackError`."""
         self._hold_back(method)
+        begun = time.monotonic()
         try:
             # Every method takes a form by POST; only those that write also take JSON.
             rich = any(isinstance(value, dict | list) for value in arguments.values())
@@ -99,13 +100,13 @@ class Calls:
                 response = self.client.api_call(method, data=form)
             answer: dict[str, Any] = dict(cast(Mapping[str, Any], response.data))
         except SlackApiError as error:
-            raise self._refused(method, error) from None
+            raise self._refused(method, error, begun) from None
         except (OSError, http.client.HTTPException, SlackClientError) as error:
             with self._lock:
                 self._silent_since = self._silent_since or datetime.now(UTC)
             refused = isinstance(getattr(error, "reason", error), ConnectionRefusedError)
             raise Unavailable(method, type(error).__name__, unsure=not refused) from None
-        self._heard()
+        self._heard(begun)
         return answer
 
     def pages(self, method: str, inside: str, **arguments: Any) -> Iterator[dict[str, Any]]:
@@ -147,11 +148,14 @@ class Calls:
         if wait > 0:
             raise Unavailable(method, "ratelimited", wait)
 
-    def _heard(self) -> None:
+    def _heard(self, begun: float) -> None:
+        """Slack answered a call that was begun then; one from before the token was taken away proves nothing."""
         with self._lock:
-            self._revoked = self._silent_since = None
+            self._silent_since = None
+            if self._revoked and self._revoked[1] - _REVOKED_PAUSE <= begun:
+                self._revoked = None
 
-    def _refused(self, method: str, error: SlackApiError) -> SlackError:
+    def _refused(self, method: str, error: SlackApiError, begun: float) -> SlackError:
         response: Any = error.response
         status = getattr(response, "status_code", None) or _field(response, "status") or 0
         headers = getattr(response, "headers", None) or _field(response, "headers") or {}
@@ -161,7 +165,8 @@ class Calls:
             with self._lock:
                 self._until[method] = time.monotonic() + wait
             return Unavailable(method, "ratelimited", wait)
-        if int(status) >= 500 or code in _PASSING or code.startswith("status"):
+        # An answer that is no answer of Slack's (a proxy's page) passes; that there is no such method does not.
+        if int(status) >= 500 or code in _PASSING or code in ("status 0", "status 200"):
             with self._lock:
                 self._silent_since = self._silent_since or datetime.now(UTC)
             return Unavailable(method, code, unsure=True)
@@ -169,7 +174,7 @@ class Calls:
             self.revoked(code)
             log.warning("Slack says %s: run `honk setup slack`", code)
             return Unavailable(method, code, _REVOKED_PAUSE)
-        self._heard()
+        self._heard(begun)
         kind = Gone if code in _GONE else Unfit if code in _UNFIT else SlackError
         return kind(method, code)
 

@@ -194,7 +194,8 @@ class Conversation:
         person = self._people.person(asked.user, asked.team)
         task = self._inbox.submit(
             repo=choice.address,
-            text="\n\n".join(part for part in (choice.words, asked.earlier) if part),
+            text=choice.words or "See what was said in the thread before.",
+            context=asked.earlier,
             key=asked.key,
             person=person,
             attachments=[Attachment(**attachment) for attachment in asked.attachments],
@@ -229,8 +230,8 @@ class Conversation:
             self._repositories.reword(message.key, words)
         elif known.get("task") and words:
             person = self._people.person(message.user, message.team)
-            text = "\n\n".join(part for part in (self._without_place(words), known.get("rest")) if part)
-            if self._inbox.edit(str(known["task"]), message.key, text, person):
+            text, rest = self._without_place(words), str(known.get("rest") or "")
+            if self._inbox.edit(str(known["task"]), message.key, text, person, rest):
                 self._cards.touch(str(known["task"]))
             else:
                 self._answers.privately(
