@@ -61,8 +61,15 @@ def approvals_missing(wanted: int, protected: Sequence[str], approved_by: Collec
     if protected and not approved_by:
         return f"{protected[0]} is protected by honk.yaml: a second person has to approve this change."
     if len(approved_by) < wanted:
-        return f"This repository wants {wanted} approvals from other people and has {len(approved_by)}."
+        return (
+            f"{'an approval' if wanted == 1 else f'{wanted} approvals'} of people who may write here and did not ask for "
+            f"this change {'is' if wanted == 1 else 'are'} wanted; there {_so_many(len(approved_by))} of this version."
+        )
     return None
+
+
+def _so_many(count: int) -> str:
+    return {0: "is none", 1: "is one"}.get(count, f"are {count}")
 
 
 def protected_paths(changed: Sequence[str], patterns: Sequence[str]) -> list[str]:
@@ -101,8 +108,8 @@ def permit_merge(
     if failed := red(checks):
         names = ", ".join(check.name for check in failed)
         raise Refused(f"Not merged: {names} failed on {sha[:8]}.\n{failed[0].summary}")
-    if missing:
-        raise Refused(f"Not merged: {missing}")
     if obstacle:
         raise Refused(f"Not merged: {obstacle}")
+    if missing:
+        raise Refused(f"Not merged: {missing}")
     return MergePermit(task.id, sha, head_sha, _SEAL)

@@ -14,6 +14,8 @@ class HonkError(Exception):
     """Something a person can act on: its text is one sentence that says what to do."""
 
     exit_code = 1
+    passing = False
+    """Whether the same may go well when it is tried again later, as when a service does not answer."""
 
 
 class UsageError(HonkError):

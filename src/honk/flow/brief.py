@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from honk.model import Artifact, Check, Message, Task
 from honk.repository_file import RepositoryFile
-from honk.untrusted import for_markdown
+from honk.untrusted import clean, for_markdown
 
 _RULES = """\
 You work in a sandbox on a checkout of the repository at the current directory. Make the change that is asked for, whole
@@ -30,22 +30,31 @@ Mend each conflict so that both intentions are kept, remove the markers, then ve
 """
 
 
+_ORDERS = re.compile(
+    r"\[(?=(?:skip|no) (?:ci|actions)\]|(?:ci|actions) skip\])|\*\*\*(?=NO_CI)|(?<=skip)-(?=checks:)", re.IGNORECASE
+)
+_CLOSING = re.compile(r"\b(close[sd]?|fix(?:e[sd])?|resolve[sd]?)(:?\s+)(?=[\w./-]*#\d|GH-\d|https?://)", re.IGNORECASE)
+
+
 def change_title(task: Task) -> str:
-    """The request's first line, short enough for a commit's subject."""
+    """The request's first line, short enough for a commit's subject, without orders to the forge or to its CI."""
     line = next((line.strip() for line in task.text.splitlines() if line.strip()), "Change")
+    line = _CLOSING.sub(r"\1 what is in\2", _ORDERS.sub("(", clean(line)))
     return line if len(line) <= 72 else line[:71].rstrip() + "…"
 
 
 def commit_message(task: Task) -> str:
-    """Depends on the request alone, not on the progress of work, so that a commit taken again is the same."""
+    """Depends on the request alone, not on the progress of work, so that a commit taken again is the same.
+
+    Nothing of the request but its title: a commit's words cannot be taken back, and some are orders to a forge.
+    """
     agent = {"claude": "Claude Code"}.get(task.agent, task.agent.partition(":")[0])
     trailers = [f"Assisted-by: {agent}", f"Honk-Task: {task.id}"]
     if task.person.email:
         name, email = (re.sub(r"[<>\x00-\x1f]", "", text) for text in (task.person.name, task.person.email))
         trailers.append(f"Co-authored-by: {name} <{email}>")
-    body = task.text.strip()
-    rest = f"\n\n{body[:2000]}" if body != change_title(task) else ""
-    return change_title(task) + rest + "\n\n" + "\n".join(trailers) + "\n"
+    asked = f"\n\nAsked for in {task.origin}" if task.origin and re.match(r"https?://\S+$", task.origin) else ""
+    return change_title(task) + asked + "\n\n" + "\n".join(trailers) + "\n"
 
 
 def pull_request_body(task: Task, checks: Sequence[Check], artifacts: Sequence[Artifact], url: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
+from honk.flow.approvals import may_approve, permitted_by
 from honk.flow.engine import LANDINGS, TASKS, Engine
 from honk.flow.naming import named
 from honk.flow.ports import Accounts, Forges
@@ -121,7 +122,8 @@ class Inbox:
             unsafe=unsafe,
             origin=origin,
         )
-        self._store.create_task(task, key, attachments, context[:MAX_TEXT])
+        account = self._store.account(person.id)
+        self._store.create_task(task, key, attachments, context[:MAX_TEXT], login=account.login if account else None)
         self._start_turn(task_id, key)
         return self._store.task(task_id)
 
@@ -129,8 +131,10 @@ class Inbox:
         """Put a message into the thread: it enters the turn that runs, or starts the next one."""
         text = _checked(text)
         task = self._store.task(task_id)
-        if task.merged_sha or task.state is State.MERGING:
+        if task.merged_sha:
             raise Refused("This change has been merged: start a new task for what comes next.")
+        if task.state is State.MERGING:
+            raise Refused("This change is being merged right now: say it again in a moment if that does not succeed.")
         self._check(task, person, "read")
         self._agent_ready(task.agent)
         if task.state.resting:
@@ -162,12 +166,15 @@ class Inbox:
         task = self._store.task(task_id)
         if task.merged_sha or task.state is State.MERGING or sha in (task.head_sha, task.pushed_sha):
             return
-        self._store.record(
+        new = self._store.record(
             task.id, "branch.pushed", {"sha": sha, "name": person.name}, key=f"pushed:{sha}", person=person.id
         )
+        if not new and task.state is State.FAILED:
+            # It was tried with this commit; the next move is a person's.
+            return
         # A merge may be asked for before this begins, which is then told of again: not by the same id.
-        turns = self._store.count_events(task.id, "turn.started")
-        self._engine.start("adopt", f"adopt:{task.id}:{sha}:{turns}", TASKS, task.id, task.id, sha, turns)
+        number = sum(self._store.count_events(task.id, kind) for kind in ("turn.started", "merge.refused"))
+        self._engine.start("adopt", f"adopt:{task.id}:{sha}:{number}", TASKS, task.id, task.id, sha, number)
 
     def red_elsewhere(self, task_id: str, name: str, head_sha: str, text: str, key: str) -> bool:
         """A check of the team's own went red on the commit that is offered: the agent mends it, a few times at most;
@@ -177,10 +184,9 @@ class Inbox:
             return False
         text = distil(clean(text)) or "It says nothing about why."
         told = {"name": name, "head_sha": head_sha, "text": text}
-        if not self._store.record(task.id, "ci.failed", told, key=f"ci:{key}", person=CI.id):
-            return False
-        rounds = sum(message.person.id == CI.id for message in self._store.messages(task.id))
-        if rounds >= self._settings.ci_rounds:
+        self._store.record(task.id, "ci.failed", told, key=f"ci:{key}", person=CI.id)
+        mended = [message.key for message in self._store.messages(task.id) if message.person.id == CI.id]
+        if f"ci:{key}" in mended or len(mended) >= self._settings.ci_rounds:
             return False
         self.say(task.id, f"The check `{name}` failed on the pull request:\n\n{text}", f"ci:{key}", CI)
         return True
@@ -191,7 +197,14 @@ class Inbox:
         if task.merged_sha or task.state in (State.MERGING, State.CANCELLED):
             return
         if merged_sha is None:
-            self._cancel(task, None, key, person)
+            # Told of it again, a person may have gone on meanwhile.
+            if self._store.record(task.id, "pull_request.closed", {"name": person.name}, key=key, person=person.id):
+                self._cancel(task, None, key, person)
+            return
+        by = permitted_by(self._store, task.id, task.head_sha or "")
+        if by and task.state is State.READY:
+            # Honk's own, of which the answer was lost: what follows a merge follows now.
+            self._start_merge(task, by)
             return
         self._store.record(
             task.id,
@@ -318,10 +331,13 @@ class Inbox:
             return
         check_tap(task, head_sha)
         self._check(task, person, "write")
+        self._start_merge(task, person.id)
+
+    def _start_merge(self, task: Task, person: str) -> None:
         head = task.head_sha or ""
         attempt = self._store.count_events(task.id, "merge.refused")
         self._engine.start(
-            "merge", f"merge:{task.id}:{head}:{attempt}", LANDINGS, task.repository, task.id, head, attempt, person.id
+            "merge", f"merge:{task.id}:{head}:{attempt}", LANDINGS, task.repository, task.id, head, attempt, person
         )
 
     def _cancel(self, task: Task, _: str | None, key: str, person: Person) -> None:
@@ -372,9 +388,9 @@ class Inbox:
 
     def _approve(self, task: Task, head_sha: str | None, key: str, person: Person) -> None:
         check_tap(task, head_sha)
-        if self._store.same_person(task.person.id, person.id):
-            raise Refused("The person who asked for a change cannot approve it: ask somebody else to tap Approve.")
         self._check(task, person, "write")
+        if not may_approve(self._store, task, person.id):
+            raise Refused("The person who asked for a change cannot approve it: ask somebody else to tap Approve.")
         self._store.record(
             task.id,
             "approved",

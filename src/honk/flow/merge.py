@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from honk.flow.approvals import independent, permitted_by
 from honk.flow.brief import change_title, commit_message
 from honk.flow.engine import LANDINGS, TASKS, Engine, step, workflow
 from honk.flow.ports import known_repository, rooms
 from honk.flow.verification import base_file, verify_commit
 from honk.gate import approvals_missing, check_tap, permit_merge, protected_paths, red
 from honk.git import git
-from honk.model import Conflict, HonkError, Landing, Person, Refused, State, Task
+from honk.model import Access, Conflict, HonkError, Landing, Person, Refused, Repository, State, Task
 from honk.repository_file import RepositoryFile
 from honk.verify import explain
 
@@ -44,16 +45,25 @@ def merge(task_id: str, head_sha: str, attempt: int, person: str) -> None:
         sound = confirm(task_id, landing, sha)
         deploys = announce(task_id, sha, person, sound)
     except Conflict as conflict:
-        if refuse(task_id, head_sha, attempt, str(conflict), mend=True) and _engine:
+        if refuse(task_id, head_sha, attempt, str(conflict), mend=True, unknown=False) and _engine:
             key = f"{head_sha}:{attempt}"
             _engine.start("update", f"update:{task_id}:{key}", TASKS, task_id, task_id, key)
+        _go_on(task_id, head_sha, attempt)
         return
     except HonkError as error:
-        refuse(task_id, head_sha, attempt, str(error), mend=False)
+        refuse(task_id, head_sha, attempt, str(error), mend=False, unknown=not isinstance(error, Refused))
+        _go_on(task_id, head_sha, attempt)
         return
     if deploys and _engine:
         name = landing["repository"]
         _engine.start("deploy", f"deploy:{name}:{sha}", LANDINGS, name, task_id, sha)
+
+
+def _go_on(task_id: str, head_sha: str, attempt: int) -> None:
+    """Take the words that came while the merge was tried."""
+    if _engine:
+        turn_id = f"turn:{task_id}:after:{head_sha}:{attempt}"
+        _engine.start("turn", turn_id, TASKS, task_id, task_id, turn_id)
 
 
 @step
@@ -82,7 +92,7 @@ def compose(task_id: str, head_sha: str, number: int) -> dict[str, Any]:
     landing = room.forges.of(repository).compose(
         repository,
         head_sha=head_sha,
-        method=file.merge.method,
+        method=_method(task, repository, file),
         message=commit_message(task),
         person=task.person,
         at=task.created_at.isoformat(),
@@ -118,16 +128,17 @@ def land(task_id: str, landing: dict[str, Any], head_sha: str, person: str) -> s
     branch = task.branch or ""
     file = base_file(repository, composed.base)
     checked = head_sha if composed.unchanged and composed.base == task.base_sha else composed.sha
-    pull_request = room.forges.of(repository).pull_request(repository, branch)
-    if pull_request is None or pull_request.state != "merged":
-        access, missing = (
-            room.forges.of(repository).access(repository, Person(person, person)),
-            _missing_approvals(task, head_sha, file),
-        )
-        obstacle = room.forges.of(repository).obstacle(repository, branch, head_sha)
-    else:
-        # It landed before and this step's own note of it was lost: what let it through then was asked then.
-        access, missing, obstacle = "write", None, None
+    forge = room.forges.of(repository)
+    pull_request = forge.pull_request(repository, branch)
+    access: Access = "write"
+    missing, obstacle = None, None
+    # Once it has landed, what let it through was asked before; somebody else's merge was never let through by Honk.
+    if not (pull_request and pull_request.state == "merged" and permitted_by(room.store, task_id, head_sha)):
+        if pull_request and pull_request.state == "merged":
+            raise Refused("Somebody merged it on the forge meanwhile: Honk did not, and deploys nothing of it.")
+        access = forge.access(repository, Person(person, person))
+        missing = _missing_approvals(task, head_sha, file, composed)
+        obstacle = forge.obstacle(repository, branch, head_sha)
     permit = permit_merge(
         task,
         pull_request,
@@ -138,9 +149,26 @@ def land(task_id: str, landing: dict[str, Any], head_sha: str, person: str) -> s
         missing=missing,
         obstacle=obstacle,
     )
-    return room.forges.of(repository).land(
-        repository, permit, composed, branch=branch, method=file.merge.method, message=commit_message(task)
+    attempt = room.store.count_events(task_id, "merge.refused")
+    told = {"head_sha": head_sha, "sha": composed.sha}
+    room.store.record(task_id, "merge.permitted", told, key=f"permitted:{composed.sha}:{attempt}", person=person)
+    return forge.land(
+        repository,
+        permit,
+        composed,
+        branch=branch,
+        method=_method(task, repository, file),
+        message=commit_message(task),
     )
+
+
+def _method(task: Task, repository: Repository, file: RepositoryFile) -> str:
+    """How it lands. What was merged into the change cannot be rebased, so that is squashed."""
+    change = rooms().forges.of(repository).git_dir(repository)
+    between = f"{task.base_sha}..{task.head_sha}"
+    if file.merge.method == "rebase" and git("rev-list", "--merges", "-n", "1", between, directory=change):
+        return "squash"
+    return file.merge.method
 
 
 @step
@@ -189,7 +217,7 @@ def announce(task_id: str, sha: str, person: str, sound: bool) -> bool:
 
 
 @step
-def refuse(task_id: str, head_sha: str, attempt: int, reason: str, mend: bool) -> bool:
+def refuse(task_id: str, head_sha: str, attempt: int, reason: str, mend: bool, unknown: bool) -> bool:
     """Say why it was not merged, and offer it again as it was; true if an agent is to mend it first."""
     store = rooms().store
     task = store.task(task_id)
@@ -198,23 +226,23 @@ def refuse(task_id: str, head_sha: str, attempt: int, reason: str, mend: bool) -
     changes = {"error": reason}
     if task.state is State.MERGING:
         changes |= {"state": State.READY.value, "next_action": "Wait" if mend else "Reply or merge again"}
-    store.record(task_id, "merge.refused", {"reason": reason}, key=f"refused:{head_sha}:{attempt}", changes=changes)
+    told = {"reason": reason, "unknown": unknown}
+    store.record(task_id, "merge.refused", told, key=f"refused:{head_sha}:{attempt}", changes=changes)
     return mend
 
 
-def _missing_approvals(task: Task, head_sha: str, file: RepositoryFile) -> str | None:
+def _missing_approvals(task: Task, head_sha: str, file: RepositoryFile, landing: Landing) -> str | None:
     room = rooms()
     _, repository = known_repository(task.id)
+    forge = room.forges.of(repository)
     approved = [
         event.person for event in room.store.events_of(task.id, "approved") if event.data["head_sha"] == head_sha
     ]
-    approved += room.forges.of(repository).approvals(repository, task.branch or "", head_sha)
-    others: list[str] = []
-    for person in approved:
-        if not any(room.store.same_person(person, known) for known in [task.person.id, *others]):
-            others.append(person)
-    changed = room.forges.of(repository).changed_paths(repository, task.base_sha or "", head_sha)
-    return approvals_missing(file.merge.approvals, protected_paths(changed, file.protect), others)
+    approved += forge.approvals(repository, task.branch or "", head_sha)
+    wanted = max(file.merge.approvals, forge.wanted_approvals(repository))
+    changed = forge.changed_paths(repository, landing.base, landing.sha)
+    others = independent(room.store, task, approved)
+    return approvals_missing(wanted, protected_paths(changed, file.protect), others)
 
 
 def _landing(kept: dict[str, Any]) -> Landing:

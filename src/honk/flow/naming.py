@@ -15,6 +15,9 @@ _CLAUSE = re.compile(
 _PREFIX = re.compile(r"^\s*[`<]?(?P<place>[A-Za-z0-9][\w.:/@-]*\w)(?:\|[^>\s]*)?[`>]?\s*:\s+")
 _ADDRESS = re.compile(r"[`<]?(?P<place>https?://[\w.:/@-]*\w)(?:\|[^>\s]*)?[`>]?")
 
+_LOOKUPS = 5
+"""How many unknown names of a text are looked up; each asks the forge."""
+
 
 def named(
     text: str, known: Sequence[Repository], lookup: Callable[[str], Repository | None]
@@ -25,11 +28,12 @@ def named(
     none; of several clauses the last one that names a repository counts.
     """
     clauses = [*_CLAUSE.finditer(text)][::-1]
+    left = _LOOKUPS
     for found in [*clauses, *filter(None, [_PREFIX.match(text)]), *_ADDRESS.finditer(text)]:
         place = found["place"].removesuffix(".git")
         repository = _among(place, known)
-        if repository is None and "/" in place:
-            repository = lookup(place)
+        if repository is None and "/" in place and left:
+            repository, left = lookup(place), left - 1
         if repository:
             before, after = text[: found.start()].rstrip(" ,("), text[found.end() :].lstrip(" ,)")
             if not before:

@@ -75,10 +75,10 @@ class Forge(Protocol):
         """A bare repository on this machine that has every pushed and composed commit."""
         ...
 
-    def push(self, repository: Repository, source: Path, sha: str, branch: str, expected: str | None) -> None:
+    def push(self, repository: Repository, source: Path, sha: str, branch: str) -> None:
         """Make the branch point at the commit; doing it again changes nothing.
 
-        Raises `Conflict` if it points at neither that nor `expected` (None: it is not there yet): somebody else pushed.
+        Raises `Conflict` if it has a commit that this one does not contain: somebody else pushed.
         """
         ...
 
@@ -109,6 +109,10 @@ class Forge(Protocol):
 
     def approvals(self, repository: Repository, branch: str, head_sha: str) -> Sequence[str]:
         """Ids of the people who approved exactly this commit there."""
+        ...
+
+    def wanted_approvals(self, repository: Repository) -> int:
+        """How many approving reviews the forge itself wants on the default branch."""
         ...
 
     def compose(

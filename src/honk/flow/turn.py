@@ -27,6 +27,7 @@ from honk.model import (
     HonkError,
     LimitReached,
     State,
+    Task,
     Turn,
 )
 from honk.verify import explain
@@ -94,6 +95,8 @@ def _story(task_id: str, turn_id: str, *, asked: bool = True, newest: bool = Fal
                     build(task_id, turn_id, kind)
                 break
             asked = False
+        else:
+            raise HonkError("The branch kept moving while this was being made: try again when it rests.")
         present(task_id, turn_id)
     except Cancelled:
         stop_cancelled(task_id, turn_id)
@@ -135,9 +138,7 @@ def take_again(task_id: str, turn_id: str) -> None:
 @step
 def has(task_id: str, sha: str) -> bool:
     """Whether the change has a commit already: the turn before may have taken it in."""
-    task, repository = known_repository(task_id)
-    directory = rooms().forges.of(repository).git_dir(repository)
-    return succeeds("merge-base", "--is-ancestor", sha, task.head_sha or "", directory=directory)
+    return _contains(rooms().store.task(task_id), sha)
 
 
 @step
@@ -173,7 +174,9 @@ def take_in(task_id: str, turn_id: str, number: int) -> list[str]:
     task, repository = known_repository(task_id)
     branch = task.branch or ""
     found = room.forges.of(repository).pull_request(repository, branch) if task.pull_request else None
-    if found is None or found.state != "open" or found.head_sha in (task.pushed_sha, task.head_sha):
+    if found is None or found.state != "open" or found.head_sha == task.head_sha:
+        return []
+    if found.head_sha == task.pushed_sha and _contains(task, found.head_sha):
         return []
     room.forges.of(repository).hold(repository, branch, held=True)
     conflicts = _bring_in(
@@ -187,6 +190,12 @@ def take_in(task_id: str, turn_id: str, number: int) -> list[str]:
         changes={"pushed_sha": found.head_sha},
     )
     return conflicts
+
+
+def _contains(task: Task, commit: str) -> bool:
+    """Whether the task's change has a commit already."""
+    change = rooms().workspaces.change_git_dir(task)
+    return succeeds("merge-base", "--is-ancestor", commit, task.head_sha or "", directory=change)
 
 
 @step
@@ -317,9 +326,10 @@ def propose(task_id: str, turn_id: str) -> bool:
     """Push the branch and open its pull request, or bring both up to date; false if somebody pushed meanwhile."""
     room = rooms()
     task, repository = known_repository(task_id)
+    _stop_if_cancelled(task_id)
     head, branch = task.head_sha or "", task.branch or f"honk/{task_id}"
     try:
-        room.forges.of(repository).push(repository, room.workspaces.change_git_dir(task), head, branch, task.pushed_sha)
+        room.forges.of(repository).push(repository, room.workspaces.change_git_dir(task), head, branch)
     except Conflict:
         return False
     url = f"{room.settings.url}/tasks/{task_id}"
@@ -474,6 +484,10 @@ def stop_failed(task_id: str, turn_id: str, error: str, next_action: str) -> Non
 @step
 def stop_cancelled(task_id: str, turn_id: str) -> None:
     """Put the cancelled task to rest; its log and its work stay."""
+    if rooms().store.task(task_id).merged_sha:
+        # Somebody merged it by hand meanwhile: there was nothing to go on with.
+        rooms().store.update_task(task_id, cancel_requested=False)
+        return
     rooms().store.record(
         task_id,
         "cancelled",

@@ -105,12 +105,13 @@ class LocalForge:
         """See `Forge.credentials`: the person's own serve."""
         return {}
 
-    def push(self, repository: Repository, source: Path, sha: str, branch: str, expected: str | None) -> None:
+    def push(self, repository: Repository, source: Path, sha: str, branch: str) -> None:
         """See `Forge.push`."""
         directory, reference = self.git_dir(repository), f"refs/heads/{branch}"
         if succeeds("rev-parse", "--verify", "-q", reference, directory=directory):
             there = git("rev-parse", reference, directory=directory)
-            if there not in (sha, expected) and expected is not None:
+            git("fetch", "-q", source, f"+{sha}:refs/honk/proposed", directory=directory)
+            if not succeeds("merge-base", "--is-ancestor", there, sha, directory=directory):
                 raise Conflict(f"Somebody pushed {there[:8]} to {branch}.")
         git("fetch", "-q", source, f"+{sha}:{reference}", directory=directory)
 
@@ -141,6 +142,10 @@ class LocalForge:
     def approvals(self, repository: Repository, branch: str, head_sha: str) -> Sequence[str]:
         """See `Forge.approvals`: here they are taps on the task."""
         return ()
+
+    def wanted_approvals(self, repository: Repository) -> int:
+        """See `Forge.wanted_approvals`: honk.yaml alone says it here."""
+        return 0
 
     def close_change(self, repository: Repository, branch: str) -> None:
         """See `Forge.close_change`. The branch stays."""

@@ -147,10 +147,15 @@ class Store(Results, Memory):
     # -- tasks and messages ------------------------------------------------------------------------------------------
 
     def create_task(
-        self, task: Task, message_key: str, attachments: Sequence[Attachment] = (), context: str = ""
+        self,
+        task: Task,
+        message_key: str,
+        attachments: Sequence[Attachment] = (),
+        context: str = "",
+        login: str | None = None,
     ) -> bool:
         """Put the task, its first message (its text, and `context`) and its first event down together; False if the
-        task was there already."""
+        task was there already. `login` is the person's account on the forge at this moment."""
         with self._write() as connection:
             if connection.execute(select(tables.tasks.c.id).where(tables.tasks.c.id == task.id)).first():
                 return False
@@ -160,7 +165,13 @@ class Store(Results, Memory):
                 connection,
                 task.id,
                 "task.created",
-                {"repository": task.repository, "agent": task.agent, "text": task.text[:4000], "origin": task.origin},
+                {
+                    "repository": task.repository,
+                    "agent": task.agent,
+                    "text": task.text[:4000],
+                    "origin": task.origin,
+                    "login": login,
+                },
                 key="created",
                 person=task.person.id,
             )

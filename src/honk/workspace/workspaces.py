@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from honk.git import git, succeeds
-from honk.model import Checkout, Repository, Task, UsageError, Workspace
+from honk.model import Checkout, HonkError, Repository, Task, UsageError, Workspace
 from honk.settings import Settings
 from honk.workspace.agent_tree import AgentWorkspace, branch_of
 from honk.workspace.bring_in import change_head, plan_bring_in, read_merging, settle_bring_in
@@ -25,6 +25,9 @@ from honk.workspace.trees import (
     object_folders,
     remove_tree,
 )
+
+_OLD = ".replaced"
+"""What a workspace's tree is called while another takes its place."""
 
 
 class Workspaces:
@@ -72,8 +75,9 @@ class Workspaces:
         """
         folder = self._made(task, repository)
         home, tree = folder / "home", folder / "tree"
-        for path in (home, tree):
-            path.mkdir(exist_ok=True)
+        home.mkdir(exist_ok=True)
+        if not tree.is_dir():
+            raise HonkError(f"The files of task {task.id} are gone from {folder}: start the task anew.")
         binds = object_binds(self.change_git_dir(task), empty_file(self._settings.home))
         if files:
             binds["/honk/attachments"] = files
@@ -92,6 +96,8 @@ class Workspaces:
         folder = self._made(task, repository)
         base = task.base_sha or ""
         with locked(self._folder / f".{task.id}.lock"):
+            for left in folder.glob(".tree-*"):
+                remove_tree(left)
             mirror = self.mirrors.path(repository)
             done = plan_bring_in(
                 folder, branch_of(task.id), base, commit, source or mirror, message, self._settings.signing_key
@@ -102,8 +108,10 @@ class Workspaces:
             tree = folder / f".tree-{secrets.token_hex(4)}"
             make_tree(folder / "change.git", done.shown, tree, branch=branch_of(task.id), inside=not task.unsafe)
             populate((mirror, base), (folder / "change.git", done.shown), tree, repository.git_url)
-            remove_tree(folder / "tree")
+            # In two renames, so that a crash leaves one whole tree or the other.
+            (folder / "tree").rename(folder / _OLD)
             tree.rename(folder / "tree")
+            remove_tree(folder / _OLD)
             settle_bring_in(folder, branch_of(task.id), done)
         return done.head, done.conflicts
 
@@ -114,6 +122,11 @@ class Workspaces:
         with locked(self._folder / f".{task.id}.lock"):
             if not folder.is_dir():
                 self._make(task, task.base_sha, repository, folder)
+            if (folder / _OLD).is_dir():
+                if (folder / "tree").is_dir():
+                    remove_tree(folder / _OLD)
+                else:
+                    (folder / _OLD).rename(folder / "tree")
         return folder
 
     def exists(self, task: Task) -> bool:

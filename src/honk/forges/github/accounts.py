@@ -126,9 +126,9 @@ class GitHubAccounts:
         given = {"client_id": self._client_id(), "grant_type": "refresh_token", "refresh_token": kept["refresh"]}
         answer = self._post("/login/oauth/access_token", given)
         if "access_token" not in answer:
-            self._store.link_account(person.id, account.login)
+            self._store.renew_account(account.login, None)
             return None
-        self._store.link_account(person.id, account.login, self._sealed(answer))
+        self._store.renew_account(account.login, self._sealed(answer))
         return str(answer["access_token"])
 
     def _sealed(self, answer: dict[str, Any]) -> str:

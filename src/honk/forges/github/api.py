@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from githubkit import GitHub
     from githubkit.exception import GitHubException
     from githubkit.retry import RetryOption
+
+log = logging.getLogger("honk.github")
 
 _TIMEOUT = 30.0
 _TRIES = 3
@@ -44,6 +47,7 @@ class GitHubError(HonkError):
         super().__init__(sentence)
         self.status = status
         self.told = told
+        self.passing = status in (0, 401, 429) or status >= 500
 
 
 class GitHubApi:
@@ -73,8 +77,18 @@ class GitHubApi:
     def repositories(self) -> Iterator[Place]:
         """Every repository the app is installed on and the settings allow."""
         for installation in self.installations():
-            token = self._token_of(int(installation["id"]))
-            given = self._paged(token, "/installation/repositories", {}, "repositories", "list its repositories")
+            if installation.get("suspended_at"):
+                continue
+            try:
+                token = self._token_of(int(installation["id"]))
+                given = list(
+                    self._paged(token, "/installation/repositories", {}, "repositories", "list its repositories")
+                )
+            except GitHubError as error:
+                if error.passing:
+                    raise
+                log.warning("an installation of the app is left out: %s", error)
+                continue
             for repository in given:
                 place = Place(repository["owner"]["login"], repository["name"])
                 if self.allowed(place):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from honk.forges.composing import Composition, changed_paths, composed, unified_diff
 from honk.forges.github.accounts import GitHubAccounts
 from honk.forges.github.api import GitHubApi, GitHubError, Place
-from honk.forges.github.pulls import merge_pull, obstacle_of, red_checks, set_draft
+from honk.forges.github.pulls import elsewhere, merge_pull, obstacle_of, red_checks, set_draft, wanted_approvals
 from honk.gate import MergePermit
 from honk.git import GitError, git, git_as, succeeds
 from honk.model import (
@@ -160,15 +160,18 @@ class GitHubForge:
 
     # -- the change --------------------------------------------------------------------------------------------------
 
-    def push(self, repository: Repository, source: Path, sha: str, branch: str, expected: str | None) -> None:
+    def push(self, repository: Repository, source: Path, sha: str, branch: str) -> None:
         """See `Forge.push`."""
         directory, reference = self.git_dir(repository), f"refs/heads/{branch}"
         git("fetch", "-q", source, f"+{sha}:refs/honk/heads/{branch}", directory=directory)
         there = self._head(repository, branch)
         if there == sha:
             return
-        if there not in (None, expected) and expected is not None:
-            raise Conflict(f"Somebody pushed {(there or '')[:8]} to {branch}.")
+        if there is not None:
+            if not succeeds("cat-file", "-e", f"{there}^{{commit}}", directory=directory):
+                self._fetch(repository, reference, f"refs/honk/there/{branch}")
+            if not succeeds("merge-base", "--is-ancestor", there, sha, directory=directory):
+                raise Conflict(f"Somebody pushed {there[:8]} to {branch}.")
         lease = f"--force-with-lease={reference}:{there or ''}"
         try:
             given = ("push", "-q", lease, repository.git_url, f"{sha}:{reference}")
@@ -225,7 +228,7 @@ class GitHubForge:
             "GET", "/pulls", place, to=f"list the pull requests of {place}",
             params={"head": f"{place.owner}:{branch}", "state": "all", "per_page": 20},
         )  # fmt: skip
-        ours = [pull for pull in found if pull["head"]["ref"] == branch]
+        ours = [pull for pull in found if pull["head"]["ref"] == branch and _of(pull["head"], place)]
         return max(ours, key=lambda pull: int(pull["number"])) if ours else None
 
     @staticmethod
@@ -277,7 +280,8 @@ class GitHubForge:
             listed = self._api.call(
                 "GET", f"/commits/{head_sha}/check-runs", place, to="read the checks", params={"check_name": CHECK_NAME}
             )
-            if not any(run["name"] == CHECK_NAME for run in listed["check_runs"]):
+            own = self._api.app().get("id")
+            if not any((run.get("app") or {}).get("id") == own for run in listed["check_runs"]):
                 self._api.call("POST", "/check-runs", place, to="report its checks", json=wanted)
         except GitHubError as error:
             log.info("the checks of %s on %s are not shown there: %s", head_sha[:8], place, error)
@@ -294,10 +298,14 @@ class GitHubForge:
     def obstacle(self, repository: Repository, branch: str, head_sha: str) -> str | None:
         """See `Forge.obstacle`. Raises `Conflict` where GitHub wants the change on the newest base first."""
         place = self.place(repository)
-        if red := red_checks(self._api, place, head_sha, CHECK_NAME):
+        if red := red_checks(self._api, place, head_sha, self._api.app().get("id")):
             return red
         found = self._pull(place, branch)
         return obstacle_of(self._api, place, found, repository.default_branch) if found else None
+
+    def wanted_approvals(self, repository: Repository) -> int:
+        """See `Forge.wanted_approvals`."""
+        return wanted_approvals(self._api, self.place(repository), repository.default_branch) or 0
 
     def approvals(self, repository: Repository, branch: str, head_sha: str) -> Sequence[str]:
         """See `Forge.approvals`: the last word of each reviewer who may write."""
@@ -307,7 +315,8 @@ class GitHubForge:
             return ()
         last: dict[str, Mapping[str, Any]] = {}
         for review in self._api.pages(f"/pulls/{found['number']}/reviews", place, to="read the reviews"):
-            if review.get("user") and review["state"] in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
+            by_person = review.get("user") and review["user"].get("type") != "Bot"
+            if by_person and review["state"] in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
                 last[review["user"]["login"]] = review
         return [
             f"github:{login}"
@@ -336,12 +345,17 @@ class GitHubForge:
         if found is None:
             raise Refused("The pull request is gone: reopen it by answering in the thread.")
         if not found.get("merged_at"):
+            if found["base"]["ref"] != repository.default_branch:
+                raise Refused(elsewhere(found, repository.default_branch))
             if self._newest_base(repository) != landing.base:
                 return None
-            merge_pull(self._api, place, int(found["number"]), permit.head_sha, method, message)
-        merged = self._api.call("GET", f"/pulls/{found['number']}", place, to="read what was merged")
+            sha = merge_pull(self._api, place, int(found["number"]), permit.head_sha, method, message)
+        else:
+            sha = self._api.call("GET", f"/pulls/{found['number']}", place, to="read what was merged")[
+                "merge_commit_sha"
+            ]
         self._newest_base(repository)
-        return str(merged["merge_commit_sha"])
+        return str(sha)
 
     def _newest_base(self, repository: Repository) -> str:
         self._fetch(repository, f"refs/heads/{repository.default_branch}", _BASE)
@@ -377,6 +391,17 @@ class GitHubForge:
         """Make known every repository the app is installed on and the settings allow."""
         known = []
         for place in self._api.repositories():
-            with contextlib.suppress(NotFound, Refused, UsageError):
+            try:
                 known.append(self.resolve(str(place)))
+            except (NotFound, Refused, UsageError) as error:
+                log.info("%s is left out: %s", place, error)
+            except GitHubError as error:
+                if error.passing:
+                    raise
+                log.info("%s is left out: %s", place, error)
         return known
+
+
+def _of(head: Mapping[str, Any], place: Place) -> bool:
+    """Whether a branch is the repository's own, not a fork's."""
+    return str((head.get("repo") or {}).get("full_name", "")).lower() == str(place).lower()

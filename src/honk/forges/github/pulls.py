@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from honk.forges.github.api import GitHubApi, GitHubError, Place
 from honk.model import Conflict, HonkError, Refused
@@ -11,15 +12,14 @@ from honk.model import Conflict, HonkError, Refused
 _BAD = ("failure", "timed_out", "cancelled", "action_required", "startup_failure", "stale")
 
 
-def red_checks(api: GitHubApi, place: Place, sha: str, own: str) -> str | None:
-    """The first check of the team's own that is red on a commit, in a sentence; Honk's own (`own`) does not count."""
+def red_checks(api: GitHubApi, place: Place, sha: str, own: object) -> str | None:
+    """The first check of the team's own that is red on a commit, in a sentence; those of the app `own` do not count."""
     for run in api.pages(f"/commits/{sha}/check-runs", place, to="read the checks", inside="check_runs"):
-        if run["name"] != own and run.get("conclusion") in _BAD:
+        if (run.get("app") or {}).get("id") != own and run.get("conclusion") in _BAD:
             return (
                 f"the check {run['name']} is red on GitHub ({run['conclusion']}): {run.get('html_url') or ''}".strip()
             )
-    combined = api.call("GET", f"/commits/{sha}/status", place, to="read the statuses")
-    for status in combined.get("statuses", ()):
+    for status in api.pages(f"/commits/{sha}/status", place, to="read the statuses", inside="statuses"):
         if status["state"] in ("failure", "error"):
             return f"the check {status['context']} is red on GitHub: {status.get('target_url') or ''}".strip()
     return None
@@ -33,6 +33,8 @@ def obstacle_of(api: GitHubApi, place: Place, listed: Mapping[str, Any], base: s
     """
     pull = api.call("GET", f"/pulls/{listed['number']}", place, to="read the pull request")
     state = pull.get("mergeable_state")
+    if pull["base"]["ref"] != base:
+        return elsewhere(pull, base)
     if pull.get("draft"):
         return "the pull request is a draft on GitHub: mark it as ready there."
     if state in ("behind", "dirty"):
@@ -41,7 +43,7 @@ def obstacle_of(api: GitHubApi, place: Place, listed: Mapping[str, Any], base: s
         return None
     waited = [user["login"] for user in pull.get("requested_reviewers") or ()]
     whose = f" of {', '.join(waited)}" if waited else " of somebody who may write and did not ask for it"
-    wanted = _wanted_approvals(api, place, base)
+    wanted = wanted_approvals(api, place, base)
     if wanted is None:
         return f"{base} is protected on GitHub and blocks it: see {pull['html_url']} for what is missing."
     if wanted:
@@ -50,14 +52,36 @@ def obstacle_of(api: GitHubApi, place: Place, listed: Mapping[str, Any], base: s
     return f"{base} is protected on GitHub and wants checks that are not green yet: {pull['html_url']}"
 
 
-def _wanted_approvals(api: GitHubApi, place: Place, branch: str) -> int | None:
-    """How many approving reviews a branch wants; None if Honk may not know."""
-    try:
-        found = api.call("GET", f"/branches/{branch}/protection", place, to="read the branch's protection")
-    except GitHubError:
-        return None
+def elsewhere(pull: Mapping[str, Any], base: str) -> str:
+    """Why a pull request that goes to another branch is not merged."""
+    return f"the pull request goes to {pull['base']['ref']} on GitHub, not to {base}: change its base back there."
+
+
+def wanted_approvals(api: GitHubApi, place: Place, branch: str) -> int | None:
+    """How many approving reviews a branch wants, by its protection or by a ruleset; None if Honk may not know."""
+    counts: list[int] = []
+    for path, read in (
+        (f"/branches/{quote(branch, safe='')}/protection", _by_protection),
+        (f"/rules/branches/{quote(branch, safe='')}", _by_rules),
+    ):
+        try:
+            counts.append(read(api.call("GET", path, place, to="read what the branch wants")))
+        except GitHubError as error:
+            if error.passing:
+                raise
+            if error.status == 404:
+                counts.append(0)
+    return max(counts, default=None)
+
+
+def _by_protection(found: Any) -> int:
     reviews = found.get("required_pull_request_reviews") or {}
     return int(reviews.get("required_approving_review_count") or 0)
+
+
+def _by_rules(found: Any) -> int:
+    asked = [rule.get("parameters") or {} for rule in found if rule.get("type") == "pull_request"]
+    return max((int(rule.get("required_approving_review_count") or 0) for rule in asked), default=0)
 
 
 def set_draft(api: GitHubApi, place: Place, pull: Mapping[str, Any], *, draft: bool) -> None:
@@ -67,19 +91,20 @@ def set_draft(api: GitHubApi, place: Place, pull: Mapping[str, Any], *, draft: b
     api.graphql(place, query, {"id": pull["node_id"]}, to="mark a draft")
 
 
-def merge_pull(api: GitHubApi, place: Place, number: int, head_sha: str, method: str, message: str) -> None:
-    """Merge exactly this head. Raises `Refused` with what stands in the way, `HonkError` if GitHub does not answer."""
+def merge_pull(api: GitHubApi, place: Place, number: int, head_sha: str, method: str, message: str) -> str:
+    """Merge exactly this head; the commit that landed. Raises `Refused` with what stands in the
+    way, `HonkError` if GitHub does not answer."""
     title, _, rest = message.partition("\n")
     wanted = {"sha": head_sha, "merge_method": method}
     if method != "rebase":
         wanted |= {"commit_title": f"{title} (#{number})", "commit_message": rest.strip()}
     try:
-        api.call("PUT", f"/pulls/{number}/merge", place, to="merge it", json=wanted)
+        return str(api.call("PUT", f"/pulls/{number}/merge", place, to="merge it", json=wanted)["sha"])
     except GitHubError as error:
         # The answer may have been lost after the merge was made.
         pull = api.call("GET", f"/pulls/{number}", place, to="read the pull request")
         if pull.get("merged"):
-            return
+            return str(pull["merge_commit_sha"])
         raise _refusal(error, pull, head_sha) from error
 
 

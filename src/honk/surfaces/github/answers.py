@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
 
-from honk.model import Event, Repository
+from honk.model import Event, HonkError, Repository
 from honk.settings import Settings
 from honk.store import Store
+from honk.surfaces.github.calls import NAME, Calls, Repositories
 from honk.surfaces.github.said import Said
 from honk.untrusted import for_markdown
 
-_NAME = "github"
+log = logging.getLogger("honk.github")
 
 
 def _sentence(event: Event) -> str | None:
@@ -36,7 +37,7 @@ def _sentence(event: Event) -> str | None:
 class Answers:
     """Tails the log with a cursor of its own."""
 
-    def __init__(self, store: Store, settings: Settings, calls: Any, repositories: Any) -> None:
+    def __init__(self, store: Store, settings: Settings, calls: Calls, repositories: Repositories) -> None:
         self._store = store
         self._settings = settings
         self._calls = calls
@@ -44,17 +45,22 @@ class Answers:
 
     def catch_up(self) -> None:
         """Say what the log has that was not said yet. Raises `HonkError` if GitHub does not answer."""
-        kept = self._store.recall(_NAME, "cursor", "log")
+        kept = self._store.recall(NAME, "cursor", "log")
         if kept is None:
-            self._store.remember(_NAME, "cursor", "log", {"event": self._store.newest_event()})
+            self._store.remember(NAME, "cursor", "log", {"event": self._store.newest_event()})
             return
         events = self._store.events(after=int(kept["event"]))
         for event in events:
             sentence = _sentence(event)
             if sentence and event.task_id:
-                self._say(event, sentence)
-        if events:
-            self._store.remember(_NAME, "cursor", "log", {"event": events[-1].id})
+                try:
+                    self._say(event, sentence)
+                except HonkError as error:
+                    if error.passing:
+                        raise
+                    log.info("an answer is left out: %s", error)
+            if sentence or event is events[-1]:
+                self._store.remember(NAME, "cursor", "log", {"event": event.id})
 
     def _say(self, event: Event, sentence: str) -> None:
         task = self._store.find_task(event.task_id)

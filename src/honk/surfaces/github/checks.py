@@ -38,22 +38,12 @@ class Red:
         return self.said
 
 
-def red_of_webhook(event: str, payload: Mapping[str, Any], own: object) -> Red | None:
-    """The check that a `check_run` or `status` webhook says is red; None for any other."""
-    if event == "status":
-        return _status(payload, str(payload.get("sha")))
-    if payload.get("action") != "completed":
-        return None
-    return _run(payload["check_run"], own)
-
-
 def red_of_pull(calls: Any, place: Any, sha: str, own: object) -> Iterator[Red]:
     """Every red check on a commit. Raises `HonkError`."""
     for run in calls.pages(f"/commits/{sha}/check-runs", place, to="read the checks", inside="check_runs"):
         if red := _run(run, own):
             yield red
-    combined = calls.call("GET", f"/commits/{sha}/status", place, to="read the statuses")
-    for status in combined.get("statuses", ()):
+    for status in calls.pages(f"/commits/{sha}/status", place, to="read the statuses", inside="statuses"):
         if red := _status(status, sha):
             yield red
 

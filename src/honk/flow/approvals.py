@@ -1,0 +1,43 @@
+"""Who let a change through: whose approval counts as somebody else's, and who merged with the gate's permit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from honk.model import Task
+from honk.store import Store
+
+
+def askers(store: Store, task: Task) -> list[str]:
+    """Every id of the person who asked: theirs, and the account they had on the forge when they asked."""
+    created = store.events_of(task.id, "task.created")
+    login = created[0].data.get("login") if created else None
+    return [task.person.id, *([f"github:{login}"] if login else [])]
+
+
+def may_approve(store: Store, task: Task, person: str) -> bool:
+    """Whether the person's approval is an independent one: they did not ask for the change, and where it is known on
+    the forge who asked, it is known of them too."""
+    asked = askers(store, task)
+    if any(store.same_person(person, one) for one in asked):
+        return False
+    known = any(store.account(one) for one in asked)
+    return not known or store.account(person) is not None
+
+
+def independent(store: Store, task: Task, approved_by: Iterable[str]) -> list[str]:
+    """Those whose approval counts, each human being once."""
+    counted: list[str] = []
+    for person in approved_by:
+        if may_approve(store, task, person) and not any(store.same_person(person, one) for one in counted):
+            counted.append(person)
+    return counted
+
+
+def permitted_by(store: Store, task_id: str, head_sha: str) -> str | None:
+    """Who merged this commit with the gate's permit, if it is not known that nothing came of that."""
+    permits = [event for event in store.events_of(task_id, "merge.permitted") if event.data["head_sha"] == head_sha]
+    if not permits:
+        return None
+    since = [event for event in store.events_of(task_id, "merge.refused") if event.id > permits[-1].id]
+    return permits[-1].person if all(event.data.get("unknown") for event in since) else None
