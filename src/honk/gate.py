@@ -61,15 +61,10 @@ def approvals_missing(wanted: int, protected: Sequence[str], approved_by: Collec
     if protected and not approved_by:
         return f"{protected[0]} is protected by honk.yaml: a second person has to approve this change."
     if len(approved_by) < wanted:
-        return (
-            f"{'an approval' if wanted == 1 else f'{wanted} approvals'} of people who may write here and did not ask for "
-            f"this change {'is' if wanted == 1 else 'are'} wanted; there {_so_many(len(approved_by))} of this version."
-        )
+        needed = "an approval" if wanted == 1 else f"{wanted} approvals"
+        so_far = f"it has {len(approved_by) or 'none'} so far"
+        return f"this version needs {needed} by people who may write here and did not ask for it; {so_far}."
     return None
-
-
-def _so_many(count: int) -> str:
-    return {0: "is none", 1: "is one"}.get(count, f"are {count}")
 
 
 def protected_paths(changed: Sequence[str], patterns: Sequence[str]) -> list[str]:

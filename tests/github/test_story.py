@@ -153,7 +153,7 @@ def test_who_may_not_write_cannot_merge_and_who_may_not_read_cannot_ask(team: Te
 def test_a_protected_branch_wants_somebody_elses_review(team: Team) -> None:
     team.github.protect(PLACE, "main", approvals=1)
     task = team.ask()
-    team.until("ready")
+    assert team.until("ready").data["approval_wanted"]
     team.tap(task, "merge")
     assert "wants an approving review of somebody" in team.until("merge.refused").data["reason"]
     team.github.review(PLACE, 1, "APPROVED", "", "bob")
@@ -168,7 +168,8 @@ def test_the_requesters_own_review_is_none_even_where_github_would_take_it(team:
     team.until("ready")
     team.github.review(PLACE, 1, "APPROVED", "", "ada")
     team.tap(task, "merge")
-    assert "did not ask for this change is wanted; there is none" in team.until("merge.refused").data["reason"]
+    reason = team.until("merge.refused").data["reason"]
+    assert "needs an approval by people who may write here and did not ask for it; it has none" in reason
     team.github.review(PLACE, 1, "APPROVED", "", "bob")
     team.tap(task, "merge", key="again")
     team.until("merge.landed")
@@ -190,7 +191,7 @@ def test_the_requesters_own_approval_does_not_count(team: Team) -> None:
     team.github.review(PLACE, 1, "APPROVED", "", "ada")
     team.tap(task, "merge")
     reason = team.until("merge.refused").data["reason"]
-    assert "an approval of people who may write here and did not ask" in reason
+    assert "needs an approval by people who may write here and did not ask for it; it has none" in reason
     team.github.review(PLACE, 1, "APPROVED", "", "bob")
     team.tap(task, "merge", key="again")
     team.until("merge.landed")

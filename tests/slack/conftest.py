@@ -144,14 +144,21 @@ class Team:
         """A row of the log, with what it changes in the task's row."""
         self.store.record(task.id, kind, data or {}, key=f"{kind}:{time.monotonic_ns()}", changes=changes)
 
-    def becomes_ready(self, task: Task, head: str = HEAD, summary: str = "The queue may be *empty* now.") -> None:
+    def becomes_ready(
+        self,
+        task: Task,
+        head: str = HEAD,
+        summary: str = "The queue may be *empty* now.",
+        *,
+        approval_wanted: bool = False,
+    ) -> None:
         self.store.take_messages(task.id, "turn")
         self.store.save_checks(task.repository, head, "", [Check("test", "passed", 1.25, "12 passed")])
         self.happens(task, "commit", {"sha": head, "stat": "2 files changed, 8 insertions(+)"}, head_sha=head)
         self.happens(
             task,
             "ready",
-            {"head_sha": head, "summary": summary},
+            {"head_sha": head, "summary": summary, "approval_wanted": approval_wanted},
             state=State.READY.value,
             summary=summary,
             pull_request=7,

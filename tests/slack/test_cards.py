@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 from honk.model import Artifact, Check, State
 from honk.settings import Settings
-from tests.slack.conftest import HEAD, MENTION, NEXT_HEAD, Team
+from tests.slack.conftest import HEAD, NEXT_HEAD, Team
 from tests.slack.played import BOT, buttons, texts
 
 
@@ -163,27 +161,15 @@ def test_a_picture_of_the_preview_comes_into_the_thread(team: Team) -> None:
     assert b"\x89PNG a phone" in team.slack.contents.values()
 
 
-def test_where_an_approval_is_asked_for_the_card_says_whose(team: Team, make_repository: Callable[..., Path]) -> None:
-    folder = make_repository({"app.txt": "1\n", "honk.yaml": "merge: {approvals: 1}\n"}, name="strict")
+def test_where_an_approval_is_asked_for_the_card_says_whose(team: Team) -> None:
     team.up()
-    ts = team.slack.say(f"{MENTION} fix it")  # encore is the only one known yet
-    first = team.task()
-    from honk.forges import LocalForge
-
-    strict = LocalForge(team.settings.home, team.store).resolve(str(folder))
-    team.slack.say(f"{MENTION} fix it in {strict.name}", thread=ts)
-    team.until(lambda: len(team.tasks()) == 2)
-    task = next(task for task in team.tasks() if task.id != first.id)
-    team.becomes_ready(task)
-
-    def card() -> dict[str, object]:
-        return next(each for each in team.slack.cards() if each["metadata"]["event_payload"]["task"] == task.id)
-
-    team.until(lambda: len(team.slack.cards()) == 2 and "Somebody other than Ada has to approve" in texts(card()))
-    team.slack.tap(card(), "honk:approve", user="UADA")
+    task, _ = team.asked()
+    team.becomes_ready(task, approval_wanted=True)
+    card = team.card("Somebody other than Ada has to approve")
+    team.slack.tap(card, "honk:approve", user="UADA")
     team.whisper("cannot approve it")
-    team.slack.tap(card(), "honk:approve", user="UBOB")
-    team.until(lambda: "Approved by Bob" in texts(card()))
+    team.slack.tap(card, "honk:approve", user="UBOB")
+    team.card("Approved by Bob")
 
 
 def test_what_others_wrote_cannot_ping_or_forge(team: Team) -> None:

@@ -177,7 +177,7 @@ def test_from_a_mention_to_production(story: Story, production: str, home: Path)
 
     merge = next(element["action_id"] for label, element in buttons(card).items() if label.startswith("Merge"))
     slack.tap(card, merge)
-    story.until(lambda: any("wants 1 approval" in text for text in slack.said()))
+    story.until(lambda: any("needs an approval by people" in text for text in slack.said()))
     github.review(PLACE, 1, "APPROVED", "", "bob")
     card = story.card("Ready")
     slack.tap(card, merge)

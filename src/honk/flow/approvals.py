@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from honk.model import Task
+from honk.flow.ports import Forge
+from honk.flow.verification import base_file
+from honk.gate import protected_paths
+from honk.model import HonkError, Repository, Task
 from honk.store import Store
 
 
@@ -13,6 +16,17 @@ def askers(store: Store, task: Task) -> list[str]:
     created = store.events_of(task.id, "task.created")
     login = created[0].data.get("login") if created else None
     return [task.person.id, *([f"github:{login}"] if login else [])]
+
+
+def approval_wanted(forge: Forge, repository: Repository, task: Task) -> bool:
+    """Whether somebody else's approval is asked for before this change may be merged, as far as is known now."""
+    file = base_file(repository, task.base_sha or "")
+    changed = forge.changed_paths(repository, task.base_sha or "", task.head_sha or "")
+    try:
+        by_forge = forge.wanted_approvals(repository)
+    except HonkError:
+        by_forge = 0
+    return bool(max(file.merge.approvals, by_forge) or protected_paths(changed, file.protect))
 
 
 def may_approve(store: Store, task: Task, person: str) -> bool:

@@ -12,7 +12,7 @@ from honk.flow.engine import LANDINGS, TASKS, Engine
 from honk.flow.naming import named
 from honk.flow.ports import Accounts, Forges
 from honk.flow.view import actions
-from honk.gate import check_access, check_tap, protected_paths
+from honk.gate import check_access, check_tap
 from honk.model import (
     Access,
     Attachment,
@@ -288,18 +288,11 @@ class Inbox:
         return f"`{deploy.run}` runs on the merged commit{health}."
 
     def wants_approval(self, task: Task) -> bool:
-        """Whether somebody else's approval is asked for before this change may be merged, as far as is known now."""
-        repository = self._store.repository(task.repository)
-        if repository is None or not task.head_sha:
-            return False
-        forge = self._forges.of(repository)
-        file = parse_repository_file(forge.base_text(repository, "honk.yaml") or "")
-        if file.merge.approvals:
-            return True
-        return bool(
-            file.protect
-            and protected_paths(forge.changed_paths(repository, task.base_sha or "", task.head_sha), file.protect)
-        )
+        """Whether somebody else's approval was asked for when this change was offered."""
+        offered = [
+            event for event in self._store.events_of(task.id, "ready") if event.data["head_sha"] == task.head_sha
+        ]
+        return bool(offered and offered[-1].data.get("approval_wanted"))
 
     def repositories(self) -> Sequence[Repository]:
         """Those this installation knows, the newest first."""

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from honk.flow.approvals import approval_wanted
 from honk.flow.at_work import Gate, asker, emitter, inbox, with_files
 from honk.flow.brief import brief, change_title, commit_message, pull_request_body
 from honk.flow.engine import step, workflow
@@ -461,7 +462,11 @@ def present(task_id: str, turn_id: str) -> None:
     store.record(
         task_id,
         "ready",
-        {"head_sha": task.head_sha, "summary": task.summary or ""},
+        {
+            "head_sha": task.head_sha,
+            "summary": task.summary or "",
+            "approval_wanted": approval_wanted(room.forges.of(repository), repository, task),
+        },
         key=f"{turn_id}:ready",
         changes={"state": State.READY.value, "next_action": "Try it, then merge"},
     )

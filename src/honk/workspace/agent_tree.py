@@ -153,7 +153,8 @@ class AgentWorkspace:
         parent = last or self.base
         merging = read_merging(self.folder)
         known = {} if merging else {self._tree_of(parent): last}
-        if not merging and last in (None, self.task.head_sha):
+        # What somebody else pushed lies between: taking that back is a change.
+        if not merging and (self.task.head_sha is None or last in (None, self.task.head_sha)):
             known[self._tree_of(self.task.head_sha or self.base)] = None
         out = self.folder / "out"
         remove_tree(out)
