@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 
 from honk.model import Command, UsageError
 from honk.settings import Settings, read_settings
-from honk.workspace import Sandbox, Workspaces
+from honk.workspace import Sandbox, Workspaces, bridge
 from honk.workspace.egress import acceptable, allows, parse_entry
 
 from .conftest import Make, Upstream, repository_at, shell, task_on
@@ -168,6 +171,38 @@ def test_the_gateway_refuses_a_wrong_token_and_paths_that_are_not_the_models(
             done = subprocess.run(entry.argv, env=entry.environment, capture_output=True, text=True, check=True)
             assert done.stdout.startswith(status), done
     assert upstream.paths == []
+
+
+EARLY = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as client:
+    client.sendall(b"POST / HTTP/1.1\\r\\n\\r\\n" + bytes(8_000_000))
+    client.shutdown(socket.SHUT_WR)
+    print(client.makefile().read())
+"""
+
+
+def test_an_answer_that_comes_before_the_question_is_at_its_end_is_not_lost(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    path = tmp_path / "s"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+
+    def refuse() -> None:
+        connection, _ = listener.accept()
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 401 Unauthorized\r\n\r\n")
+        connection.close()
+
+    upstream = threading.Thread(target=refuse)
+    upstream.start()
+    program = [sys.executable, bridge.__file__, f"{port}={path}", "--", sys.executable, "-c", EARLY, port]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    upstream.join()
+    assert "401" in done.stdout, done.stderr
 
 
 def test_the_model_is_out_of_reach_for_plain_commands(with_model: Workspaces, make_repository: Make) -> None:

@@ -14,19 +14,28 @@ from contextlib import suppress
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
-    try:
+    listens = True
+    with suppress(OSError):
         while data := source.recv(1 << 16):
-            target.sendall(data)
+            try:
+                if listens:
+                    target.sendall(data)
+            except OSError:
+                # It may have answered before it heard everything, and the answer is still on its way.
+                listens = False
+    with suppress(OSError):
         target.shutdown(socket.SHUT_WR)
-    except OSError:
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
 
 
-def _copy_and_tell(source: socket.socket, target: socket.socket, done: LockType) -> None:
+def _answer(upstream: socket.socket, client: socket.socket, done: LockType) -> None:
     try:
-        _copy(source, target)
+        with suppress(OSError):
+            while data := upstream.recv(1 << 16):
+                client.sendall(data)
+        # What the client still says is read on: a connection that is closed over unread words loses the answer.
+        for end, how in ((upstream, socket.SHUT_RDWR), (client, socket.SHUT_WR)):
+            with suppress(OSError):
+                end.shutdown(how)
     finally:
         done.release()
 
@@ -39,7 +48,7 @@ def _connect(client: socket.socket, path: str) -> None:
             return
         done = allocate_lock()
         done.acquire()
-        start_new_thread(_copy_and_tell, (upstream, client, done))
+        start_new_thread(_answer, (upstream, client, done))
         _copy(client, upstream)
         done.acquire()
 

@@ -207,8 +207,12 @@ async def _pump(
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
+            try:
+                writer.write(data)
+                await writer.drain()
+            except OSError:
+                # It may have answered before it heard everything, and the answer is still on its way.
+                return
         if writer.can_write_eof():
             writer.write_eof()
     except OSError:

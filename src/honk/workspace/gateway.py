@@ -126,16 +126,16 @@ async def _forward(request: Request, client: Any, upstream: str, key: str | None
     from starlette.background import BackgroundTask
     from starlette.responses import StreamingResponse
 
-    if not _knows(request, token):
-        return _refusal(401, "authentication_error", "This gateway belongs to another session.")
-    path = request.scope.get("raw_path", b"").decode("ascii", "replace") or request.url.path
-    if not path.startswith("/v1/") or "/.." in path or "%2e" in path.lower():
-        return _refusal(404, "not_found_error", "Only the model's own paths below /v1/ are forwarded.")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > _REQUEST_BYTES:
             return _refusal(413, "request_too_large", "The request is over 64 MiB.")
+    if not _knows(request, token):
+        return _refusal(401, "authentication_error", "This gateway belongs to another session.")
+    path = request.scope.get("raw_path", b"").decode("ascii", "replace") or request.url.path
+    if not path.startswith("/v1/") or "/.." in path or "%2e" in path.lower():
+        return _refusal(404, "not_found_error", "Only the model's own paths below /v1/ are forwarded.")
     headers = [(name, value) for name, value in request.headers.items() if name not in _HOP_BY_HOP | _CREDENTIALS]
     if "accept-encoding" not in request.headers:
         headers.append(("accept-encoding", "identity"))

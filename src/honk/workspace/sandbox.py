@@ -123,7 +123,7 @@ class Sandbox:
                 )
             finally:
                 os.close(status_write)
-            first = _first_process(status)
+            first, told = _first_process(status)
             handle = handle_of(first) if first else None
 
             def end() -> None:
@@ -133,7 +133,7 @@ class Sandbox:
                     os.close(handle)
 
             completed = follow(process, command.limits, end=end, on_output=on_output, stop=stop)
-            if completed.ended_by == "itself" and b"exit-code" not in status.read():
+            if completed.ended_by == "itself" and b"exit-code" not in told + status.read():
                 raise HonkError(f"The sandbox could not start: {completed.output.strip() or 'no reason given'}.")
             return completed
 
@@ -266,16 +266,17 @@ def _etc_arguments(home: Path, full_network: bool) -> list[str]:
     return arguments
 
 
-def _first_process(status: object) -> int | None:
-    """The PID outside of the sandbox's process 1, as bubblewrap reports it; None if it never came to that."""
+def _first_process(status: object) -> tuple[int | None, bytes]:
+    """The PID outside of the sandbox's process 1, None if it never came to that, and all that bubblewrap has reported
+    so far: a quick command may have ended by then."""
     descriptor = status.fileno()  # type: ignore[attr-defined]
     text = b""
     deadline = time.monotonic() + 30
     while b"}" not in text and select.select([descriptor], [], [], max(0, deadline - time.monotonic()))[0]:
         if not (data := os.read(descriptor, 4096)):
-            return None
+            return None, text
         text += data
-    return int(json.loads(text.splitlines()[0])["child-pid"]) if b"}" in text else None
+    return int(json.loads(text.splitlines()[0])["child-pid"]) if b"}" in text else None, text
 
 
 def bwrap() -> Path:
