@@ -30,8 +30,9 @@ def red(checks: Sequence[Check]) -> list[Check]:
     return [check for check in checks if not check.green]
 
 
-def check_tap(task: Task, head_sha: str | None) -> None:
-    """Refuse a tap that was made on something else than what stands now. Raises `Refused` with the reason."""
+def check_tap(task: Task, head_sha: str | None, state: State = State.READY) -> None:
+    """Refuse a tap that was made on something else than what stands now, or on a task that is in another state. Raises
+    `Refused` with the reason."""
     if task.merged_sha:
         raise Refused(f"This change was merged already, as {(task.merged_sha or '')[:8]}.")
     if task.head_sha is None:
@@ -43,7 +44,7 @@ def check_tap(task: Task, head_sha: str | None) -> None:
         )
     if task.state is State.READY and task.next_action == "Answer the question":
         raise Refused("The agent has asked a question and its work is not verified yet: answer in the thread first.")
-    if task.state is not State.READY:
+    if task.state is not state:
         raise Refused(f"The task is {task.state.value}, not ready: merge it when its checks and builds are done.")
 
 

@@ -1,6 +1,8 @@
 """From landed to healthy, or back again by itself.
 
-rebuild → begin_deploy → run_deploy → watch → settle      ill: run_rollback → settle_rolled_back
+superseded → begin_deploy → rebuild → run_deploy → watch → settle      ill: run_rollback → settle_rolled_back
+
+A deploy carries whoever landed together with it, or waited for a deploy when it came: they share what becomes of it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from honk.repository_file import Deploy
 @workflow
 def deploy(task_id: str, sha: str) -> None:
     """A landed commit's way into production."""
+    if superseded(task_id, sha):
+        return
     try:
         begin_deploy(task_id, sha)
         rebuild(task_id, sha)
@@ -45,22 +49,42 @@ def _go_back(task_id: str, sha: str, reason: str) -> None:
 
 
 @step
+def superseded(task_id: str, sha: str) -> bool:
+    """Whether something newer has landed since and waits for its own deploy, which carries this one then."""
+    room = rooms()
+    task = room.store.task(task_id)
+    (landed,) = [event for event in room.store.events_of(task_id, "merge.landed") if event.data["sha"] == sha]
+    newer = [
+        event
+        for event in room.store.landings(task.repository, after=landed.id)
+        if event.data.get("leads", True) and event.data["deploys"]
+    ]
+    if not newer or room.store.deployment(task.repository, sha):
+        return False
+    told = {"task": newer[0].task_id, "sha": newer[0].data["sha"]}
+    for each in _carried(task_id, sha):
+        room.store.record(each, "deploy.joined", told, key=f"joined:{told['sha']}")
+    return True
+
+
+@step
 def begin_deploy(task_id: str, sha: str) -> None:
     """Note the deployment and the healthy one before it."""
     room = rooms()
     task, repository, wanted = _known(task_id, sha)
     room.store.save_deployment(repository.name, sha, task.id, "running")
-    room.store.record(
-        task_id,
-        "deploy.started",
-        {"command": wanted.run, "sha": sha},
-        key=f"deploy:{sha}",
-        changes={
-            "state": State.DEPLOYING.value,
-            "deploy_status": "running",
-            "deploy_url": wanted.url or (wanted.health.url if wanted.health else None),
-        },
-    )
+    for each in _carried(task_id, sha):
+        room.store.record(
+            each,
+            "deploy.started",
+            {"command": wanted.run, "sha": sha},
+            key=f"deploy:{sha}",
+            changes={
+                "state": State.DEPLOYING.value,
+                "deploy_status": "running",
+                "deploy_url": wanted.url or (wanted.health.url if wanted.health else None),
+            },
+        )
 
 
 @step
@@ -109,13 +133,14 @@ def settle(task_id: str, sha: str) -> None:
     room = rooms()
     task, repository, wanted = _known(task_id, sha)
     room.store.save_deployment(repository.name, sha, task_id, "healthy")
-    room.store.record(
-        task_id,
-        "deploy.healthy",
-        {"url": task.deploy_url, "watched_seconds": wanted.health.seconds if wanted.health else 0, "sha": sha},
-        key=f"healthy:{sha}",
-        changes={"state": State.DEPLOYED.value, "deploy_status": "healthy", "next_action": None},
-    )
+    for each in _carried(task_id, sha):
+        room.store.record(
+            each,
+            "deploy.healthy",
+            {"url": task.deploy_url, "watched_seconds": wanted.health.seconds if wanted.health else 0, "sha": sha},
+            key=f"healthy:{sha}",
+            changes={"state": State.DEPLOYED.value, "deploy_status": "healthy", "next_action": None},
+        )
 
 
 @step
@@ -123,26 +148,28 @@ def declare_ill(task_id: str, sha: str, reason: str) -> None:
     """Put down what is wrong with the deployment."""
     room = rooms()
     room.store.save_deployment(_known(task_id, sha)[1].name, sha, task_id, "ill")
-    room.store.record(
-        task_id,
-        "deploy.ill",
-        {"reason": reason, "sha": sha},
-        key=f"ill:{sha}",
-        changes={"deploy_status": "ill", "error": reason},
-    )
+    for each in _carried(task_id, sha):
+        room.store.record(
+            each,
+            "deploy.ill",
+            {"reason": reason, "sha": sha},
+            key=f"ill:{sha}",
+            changes={"deploy_status": "ill", "error": reason},
+        )
 
 
 @step
 def ask_rollback(task_id: str, sha: str, person: str) -> None:
     """Accept the tap on Roll back."""
-    rooms().store.record(
-        task_id,
-        "rollback.requested",
-        {"sha": sha},
-        key=f"rollback:{sha}",
-        person=person,
-        changes={"state": State.DEPLOYING.value},
-    )
+    for each in _carried(task_id, sha):
+        rooms().store.record(
+            each,
+            "rollback.requested",
+            {"sha": sha},
+            key=f"rollback:{sha}",
+            person=person,
+            changes={"state": State.DEPLOYING.value},
+        )
 
 
 @step
@@ -164,31 +191,38 @@ def settle_rolled_back(task_id: str, sha: str, reason: str) -> None:
     _, repository, _ = _known(task_id, sha)
     row = room.store.deployment(repository.name, sha)
     room.store.save_deployment(repository.name, sha, task_id, "rolled back")
-    room.store.record(
-        task_id,
-        "rolled_back",
-        {"to": row["previous"] if row else None, "reason": reason, "sha": sha},
-        key=f"rolled-back:{sha}",
-        changes={
-            "state": State.ROLLED_BACK.value,
-            "deploy_status": "rolled_back",
-            "error": f"Rolled back: {reason}",
-            "next_action": f"{repository.default_branch} still contains the change: ask for a fix or a revert",
-        },
-    )
+    for each in _carried(task_id, sha):
+        room.store.record(
+            each,
+            "rolled_back",
+            {"to": row["previous"] if row else None, "reason": reason, "sha": sha},
+            key=f"rolled-back:{sha}",
+            changes={
+                "state": State.ROLLED_BACK.value,
+                "deploy_status": "rolled_back",
+                "error": f"Rolled back: {reason}",
+                "next_action": f"{repository.default_branch} still contains the change: ask for a fix or a revert",
+            },
+        )
 
 
 @step
 def stop_ill(task_id: str, sha: str, reason: str, trouble: str) -> None:
     """Say plainly that the deployment is ill and could not be rolled back."""
     text = f"The deployment is ill ({reason}) and rolling back did not work: {trouble}"
-    rooms().store.record(
-        task_id,
-        "failed",
-        {"error": text, "next": "Look at production now"},
-        key=f"stuck:{sha}",
-        changes={"state": State.FAILED.value, "error": text, "next_action": "Look at production now"},
-    )
+    for each in _carried(task_id, sha):
+        rooms().store.record(
+            each,
+            "failed",
+            {"error": text, "next": "Look at production now"},
+            key=f"stuck:{sha}",
+            changes={"state": State.FAILED.value, "error": text, "next_action": "Look at production now"},
+        )
+
+
+def _carried(task_id: str, sha: str) -> list[str]:
+    """The task whose commit is deployed, and those that go with it."""
+    return [task_id, *rooms().store.tasks_with(f"joined:{sha}")]
 
 
 def _same_tree(repository: Repository, one: str, other: str) -> bool:

@@ -204,7 +204,7 @@ class Inbox:
         by = permitted_by(self._store, task.id, task.head_sha or "")
         if by and task.state is State.READY:
             # Honk's own, of which the answer was lost: what follows a merge follows now.
-            self._start_merge(task, by)
+            self._line_up(task, by)
             return
         self._store.record(
             task.id,
@@ -302,6 +302,8 @@ class Inbox:
         """Start what was written down but not started when an earlier life ended."""
         for task_id, key in self._store.untaken():
             self._start_turn(task_id, key)
+        for task, tap in self._store.merging():
+            self._start_merge(task, tap.data["head_sha"], self._store.count_events(task.id, "merge.refused"))
 
     def _repository(self, name: str) -> Repository:
         repository = self._store.repository(name)
@@ -324,14 +326,28 @@ class Inbox:
             return
         check_tap(task, head_sha)
         self._check(task, person, "write")
-        self._start_merge(task, person.id)
+        self._line_up(task, person.id)
 
-    def _start_merge(self, task: Task, person: str) -> None:
+    def _line_up(self, task: Task, person: str) -> None:
+        """Put the tap down, which is what waits, and see that somebody comes for it."""
         head = task.head_sha or ""
         attempt = self._store.count_events(task.id, "merge.refused")
-        self._engine.start(
-            "merge", f"merge:{task.id}:{head}:{attempt}", LANDINGS, task.repository, task.id, head, attempt, person
+        self._store.record(
+            task.id,
+            "merge.requested",
+            {"head_sha": head, "base_sha": task.base_sha, "before": len(self._store.merging(task.repository))},
+            key=f"merge:{head}:{attempt}",
+            person=person,
+            changes={"state": State.MERGING.value, "error": None, "next_action": None},
+            unless=[state for state in State if state is not State.READY],
         )
+        now = self._store.task(task.id)
+        if now.state is not State.MERGING and not now.merged_sha:
+            check_tap(now, head)
+        self._start_merge(now, head, attempt)
+
+    def _start_merge(self, task: Task, head: str, attempt: int) -> None:
+        self._engine.start("merge", f"merge:{task.id}:{head}:{attempt}", LANDINGS, task.repository, task.repository)
 
     def _cancel(self, task: Task, _: str | None, key: str, person: Person) -> None:
         if task.merged_sha or task.state is State.MERGING:

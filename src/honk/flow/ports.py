@@ -116,17 +116,26 @@ class Forge(Protocol):
         ...
 
     def compose(
-        self, repository: Repository, *, head_sha: str, method: str, message: str, person: Person, at: str
+        self,
+        repository: Repository,
+        *,
+        base: str | None = None,
+        head_sha: str,
+        method: str,
+        message: str,
+        person: Person,
+        at: str,
     ) -> Landing:
-        """The commit that would land: the change on the newest base. Raises `Conflict` if the two contradict."""
+        """The commit that would land: the change on `base`, a commit composed before, or on the newest of the default
+        branch. Raises `Conflict` if the two contradict."""
         ...
 
     def land(
         self, repository: Repository, permit: MergePermit, landing: Landing, *, branch: str, method: str, message: str
     ) -> str | None:
-        """Advance the default branch from `landing.base` to `landing.sha` or a commit with the same files; the commit
-        that landed, also if it had before, or None if the branch has moved meanwhile. Raises `Refused` when it cannot
-        be done safely."""
+        """Advance the default branch from `landing.base` to `landing.sha`, or between commits with the same files; the
+        commit that landed, also if it had before, or None if the branch has moved meanwhile. Raises `Refused` when it
+        cannot be done safely."""
         ...
 
     def diff(self, repository: Repository, base: str, head: str) -> str: ...

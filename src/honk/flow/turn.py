@@ -111,17 +111,25 @@ def _story(task_id: str, turn_id: str, *, asked: bool = True, newest: bool = Fal
 def take(task_id: str, turn_id: str) -> bool:
     """Take the messages nobody has taken yet; without any, or once a merge has begun, there is nothing to do."""
     store = rooms().store
-    task = store.task(task_id)
-    if task.state is State.MERGING or task.merged_sha or not store.take_messages(task_id, turn_id):
+    if store.task(task_id).merged_sha or not (store.waiting_messages(task_id) or _begun(task_id, turn_id)):
         return False
-    store.record(
-        task_id,
-        "turn.started",
-        {},
-        key=f"{turn_id}:started",
-        changes={"state": State.PREPARING.value, "error": None, "next_action": None},
-    )
+    if not _begin(task_id, turn_id):
+        return False
+    store.take_messages(task_id, turn_id)
     return True
+
+
+def _begin(task_id: str, turn_id: str) -> bool:
+    """Put down that the turn runs, unless a merge was asked for; true also if it was put down before."""
+    changes = {"state": State.PREPARING.value, "error": None, "next_action": None}
+    begun = rooms().store.record(
+        task_id, "turn.started", {}, key=f"{turn_id}:started", changes=changes, unless=[State.MERGING]
+    )
+    return begun or _begun(task_id, turn_id)
+
+
+def _begun(task_id: str, turn_id: str) -> bool:
+    return rooms().store.count_events(task_id, "turn.started", f"{turn_id}:started") > 0
 
 
 @step
@@ -145,13 +153,8 @@ def has(task_id: str, sha: str) -> bool:
 @step
 def take_over(task_id: str, turn_id: str) -> bool:
     """Begin without new words; once a merge has begun there is nothing to do."""
-    store = rooms().store
-    task = store.task(task_id)
-    if task.state is State.MERGING or task.merged_sha or task.state is State.CANCELLED:
-        return False
-    changes = {"state": State.PREPARING.value, "error": None, "next_action": None}
-    store.record(task_id, "turn.started", {}, key=f"{turn_id}:started", changes=changes)
-    return True
+    task = rooms().store.task(task_id)
+    return not task.merged_sha and task.state is not State.CANCELLED and _begin(task_id, turn_id)
 
 
 @step

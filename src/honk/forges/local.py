@@ -152,11 +152,19 @@ class LocalForge:
         self._store.close_pull_request(repository.name, branch, "closed")
 
     def compose(
-        self, repository: Repository, *, head_sha: str, method: str, message: str, person: Person, at: str
+        self,
+        repository: Repository,
+        *,
+        base: str | None = None,
+        head_sha: str,
+        method: str,
+        message: str,
+        person: Person,
+        at: str,
     ) -> Landing:
         """See `Forge.compose`."""
         directory = self.git_dir(repository)
-        base = self._newest_base(repository)
+        base = base or self._newest_base(repository)
         wanted = Composition(base, head_sha, method, message, person, at)
         return composed(directory, wanted, repository.default_branch)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
-from honk.model import Attachment, Event, Message, NotFound, Person, Repository, Task
+from honk.model import Attachment, Event, Message, NotFound, Person, Repository, State, Task
 from honk.store import tables
 from honk.store.database import now
 from honk.store.memory import Memory
@@ -58,9 +58,14 @@ class Store(Results, Memory):
         key: str,
         person: str = "honk",
         changes: Mapping[str, Any] | None = None,
+        unless: Collection[State] = (),
     ) -> bool:
-        """Append an event and make the task's row say so, once per `key`; False if it had been recorded before."""
+        """Append an event and make the task's row say so, once per `key`; False if it had been recorded before, or if
+        the task is in one of the states `unless`."""
         with self._write() as connection:
+            state = select(tables.tasks.c.state).where(tables.tasks.c.id == task_id)
+            if unless and connection.execute(state.with_for_update()).scalar() in [one.value for one in unless]:
+                return False
             return self._append(connection, task_id, kind, data or {}, key=key, person=person, changes=changes)
 
     def _append(
@@ -121,6 +126,43 @@ class Store(Results, Memory):
         """The task's events of one kind, oldest first."""
         rows = tables.events
         wanted = select(rows).where(rows.c.task_id == task_id, rows.c.kind == kind).order_by(rows.c.id)
+        with self._read() as connection:
+            return [read_event(row) for row in connection.execute(wanted).mappings()]
+
+    def tasks_with(self, key: str) -> list[str]:
+        """The tasks that have an event with this key, the first first."""
+        rows = tables.events
+        with self._read() as connection:
+            return list(
+                connection.execute(select(rows.c.task_id).where(rows.c.key == key).order_by(rows.c.id)).scalars()
+            )
+
+    def merging(self, repository: str | None = None) -> list[tuple[Task, Event]]:
+        """Tasks that wait for their merge, of one repository or of all, each with the tap; the first to tap first."""
+        tasks, events = tables.tasks, tables.events
+        newest = (
+            select(func.max(events.c.id).label("id"))
+            .where(events.c.kind == "merge.requested")
+            .group_by(events.c.task_id)
+            .subquery()
+        )
+        taps = select(events).join(newest, events.c.id == newest.c.id).join(tasks, tasks.c.id == events.c.task_id)
+        taps = taps.where(tasks.c.state == State.MERGING.value).order_by(events.c.id)
+        if repository is not None:
+            taps = taps.where(tasks.c.repository == repository)
+        with self._read() as connection:
+            found = [read_event(row) for row in connection.execute(taps).mappings()]
+        return [(self.task(event.task_id), event) for event in found]
+
+    def landings(self, repository: str, after: int = 0) -> list[Event]:
+        """What landed on the repository's default branch by Honk since an event, the newest first."""
+        tasks, events = tables.tasks, tables.events
+        wanted = (
+            select(events)
+            .join(tasks, tasks.c.id == events.c.task_id)
+            .where(tasks.c.repository == repository, events.c.kind == "merge.landed", events.c.id > after)
+            .order_by(events.c.id.desc())
+        )
         with self._read() as connection:
             return [read_event(row) for row in connection.execute(wanted).mappings()]
 

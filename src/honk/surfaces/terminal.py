@@ -102,7 +102,13 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind
                 return f"[yellow]?[/] {escape(data['text'])}"
             return f"[green]●[/] Nothing was changed: {_first(data['text'], 200)}"
         case "merge.requested":
-            return f"[blue]●[/] Merging {data['head_sha'][:8]}"
+            behind = f", behind {data['before']} others" if data.get("before") else ""
+            return f"[blue]●[/] Merging {data['head_sha'][:8]}{behind}"
+        case "merge.verifying":
+            others = f" together with {data['together'] - 1} others" if data["together"] > 1 else ""
+            return f"[blue]●[/] Verifying it as it will land{others}"
+        case "deploy.joined":
+            return f"[blue]●[/] Goes into production with the newer task {data['task']}"
         case "merge.landed":
             return f"[green]●[/] Merged as {data['sha'][:8]} on {escape(data['branch'])}"
         case "merge.refused":

@@ -327,10 +327,18 @@ class GitHubForge:
         ]
 
     def compose(
-        self, repository: Repository, *, head_sha: str, method: str, message: str, person: Person, at: str
+        self,
+        repository: Repository,
+        *,
+        base: str | None = None,
+        head_sha: str,
+        method: str,
+        message: str,
+        person: Person,
+        at: str,
     ) -> Landing:
         """See `Forge.compose`."""
-        base = self._newest_base(repository)
+        base = base or self._newest_base(repository)
         wanted = Composition(base, head_sha, method, message, person, at)
         return composed(self.git_dir(repository), wanted, repository.default_branch)
 
@@ -347,7 +355,9 @@ class GitHubForge:
         if not found.get("merged_at"):
             if found["base"]["ref"] != repository.default_branch:
                 raise Refused(elsewhere(found, repository.default_branch))
-            if self._newest_base(repository) != landing.base:
+            newest, directory = self._newest_base(repository), self.git_dir(repository)
+            trees = {git("rev-parse", f"{one}^{{tree}}", directory=directory) for one in (newest, landing.base)}
+            if len(trees) > 1:
                 return None
             sha = merge_pull(self._api, place, int(found["number"]), permit.head_sha, method, message)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -98,6 +99,18 @@ def merge_pull(api: GitHubApi, place: Place, number: int, head_sha: str, method:
     wanted = {"sha": head_sha, "merge_method": method}
     if method != "rebase":
         wanted |= {"commit_title": f"{title} (#{number})", "commit_message": rest.strip()}
+    for pause in (1.0, 2.0, 4.0):
+        # GitHub needs a moment after each merge until it knows whether the next one fits.
+        try:
+            return _merged(api, place, number, head_sha, wanted)
+        except Refused as refused:
+            if "Base branch was modified" not in str(refused):
+                raise
+            time.sleep(pause)
+    return _merged(api, place, number, head_sha, wanted)
+
+
+def _merged(api: GitHubApi, place: Place, number: int, head_sha: str, wanted: Mapping[str, Any]) -> str:
     try:
         return str(api.call("PUT", f"/pulls/{number}/merge", place, to="merge it", json=wanted)["sha"])
     except GitHubError as error:
