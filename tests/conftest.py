@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ def git(directory: Path, *arguments: str) -> str:
         ["git", *arguments], cwd=directory, env=os.environ | PERSON, capture_output=True, text=True, check=True
     )
     return done.stdout.rstrip("\n")
+
+
+def visit(address: str, **headers: str) -> httpx.Response:
+    """A preview as a browser gets it, which finds `*.localhost` on its own machine."""
+    url = httpx.URL(address)
+    here = url.copy_with(host="127.0.0.1") if url.host.endswith(".localhost") else url
+    return httpx.get(here, headers={"host": url.netloc.decode()} | headers, trust_env=False, timeout=30)
 
 
 @pytest.fixture

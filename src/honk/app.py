@@ -15,6 +15,7 @@ from honk.agents import agent_ready, harness
 from honk.flow import deploy as _deploy  # noqa: F401  registers its workflows
 from honk.flow import turn as _turn  # noqa: F401  registers its workflows
 from honk.flow.engine import Engine
+from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
 from honk.flow.merge import follow_with
 from honk.flow.ports import Rooms, furnish
@@ -29,6 +30,8 @@ from honk.verify import distil, verify
 from honk.workspace import Workspaces
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from honk.surfaces.github import GitHubSurface
     from honk.surfaces.slack import SlackSurface
 
@@ -98,7 +101,7 @@ class Installation:
         if not self.lock.take():
             return False
         if serve_previews:
-            self.previews = PreviewServer(self.store, self.artifacts.path, self.settings.host)
+            self.previews = PreviewServer(self.store, self.artifacts.path, self.settings)
             self.previews.restore()
         furnish(
             Rooms(
@@ -117,6 +120,7 @@ class Installation:
         )
         follow_with(self.engine)
         self.engine.launch()
+        self.engine.daily(housekeeping, hour=3)
         self.inbox.resume()
         return True
 
@@ -134,6 +138,10 @@ class Installation:
             github = GitHubSurface(self.store, self.inbox, self.settings, self.github, self.forges.github)
             github.start()
         return Surfaces(slack, github)
+
+    def with_previews(self, pages: ASGIApp) -> ASGIApp:
+        """Honk's pages with the previews that have host names before them."""
+        return self.previews.in_front_of(pages) if self.previews else pages
 
     def _image(self, kind: str, task: Task) -> bytes | None:
         """A picture of the version that is offered: its `screenshot`, or the `qr` code of its address."""
@@ -202,7 +210,7 @@ def assemble(settings: Settings) -> Installation:
         engine=engine,
         forges=forges,
         inbox=Inbox(settings, store, forges, accounts, engine, lambda agent: agent_ready(agent, settings)),
-        artifacts=ArtifactStore(home, distil),
+        artifacts=ArtifactStore(settings, store, distil),
         workspaces=Workspaces(settings, lambda repository, renew: forges.of(repository).credentials(repository, renew)),
         deployer=CommandDeployer(settings, distil),
         lock=HomeLock(home),

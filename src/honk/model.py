@@ -161,6 +161,19 @@ class Landing:
 
 
 @dataclass(frozen=True)
+class Making:
+    """How an artifact was made."""
+
+    at: datetime
+    machine: str
+    """The name of the machine that ran the build."""
+    command: str
+    seconds: float
+    log: str
+    """What the build printed; its end, where that is long."""
+
+
+@dataclass(frozen=True)
 class Artifact:
     """Something built from one commit that a person can open or install. `sha256` names its content."""
 
@@ -174,6 +187,8 @@ class Artifact:
     install_url: str | None = None
     void: bool = False
     """True once a newer commit has replaced the one this was built from."""
+    making: Making | None = None
+    """Set by whoever builds; the store keeps it beside the artifact's row."""
 
 
 @dataclass(frozen=True)

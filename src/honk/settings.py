@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from honk.model import UsageError
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
 
 def _home() -> Path:
     return Path(os.environ.get("HONK_HOME") or Path.home() / ".honk").expanduser().absolute()
@@ -83,7 +85,19 @@ class Settings(BaseSettings):
     screenshots: bool = True
     """Whether web previews are pictured, where this machine has Chromium."""
     preview_host: str | None = None
-    """Host name in preview links; default: the host of Honk's own address."""
+    """Host name in the links of previews that have ports; default: the host of Honk's own address."""
+    preview_domain: str | None = None
+    """The domain under which each preview has a host name of its own, at Honk's own port."""
+    preview_days: float = Field(default=14.0, gt=0)
+    """How long a preview can be visited after its build."""
+    artifacts_url: str | None = None
+    """Where artifacts are kept besides the home, as fsspec reads it: `s3://bucket/prefix`, `file:///folder`."""
+    artifacts_days: float = Field(default=30.0, gt=0)
+    """How long an artifact is kept that no open card offers."""
+    artifacts_bytes: int = Field(default=10_000_000_000, gt=0)
+    """How much may be kept in all."""
+    artifacts_per_task: int = Field(default=10, gt=0)
+    """How many versions of each of a task's builds are kept."""
 
     @classmethod
     def settings_customise_sources(
@@ -112,9 +126,24 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.home / 'honk.db'}"
 
     @property
+    def previews_under(self) -> str | None:
+        """The domain under which previews have host names; None where each has a port instead.
+
+        Browsers find `*.localhost` on their own machine (RFC 6761, section 6.3).
+        """
+        if self.preview_domain:
+            return self.preview_domain.lower().strip(".")
+        own = urlsplit(self.url).hostname or self.host
+        return "localhost" if self.preview_host is None and own in _LOOPBACK else None
+
+    @property
     def previews_at(self) -> str:
-        """The host name in preview links."""
-        return self.preview_host or urlsplit(self.url).hostname or self.host
+        """The link to a preview, with its `{token}` and `{port}` left open."""
+        own = urlsplit(self.url)
+        if self.previews_under:
+            return f"{own.scheme}://{{token}}.{self.previews_under}{f':{own.port}' if own.port else ''}/"
+        host = self.preview_host or own.hostname or self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{{port}}/.honk/open/{{token}}"
 
     @property
     def host(self) -> str:
@@ -141,6 +170,12 @@ def read_settings(**given: Any) -> Settings:
         raise UsageError(f"The setting {name} is wrong: {first['msg']}.") from error
     except ValueError as error:
         raise UsageError(f"honk.toml in {_home()} cannot be read: {error}.") from error
+    own, under = urlsplit(settings.url).hostname or "", settings.preview_domain and settings.previews_under
+    if under and f".{own}".endswith(f".{under}"):
+        raise UsageError(
+            f"HONK_PREVIEW_DOMAIN must be a domain of its own, such as `preview.example.org`: "
+            f"Honk's own pages are at {own}."
+        )
     if not settings.listen.rpartition(":")[2].isdigit():
         raise UsageError(f"HONK_LISTEN must be HOST:PORT, not {settings.listen!r}.")
     return settings

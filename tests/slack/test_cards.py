@@ -131,17 +131,17 @@ def test_previews_open_where_a_phone_can_reach_them(team: Team) -> None:
     team.up(public_url="https://honk.example.com", preview_host="previews.example.com")
     task, _ = team.asked()
     team.store.save_artifact(task.id, Artifact("web", HEAD, "0" * 64, 10))
-    team.store.set_port(task.id, HEAD, "web", 8123)
+    team.store.offer(task.id, HEAD, "web", "t" * 26, 8123)
     team.becomes_ready(task)
     card = team.card("Ready to try", "Try web")
-    assert buttons(card)["Try web"]["url"] == "http://previews.example.com:8123/"
+    assert buttons(card)["Try web"]["url"] == f"http://previews.example.com:8123/.honk/open/{'t' * 26}"
 
 
 def test_a_preview_that_only_the_server_can_reach_is_opened_on_the_tasks_page(team: Team) -> None:
     team.up(public_url="https://honk.example.com", preview_host="127.0.0.1")
     task, _ = team.asked()
     team.store.save_artifact(task.id, Artifact("web", HEAD, "0" * 64, 10))
-    team.store.set_port(task.id, HEAD, "web", 8123)
+    team.store.offer(task.id, HEAD, "web", "t" * 26, 8123)
     team.becomes_ready(task)
     card = team.card("Ready to try", "Try web")
     assert buttons(card)["Try web"]["url"] == f"https://honk.example.com/tasks/{task.id}"

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import httpx
-import pytest
 
+from tests.conftest import visit
 from tests.web.conftest import SCRIPT, Up
 
 
@@ -46,14 +46,15 @@ def test_a_task_from_request_to_merge(up: Up) -> None:
     assert shown["state"] == "ready"
     assert {"name", "status", "seconds", "summary"} <= shown["checks"][0].keys()
     assert {"kind", "url", "install_url", "sha256"} <= shown["artifacts"][0].keys()
-    assert "hello" in httpx.get(shown["artifacts"][0]["url"], trust_env=False).text
+    assert "hello" in visit(shown["artifacts"][0]["url"]).text
 
     said = up.client.post(f"/api/v1/tasks/{task}/messages", json={"text": "again", "key": "m1"})
     assert said.status_code == 201
     newer = _events(up, task, "ready", **{"last-event-id": str(events[-1]["id"])})
     assert "card.void" in [event["kind"] for event in newer]
-    with pytest.raises(httpx.HTTPError):
-        httpx.get(shown["artifacts"][0]["url"], trust_env=False)
+    void = visit(shown["artifacts"][0]["url"])
+    assert void.status_code == 410
+    assert f"{up.url}/tasks/{task}" in void.text
 
     stale = {"action": "merge", "head_sha": shown["head_sha"], "key": "a1"}
     refused = up.client.post(f"/api/v1/tasks/{task}/actions", json=stale)

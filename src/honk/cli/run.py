@@ -170,7 +170,7 @@ def _conclude(
         or (merged and task.state is State.READY and task.head_sha is None)
     )
     if as_json:
-        print_json(task_view(installation.store, task, installation.settings.url))
+        print_json(task_view(installation.store, task, installation.settings.url, installation.settings.previews_at))
     elif task.state is State.READY and task.head_sha:
         results.print(f"{task.branch} {task.head_sha}")
         progress.print(

@@ -66,7 +66,12 @@ def serve(listen: str | None) -> None:
         screenshot=installation.screenshots.path,
     )
     server = uvicorn.Server(
-        uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
+        uvicorn.Config(
+            installation.with_previews(application),
+            log_level="warning",
+            timeout_graceful_shutdown=1,
+            server_header=False,
+        )
     )
 
     def leave(_: int, __: FrameType | None) -> None:

@@ -23,7 +23,14 @@ def list_tasks(*, as_json: bool) -> None:
     installation = open_installation()
     tasks = installation.store.tasks()
     if as_json:
-        print_json({"tasks": [task_view(installation.store, task, installation.settings.url) for task in tasks]})
+        print_json(
+            {
+                "tasks": [
+                    task_view(installation.store, task, installation.settings.url, installation.settings.previews_at)
+                    for task in tasks
+                ]
+            }
+        )
         return
     if not tasks:
         progress.print('No tasks yet: start one with `honk run "what should change" --repo PATH`.')
@@ -46,7 +53,7 @@ def show_task(task_id: str, *, apply: bool, diff: bool, as_json: bool) -> None:
     if apply:
         _apply(installation, task)
     if as_json:
-        print_json(task_view(installation.store, task, installation.settings.url))
+        print_json(task_view(installation.store, task, installation.settings.url, installation.settings.previews_at))
         return
     if diff:
         results.print(installation.inbox.diff(task.id), markup=False)

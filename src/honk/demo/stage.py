@@ -109,6 +109,8 @@ def _settings(home: Path, port: int, model_url: str | None) -> Settings:
         "public_url": None,
         "database_url": None,
         "preview_host": None,
+        "preview_domain": None,
+        "artifacts_url": None,
     }
     if model_url:
         own |= {"anthropic_base_url": model_url, "anthropic_api_key": SecretStr(PLAYED_KEY), "model": None}
@@ -147,7 +149,11 @@ def _web(installation: Installation, settings: Settings, token: str) -> Iterator
     )
     server = uvicorn.Server(
         uvicorn.Config(
-            application, host=settings.host, port=settings.port, log_level="error", timeout_graceful_shutdown=1
+            installation.with_previews(application),
+            host=settings.host,
+            port=settings.port,
+            log_level="error",
+            timeout_graceful_shutdown=1,
         )
     )
     thread = threading.Thread(target=server.run, name="web", daemon=True)

@@ -151,10 +151,18 @@ def _page(url: str) -> str:
     """The text of a page and of the scripts and styles that it loads from its own origin."""
     import re
 
-    page = httpx.get(url, trust_env=False, follow_redirects=True).raise_for_status().text
+    page = _get(url).raise_for_status().text
     parts = re.findall(r'(?:src|href)="(?!https?:|data:|#)([^"]+\.(?:js|css|json))"', page)
-    texts = [httpx.get(httpx.URL(url).join(part), trust_env=False).text for part in parts]
+    texts = [_get(str(httpx.URL(url).join(part))).text for part in parts]
     return "\n".join([page, *texts])
+
+
+def _get(url: str) -> httpx.Response:
+    """Browsers find `*.localhost` on their own machine; the system's resolver need not."""
+    address, host = httpx.URL(url), httpx.URL(url).netloc.decode()
+    if address.host.endswith(".localhost"):
+        address = address.copy_with(host="127.0.0.1")
+    return httpx.get(address, headers={"host": host}, trust_env=False, follow_redirects=True)
 
 
 def _first_task(teller: _Teller) -> str:

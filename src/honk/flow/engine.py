@@ -13,6 +13,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -147,6 +148,12 @@ class Engine:
         DBOS.register_queue(TASKS, partition_concurrency=1, worker_concurrency=self._agents, polling_interval_sec=0.1)
         DBOS.register_queue(LANDINGS, partition_concurrency=1, polling_interval_sec=0.1)
         self._launched = True
+
+    def daily(self, function: Callable[[datetime, Any], None], hour: int) -> None:
+        """Have a workflow run now, and each day at that hour (UTC). Only for a worker that is launched."""
+        name = function.__name__
+        DBOS.apply_schedules([{"schedule_name": name, "workflow_fn": function, "schedule": f"0 {hour} * * *"}])
+        DBOS.trigger_schedule(name)
 
     def start(self, function: str, key: str, queue: str, partition: str, *arguments: Any) -> None:
         """Have a workflow run, once per `key`, after those before it in the same partition."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,7 +190,7 @@ class Verification(Protocol):
 
 
 class Builder(Protocol):
-    """Builds an artifact from a checkout and keeps it by its content."""
+    """Builds artifacts from checkouts and keeps them by their content."""
 
     def build(
         self,
@@ -203,7 +203,13 @@ class Builder(Protocol):
         on_output: Callable[[str], None],
     ) -> Artifact: ...
 
-    def path(self, artifact: Artifact) -> Path: ...
+    def path(self, artifact: Artifact) -> Path:
+        """The folder with its files, compared with what was built. Raises `HonkError` if they are not to be had."""
+        ...
+
+    def collect(self) -> Collection[str]:
+        """Remove what nobody needs any longer; the tasks of what was removed."""
+        ...
 
 
 class Deployer(Protocol):
@@ -251,7 +257,7 @@ class Previews(Protocol):
     def serve(self, task_id: str, artifact: Artifact) -> None: ...
 
     def withdraw(self, task_id: str) -> None:
-        """Stop serving what is void."""
+        """Say of what is void or removed that it is."""
         ...
 
 

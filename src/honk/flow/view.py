@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from sqlalchemy import RowMapping
+
 from honk.model import Artifact, Check, Event, State, Task
 from honk.store import Store
 
@@ -47,19 +49,28 @@ def actions(store: Store, task: Task) -> list[str]:
     return []
 
 
-def artifacts(store: Store, task: Task, host: str) -> list[Artifact]:
-    """What was built for the task, newest commit's last; `url` is set where the running server serves it."""
+def artifacts(store: Store, task: Task, previews_at: str) -> list[Artifact]:
+    """What was built for the task, newest commit's last; `url` is set where the running server serves it. How links
+    to previews are made is said by `Settings.previews_at`."""
     return [
         Artifact(
             kind=row["kind"],
             commit=row["commit"],
             sha256=row["sha256"],
             size=row["size"],
-            url=f"http://{host}:{row['port']}/" if row["port"] and not row["void"] else None,
+            url=previews_at.format(token=row["token"], port=row["port"]) or None
+            if _offered(row, previews_at)
+            else None,
             void=row["void"],
         )
         for row in store.artifact_rows(task.id)
     ]
+
+
+def _offered(row: RowMapping, previews_at: str) -> bool:
+    """Whether a preview can be opened: it has a token and, unless it goes by name, a port."""
+    open_to_all = bool(row["token"]) and not row["void"] and not row["removed"]
+    return open_to_all and (bool(row["port"]) or "{port}" not in previews_at)
 
 
 def check_view(check: Check) -> dict[str, Any]:
@@ -67,7 +78,7 @@ def check_view(check: Check) -> dict[str, Any]:
     return asdict(check) | {"seconds": round(check.seconds, 2)}
 
 
-def task_view(store: Store, task: Task, url: str, preview_host: str = "127.0.0.1") -> dict[str, Any]:
+def task_view(store: Store, task: Task, url: str, previews_at: str = "") -> dict[str, Any]:
     """The task as the HTTP interface and `--json` give it. `url` is Honk's own address, without a trailing slash."""
     checks = store.checks(task.repository, task.merged_sha or task.head_sha) or store.checks(
         task.repository, task.head_sha
@@ -105,7 +116,7 @@ def task_view(store: Store, task: Task, url: str, preview_host: str = "127.0.0.1
                 if artifact.sha256 in pictured
                 else None,
             }
-            for artifact in artifacts(store, task, preview_host)
+            for artifact in artifacts(store, task, previews_at)
             if not artifact.void
         ],
         "deploy": {"status": task.deploy_status, "url": task.deploy_url} if task.deploy_status else None,

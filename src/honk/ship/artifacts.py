@@ -1,16 +1,35 @@
-"""Built things, kept by their content: `artifacts/<sha256>/` holds files that never change once they are there."""
+"""Built things, kept by their content: `artifacts/<sha256>/` holds files that never change once they are there.
+
+A second place (`HONK_ARTIFACTS_URL`) may keep them too; what is missing or damaged here is then fetched from there.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-from honk.model import Artifact, Cancelled, Checkout, Command, HonkError, Limits
+from honk.model import Artifact, Cancelled, Checkout, Command, Completed, HonkError, Limits, Making
 from honk.repository_file import Build
+from honk.settings import Settings
+from honk.ship.retention import Policy, kept_artifacts, superfluous
+from honk.ship.shelf import Shelf
+from honk.store import Store
+
+_MOST_LOG = 200_000
+"""Characters of a build's log that are kept."""
+_IN_USE = 3600.0
+"""Seconds. What came here more recently may belong to a build whose row is still to be written."""
+_LEFT_BEHIND = 86400.0
+"""Seconds after which a folder that no row knows was left behind by a process that died."""
 
 
 def digest(folder: Path) -> tuple[str, int]:
@@ -27,15 +46,34 @@ def digest(folder: Path) -> tuple[str, int]:
 
 
 class ArtifactStore:
-    """Implements the flow's `Builder` on a folder of this machine."""
+    """Implements the flow's `Builder`. Processes of one machine may share the folder."""
 
-    def __init__(self, home: Path, distil: Callable[[str], str]) -> None:
-        self._folder = home / "artifacts"
+    def __init__(self, settings: Settings, store: Store, distil: Callable[[str], str]) -> None:
+        self._folder = settings.home / "artifacts"
+        self._store = store
         self._distil = distil
+        self._shelf = Shelf(settings.artifacts_url) if settings.artifacts_url else None
+        self._policy = Policy(settings.artifacts_days, settings.artifacts_bytes, settings.artifacts_per_task)
 
     def path(self, artifact: Artifact) -> Path:
-        """The folder that holds the artifact's files."""
-        return self._folder / artifact.sha256
+        """See `Builder.path`."""
+        target = self._folder / artifact.sha256
+        if _holds(target, artifact.sha256):
+            return target
+        name = f"`{artifact.kind}` of {artifact.commit[:8]}"
+        if self._shelf is None:
+            what = "are damaged" if target.exists() else "are not kept any more"
+            raise HonkError(f"The files of {name} {what}: answer in its thread, and Honk builds it again.")
+        with self._aside() as scratch:
+            self._shelf.fetch(artifact.sha256, scratch)
+            if digest(scratch)[0] != artifact.sha256:
+                self._shelf.remove(artifact.sha256)
+                raise HonkError(
+                    f"The files of {name} came back from the artifact store with another SHA-256, so they are not "
+                    "used: answer in its thread, and Honk builds it again."
+                )
+            self._place(scratch, artifact.sha256)
+        return target
 
     def build(
         self,
@@ -56,29 +94,98 @@ class ArtifactStore:
             limits=Limits(seconds=build.timeout),
         )
         done = checkout.run(command, on_output=on_output, stop=stop)
+        self._judge(kind, build, done)
+        made = Making(datetime.now(UTC), socket.gethostname(), build.run, done.seconds, done.output[-_MOST_LOG:])
+        with self._aside() as scratch:
+            if not checkout.export(build.output, scratch):
+                raise HonkError(
+                    f"The build `{kind}` ran but made nothing at {build.output}: mend its command or its `output` in "
+                    "honk.yaml."
+                )
+            sha256, size = digest(scratch)
+            if self._shelf:
+                self._shelf.put(sha256, scratch)
+            self._place(scratch, sha256)
+        return Artifact(kind, checkout.commit, sha256, size, making=made)
+
+    def _judge(self, kind: str, build: Build, done: Completed) -> None:
         if done.ended_by == "cancel":
             raise Cancelled("Cancelled.")
         if done.ended_by == "time limit":
             raise HonkError(f"The build `{kind}` took longer than {build.timeout:.0f} s and was ended.")
         if done.exit_code:
             raise HonkError(f"The build `{kind}` failed (`{build.run}`):\n{self._distil(done.output)}")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as scratch:
-            files = checkout.export(build.output, Path(scratch))
-            if not files:
-                raise HonkError(
-                    f"The build `{kind}` ran but made nothing at {build.output}: mend its command or its `output` in "
-                    "honk.yaml."
-                )
-            sha256, size = digest(Path(scratch))
-            target = self._folder / sha256
-            if not target.exists():
-                ready = Path(scratch).with_name(f".ready-{sha256}-{os.getpid()}")
-                shutil.copytree(scratch, ready)
+
+    def collect(self) -> Collection[str]:
+        """See `Builder.collect`. What an open card offers, and what production runs or would go back to, stays."""
+        with self._locked(fcntl.LOCK_EX):
+            kept = kept_artifacts(self._store)
+            gone = superfluous(kept, self._policy, datetime.now(UTC))
+            self._store.remove_artifacts(one.key for one in gone)
+            wanted = {one.sha256 for one in set(kept) - set(gone)}
+            for sha256 in {one.sha256 for one in gone} - wanted:
+                if _rested(self._folder / sha256) > _IN_USE:
+                    _remove(self._folder / sha256)
+                    if self._shelf:
+                        self._shelf.remove(sha256)
+            for path in self._folder.iterdir():
+                if path.is_dir() and path.name not in wanted and _rested(path) > _LEFT_BEHIND:
+                    _remove(path)
+        return {one.key[0] for one in gone}
+
+    def _place(self, scratch: Path, sha256: str) -> None:
+        """Make a folder of that content be the artifact, at once or not at all."""
+        target = self._folder / sha256
+        with self._locked(fcntl.LOCK_SH):
+            os.utime(scratch)
+            if not _holds(target, sha256):
+                if target.exists():
+                    _remove(target)
                 try:
-                    ready.rename(target)
+                    scratch.rename(target)
                 except OSError:
-                    shutil.rmtree(ready, ignore_errors=True)
-                    if not target.exists():
+                    # Another process may have been first with the same.
+                    if not _holds(target, sha256):
                         raise
-        return Artifact(kind, checkout.commit, sha256, size)
+            os.utime(target)
+
+    @contextmanager
+    def _aside(self) -> Iterator[Path]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=self._folder, prefix=".new-"))
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / ".lock").open("a") as lock:
+            fcntl.flock(lock, how)
+            yield
+
+
+def _holds(folder: Path, sha256: str) -> bool:
+    try:
+        return folder.is_dir() and digest(folder)[0] == sha256
+    except OSError:
+        return False
+
+
+def _rested(path: Path) -> float:
+    """Seconds since the folder was put where it is; without end if it is not there."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return float("inf")
+
+
+def _remove(folder: Path) -> None:
+    """Take a folder away at once, then piece by piece, so that nobody finds a part of it."""
+    aside = folder.with_name(f".old-{folder.name}-{os.getpid()}")
+    try:
+        folder.rename(aside)
+    except OSError:
+        aside = folder
+    shutil.rmtree(aside, ignore_errors=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import UTC
+from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from honk.model import Artifact, Check, PullRequest
 from honk.store import tables
-from honk.store.database import Database
+from honk.store.database import Database, now
 from honk.store.rows import read_check, read_pull_request
 
 
@@ -86,7 +88,11 @@ class Results(Database):
         """One a task, commit and kind; saving again changes nothing but the content."""
         rows = tables.artifacts
         key = (rows.c.task_id == task_id) & (rows.c.commit == artifact.commit) & (rows.c.kind == artifact.kind)
-        content = {"sha256": artifact.sha256, "size": artifact.size}
+        content: dict[str, Any] = {"sha256": artifact.sha256, "size": artifact.size, "removed": False}
+        if made := artifact.making:
+            at = made.at.astimezone(UTC).isoformat(timespec="milliseconds")
+            content |= {"built_at": at, "machine": made.machine, "command": made.command, "seconds": made.seconds}
+            content["log"] = self._mask(made.log)
         with self._write() as connection:
             if connection.execute(select(rows.c.kind).where(key)).first():
                 connection.execute(update(rows).where(key).values(**content))
@@ -102,15 +108,70 @@ class Results(Database):
         rows = tables.artifacts
         with self._write() as connection:
             connection.execute(
-                update(rows).where(rows.c.task_id == task_id, rows.c.commit != keep_commit).values(void=True, port=None)
+                update(rows).where(rows.c.task_id == task_id, rows.c.commit != keep_commit).values(void=True)
             )
 
     def artifact_rows(self, task_id: str | None = None) -> list[RowMapping]:
-        """Rows with `task_id, commit, kind, sha256, size, port, void`."""
+        """Every row, in all its columns."""
         rows = tables.artifacts
         wanted = select(rows) if task_id is None else select(rows).where(rows.c.task_id == task_id)
         with self._read() as connection:
             return list(connection.execute(wanted).mappings())
+
+    def artifact_row(self, task_id: str, commit: str, kind: str) -> RowMapping | None:
+        """The row of one artifact, with how it was made."""
+        rows = tables.artifacts
+        return self._artifact((rows.c.task_id == task_id) & (rows.c.commit == commit) & (rows.c.kind == kind))
+
+    def offered(self, token: str) -> RowMapping | None:
+        """The artifact whose preview has that token."""
+        return self._artifact(tables.artifacts.c.token == token)
+
+    def _artifact(self, place: ColumnElement[bool]) -> RowMapping | None:
+        with self._read() as connection:
+            return connection.execute(select(tables.artifacts).where(place)).mappings().first()
+
+    def offer(self, task_id: str, commit: str, kind: str, token: str, port: int | None) -> None:
+        """Note that the artifact's preview can be visited from now on, and how."""
+        rows = tables.artifacts
+        key = (rows.c.task_id == task_id) & (rows.c.commit == commit) & (rows.c.kind == kind)
+        with self._write() as connection:
+            connection.execute(update(rows).where(key).values(token=token, port=port, offered_at=now()))
+
+    def kept_artifacts(self) -> list[RowMapping]:
+        """Rows of artifacts that are kept, each with its task's `state`, `merged_sha` and `updated_at`."""
+        rows, tasks = tables.artifacts, tables.tasks
+        wanted = (
+            select(rows, tasks.c.state, tasks.c.merged_sha, tasks.c.updated_at)
+            .join(tasks, tasks.c.id == rows.c.task_id)
+            .where(rows.c.removed.is_not(True))
+        )
+        with self._read() as connection:
+            return list(connection.execute(wanted).mappings())
+
+    def remove_artifacts(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        """Note that artifacts, by task, commit and kind, are not kept any longer."""
+        rows = tables.artifacts
+        with self._write() as connection:
+            for task_id, commit, kind in keys:
+                key = (rows.c.task_id == task_id) & (rows.c.commit == commit) & (rows.c.kind == kind)
+                connection.execute(update(rows).where(key).values(removed=True))
+
+    def tasks_in_production(self) -> set[str]:
+        """The tasks whose deployments are under way, are each repository's newest healthy one, or come before that."""
+        rows = tables.deployments
+        with self._read() as connection:
+            found = connection.execute(select(rows).order_by(rows.c.position.desc())).mappings().all()
+        tasks, seen, wanted = set(), set(), set()
+        for row in found:
+            place = row["repository"], row["commit"]
+            if row["status"] == "running" or place in wanted:
+                tasks.add(row["task_id"])
+            if row["status"] == "healthy" and row["repository"] not in seen:
+                seen.add(row["repository"])
+                tasks.add(row["task_id"])
+                wanted.add((row["repository"], row["previous"]))
+        return tasks
 
     def set_port(self, task_id: str, commit: str, kind: str, port: int | None) -> None:
         """Where the running server serves this artifact."""

@@ -144,6 +144,14 @@ artifacts = Table(
     Column("size", Integer, nullable=False),
     Column("port", Integer),
     Column("void", Boolean, nullable=False, default=False),
+    Column("token", String, index=True),
+    Column("offered_at", String),
+    Column("removed", Boolean),
+    Column("built_at", String),
+    Column("machine", String),
+    Column("command", Text),
+    Column("seconds", Float),
+    Column("log", Text),
 )
 
 deployments = Table(

@@ -61,7 +61,7 @@ class Access:
         if self._settings.host not in _LOOPBACK:
             return True
         public = urlsplit(self._settings.url).hostname
-        return host in _LOOPBACK or host == public or host.endswith(".localhost")
+        return host in _LOOPBACK or host == public
 
     def _same_origin(self, request: Request) -> bool:
         origin = request.headers.get("origin") or request.headers.get("referer")

@@ -1,0 +1,24 @@
+"""What is done each day without anybody asking."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from honk.flow.engine import step, workflow
+from honk.flow.ports import rooms
+
+
+@workflow
+def housekeeping(at: datetime, context: Any) -> None:
+    """Started by the schedule: what it passes is of no interest here."""
+    remove_artifacts()
+
+
+@step
+def remove_artifacts() -> None:
+    """Remove what was built and is not needed any longer."""
+    room = rooms()
+    for task_id in room.builder.collect():
+        if room.previews:
+            room.previews.withdraw(task_id)

@@ -1,0 +1,198 @@
+"""Which previews there are, and what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+from sqlalchemy import RowMapping
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from honk.model import Artifact, HonkError
+from honk.settings import Settings
+from honk.ship.previews.doors import by_host, by_port, host_name, nothing_here
+from honk.ship.previews.pages import plain
+from honk.ship.previews.site import Site, open_site, respond
+from honk.store import Store
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+
+@dataclass
+class _Preview:
+    """One version that can be visited. `site` is read at the first visit."""
+
+    task_id: str
+    artifact: Artifact
+    offered_at: datetime
+    site: Site | None = None
+    reading: threading.Lock = field(default_factory=threading.Lock)
+
+
+class PreviewServer:
+    """Implements the flow's `Previews`.
+
+    Where previews have names (`Settings.previews_under`), `in_front_of` puts them before Honk's own pages. Elsewhere
+    each has a small server at a port of its own, all in one background thread; it keeps its port over restarts where
+    the port is still free. The address of a void or ended preview goes on to say what became of it.
+    """
+
+    def __init__(self, store: Store, path: Callable[[Artifact], Path], settings: Settings) -> None:
+        self._store = store
+        self._path = path
+        self._settings = settings
+        self._previews: dict[str, _Preview] = {}
+        self._finding = threading.Lock()
+        self._servers: dict[str, tuple[Server, int]] = {}
+        self._serving: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="previews", daemon=True)
+        self._thread.start()
+
+    def restore(self) -> None:
+        """Serve again what was offered when the server last ran."""
+        for row in self._store.artifact_rows():
+            if row["token"] is None and row["port"] and not row["void"]:
+                # Offered by a version whose previews had no tokens.
+                with suppress(HonkError, OSError):
+                    self.serve(row["task_id"], _artifact(row))
+            elif row["token"] is None:
+                continue
+            elif self._settings.previews_under is None and _time(row) + 2 * self._lifetime > datetime.now(UTC):
+                port = self._listen(row["token"], row["port"])
+                self._store.set_port(row["task_id"], row["commit"], row["kind"], port)
+
+    def serve(self, task_id: str, artifact: Artifact) -> None:
+        """See `Previews.serve`. Artifacts without an `index.html` are no pages and are left alone."""
+        if not (self._path(artifact) / "index.html").is_file():
+            return
+        row = self._store.artifact_row(task_id, artifact.commit, artifact.kind)
+        token = (row["token"] if row else None) or base64.b32encode(secrets.token_bytes(16)).decode()[:26].lower()
+        by_name = self._settings.previews_under is not None
+        port = None if by_name else self._listen(token, row["port"] if row else None)
+        self._store.offer(task_id, artifact.commit, artifact.kind, token, port)
+        self.withdraw(task_id)
+
+    def withdraw(self, task_id: str) -> None:
+        """See `Previews.withdraw`."""
+        with self._finding:
+            for token in [token for token, preview in self._previews.items() if preview.task_id == task_id]:
+                del self._previews[token]
+
+    def close(self) -> None:
+        """Stop serving everything."""
+        for server, _ in self._servers.values():
+            server.should_exit = True
+        asyncio.run_coroutine_threadsafe(self._ended(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def in_front_of(self, inner: ASGIApp) -> ASGIApp:
+        """Honk's own pages, with the previews at their host names."""
+        domain = self._settings.previews_under
+        if domain is None:
+            return inner
+        return by_host(inner, domain, host_name(self._settings.url.partition("//")[2]), self.visit)
+
+    async def visit(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request to the preview with that token."""
+        preview = self._previews.get(token) or await anyio.to_thread.run_sync(self._find, token)
+        if preview is None:
+            await nothing_here()(scope, receive, send)
+            return
+        thread = f"{self._settings.url}/tasks/{preview.task_id}"
+        short = preview.artifact.commit[:8]
+        if preview.artifact.void:
+            told = f"Version {short} is void: a newer one has taken its place, or its task was cancelled."
+            await plain(410, told, thread=thread)(scope, receive, send)
+        elif preview.offered_at + self._lifetime < datetime.now(UTC):
+            told = f"The preview of version {short} has ended. Answer in its thread, and Honk builds it again."
+            await plain(410, told, thread=thread)(scope, receive, send)
+        else:
+            try:
+                site = preview.site
+                if site is None:
+                    site = await anyio.to_thread.run_sync(self._open, preview)
+            except (HonkError, OSError) as error:
+                told = f"What was built of version {short} is not to be had: {error}"
+                await plain(410, told, thread=thread)(scope, receive, send)
+            else:
+                await respond(site, scope, receive, send)
+
+    @property
+    def _lifetime(self) -> timedelta:
+        return timedelta(days=self._settings.preview_days)
+
+    def _find(self, token: str) -> _Preview | None:
+        with self._finding:
+            row = self._store.offered(token)
+            if row is None:
+                return None
+            found = _Preview(row["task_id"], replace(_artifact(row), void=row["void"]), _time(row))
+            return self._previews.setdefault(token, found)
+
+    def _open(self, preview: _Preview) -> Site:
+        artifact = preview.artifact
+        with preview.reading:
+            site = preview.site or open_site(self._path(artifact), artifact.sha256[:32], preview.offered_at)
+            preview.site = site
+        return site
+
+    def _listen(self, token: str, wanted: int | None) -> int:
+        """Serve at a port of its own, which is returned."""
+        if token not in self._servers:
+            listener = _free_port(self._settings.host, wanted)
+            port = listener.getsockname()[1]
+            application = by_port(token, port, self._settings.preview_days, self.visit)
+            server = asyncio.run_coroutine_threadsafe(self._start(application, listener), self._loop).result(10)
+            self._servers[token] = server, port
+        return self._servers[token][1]
+
+    async def _start(self, application: ASGIApp, listener: socket.socket) -> Server:
+        import uvicorn
+
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application, log_level="error", lifespan="off", timeout_graceful_shutdown=1, server_header=False
+            )
+        )
+        self._serving.add(self._loop.create_task(server.serve(sockets=[listener])))
+        return server
+
+    async def _ended(self) -> None:
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+
+def _artifact(row: RowMapping) -> Artifact:
+    return Artifact(row["kind"], row["commit"], row["sha256"], row["size"])
+
+
+def _time(row: RowMapping) -> datetime:
+    return datetime.fromisoformat(row["offered_at"])
+
+
+def _free_port(host: str, wanted: int | None) -> socket.socket:
+    """A listening socket, at the port that is wanted if it is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in (wanted, 0) if wanted else (0,):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError:
+            listener.close()
+            if port == 0:
+                raise
+            continue
+        return listener
+    raise OSError("no port is free for a preview")
