@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from bench.previews import previews_against_starlette
 from honk.rehearsal import Rehearsal, Scene, say, use
 
 ROUNDS = 5
@@ -139,6 +140,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="honk-bench-") as folder:
         scratch = Path(folder)
         figures = help_against_python() | bare_session(scratch) | honk_session(scratch)
+        figures |= previews_against_starlette(scratch)
     for name, value in figures.items():
         print(f"{name:<58} {value:8.3f}")
     print()
@@ -146,6 +148,10 @@ def main() -> None:
         "honk --help ÷ python -c pass": figures["honk --help"] / figures["python -c pass"],
         "message → first request ÷ bare": figures["message → first request"] / figures["bare: start → first request"],
         "message → verified pull request ÷ bare session": figures["message → ready"] / figures["bare: whole"],
+        "preview ÷ Starlette's static files, requests/s": figures["preview, identity: requests/s"]
+        / figures["static files, identity: requests/s"],
+        "the same, with the coding that browsers ask for": figures["preview, gzip: requests/s"]
+        / figures["static files, gzip: requests/s"],
     }.items():
         print(f"{name:<58} {ratio:8.2f}")
 

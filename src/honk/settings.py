@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from honk.model import UsageError
 
+_DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.?")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -170,6 +172,10 @@ def read_settings(**given: Any) -> Settings:
         raise UsageError(f"The setting {name} is wrong: {first['msg']}.") from error
     except ValueError as error:
         raise UsageError(f"honk.toml in {_home()} cannot be read: {error}.") from error
+    if settings.preview_domain and not _DOMAIN.fullmatch(settings.preview_domain):
+        raise UsageError(
+            f"HONK_PREVIEW_DOMAIN must be a bare domain such as `preview.example.org`, not {settings.preview_domain!r}."
+        )
     own, under = urlsplit(settings.url).hostname or "", settings.preview_domain and settings.previews_under
     if under and f".{own}".endswith(f".{under}"):
         raise UsageError(

@@ -141,7 +141,8 @@ def test_a_range_is_answered_with_that_range(start: Start) -> None:
     url = previews.offer(APP)
     whole = previews.get(url + "photo.avif")
     assert whole.headers["accept-ranges"] == "bytes"
-    for asked, begin, end in (("bytes=0-0", 0, 1), ("bytes=10-19", 10, 20), ("bytes=2040-", 2040, 2048), ("bytes=-8", 2040, 2048)):  # fmt: skip
+    ranges = {"bytes=0-0": (0, 1), "bytes=10-19": (10, 20), "bytes=2040-": (2040, 2048), "bytes=-8": (2040, 2048)}
+    for asked, (begin, end) in ranges.items():
         part = previews.get(url + "photo.avif", range=asked)
         assert part.status_code == 206
         assert part.content == whole.content[begin:end]
@@ -154,8 +155,17 @@ def test_a_range_is_answered_with_that_range(start: Start) -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    ["bytes=0-1,3-4", "bytes=" + "0-," * 5000, "lines=1-2", "bytes=", "bytes=a-b", "=", "bytes=--1", "bytes=" + "9" * 4000 + "-"],
-)  # fmt: skip
+    [
+        "bytes=0-1,3-4",
+        "bytes=" + "0-," * 5000,
+        "lines=1-2",
+        "bytes=",
+        "bytes=a-b",
+        "=",
+        "bytes=--1",
+        "bytes=" + "9" * 4000 + "-",
+    ],
+)
 def test_an_odd_range_is_answered_with_the_whole_file(start: Start, asked: str) -> None:
     previews = start()
     answer = previews.get(previews.offer(APP) + "photo.avif", range=asked)
@@ -251,6 +261,12 @@ def test_a_preview_domain_gives_names_under_it_and_never_honks_own_pages(start: 
 def test_a_preview_domain_that_holds_honks_own_pages_is_refused(home: Path, domain: str) -> None:
     with pytest.raises(UsageError, match="HONK_PREVIEW_DOMAIN must be a domain of its own"):
         read_settings(home=home, public_url="https://honk.example.com", preview_domain=domain)
+
+
+@pytest.mark.parametrize("domain", ["https://preview.example.org", "preview.example.org:8080", "*.example.org", "a b"])
+def test_a_preview_domain_is_a_bare_domain(home: Path, domain: str) -> None:
+    with pytest.raises(UsageError, match="must be a bare domain"):
+        read_settings(home=home, preview_domain=domain)
 
 
 def test_a_void_version_says_so_and_leads_to_the_thread(start: Start) -> None:
