@@ -169,8 +169,8 @@ class Making:
     """The name of the machine that ran the build."""
     command: str
     seconds: float
-    log: str
-    """What the build printed; its end, where that is long."""
+    log: str = ""
+    """What the build printed; its end, where that is long. Left out where only the rest is asked for."""
 
 
 @dataclass(frozen=True)

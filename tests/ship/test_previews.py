@@ -301,7 +301,35 @@ def test_a_version_that_is_not_kept_any_more_says_so(start: Start) -> None:
         folder.parent.rename(previews.home / "away")
     gone = previews.get(url)
     assert gone.status_code == 410
-    assert "it is not kept any more" in gone.text
+    assert "is not to be had any more. Answer in its thread" in gone.text
+    previews.store.update_task("t1", merged_sha="m")
+    assert "is not to be had any more. Its change was merged." in previews.get(url).text
+
+
+def test_a_version_that_is_built_again_is_offered_again(start: Start) -> None:
+    previews = start()
+    url = previews.offer(APP)
+    previews.store.void_artifacts("t1", keep_commit="")
+    previews.server.withdraw("t1")
+    assert previews.get(url).status_code == 410
+    assert previews.address() == ""
+    assert previews.offer(APP) == url
+    assert previews.get(url).status_code == 200
+
+
+def test_a_request_that_names_two_hosts_is_refused(start: Start) -> None:
+    import anyio
+
+    previews = start()
+    url = previews.offer(APP)
+    hosts = [("host", httpx.URL(url).netloc.decode()), ("host", "127.0.0.1:4665")]
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(previews.server.in_front_of(None))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await client.get(url, headers=hosts)
+
+    assert anyio.run(ask).status_code == 400
 
 
 def test_what_is_no_page_is_not_served(start: Start) -> None:

@@ -46,6 +46,12 @@ def test_a_task_from_request_to_merge(up: Up) -> None:
     assert shown["state"] == "ready"
     assert {"name", "status", "seconds", "summary"} <= shown["checks"][0].keys()
     assert {"kind", "url", "install_url", "sha256"} <= shown["artifacts"][0].keys()
+    assert shown["artifacts"][0]["built"]["command"].startswith("mkdir dist")
+    artifact = shown["artifacts"][0]
+    log = up.client.get(f"/api/v1/tasks/{task}/artifacts/{artifact['commit']}/{artifact['kind']}/log")
+    assert log.status_code == 200
+    missing = up.client.get(f"/api/v1/tasks/{task}/artifacts/{artifact['commit']}/ios/log")
+    assert missing.json() == {"error": "There is no log of that build here."}
     assert "hello" in visit(shown["artifacts"][0]["url"]).text
 
     said = up.client.post(f"/api/v1/tasks/{task}/messages", json={"text": "again", "key": "m1"})

@@ -32,6 +32,11 @@ def examine(*, as_json: bool) -> int:
             "" if chromium else "Install Chromium; all else works without.",
         )
     )
+    named = settings.previews_under is not None
+    remedy = (
+        "Each preview has a port of its own, which phones must be able to reach; HONK_PREVIEW_DOMAIN gives them names."
+    )
+    rows.append(("previews with names", named, "" if named else remedy))
     rows += slack_rows(settings) + github_rows(settings)
     needed = {"sandbox", "git"}
     if as_json:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping
 
-from honk.model import Artifact, Check, Event, State, Task
+from honk.model import Artifact, Check, Event, Making, State, Task
 from honk.store import Store
 
 _RUNNING = frozenset({State.QUEUED, State.PREPARING, State.WORKING, State.VERIFYING, State.BUILDING})
@@ -62,6 +63,7 @@ def artifacts(store: Store, task: Task, previews_at: str) -> list[Artifact]:
             if _offered(row, previews_at)
             else None,
             void=row["void"],
+            making=_making(row),
         )
         for row in store.artifact_rows(task.id)
     ]
@@ -71,6 +73,19 @@ def _offered(row: RowMapping, previews_at: str) -> bool:
     """Whether a preview can be opened: it has a token and, unless it goes by name, a port."""
     open_to_all = bool(row["token"]) and not row["void"] and not row["removed"]
     return open_to_all and (bool(row["port"]) or "{port}" not in previews_at)
+
+
+def _making(row: RowMapping) -> Making | None:
+    if row["built_at"] is None:
+        return None
+    return Making(datetime.fromisoformat(row["built_at"]), row["machine"], row["command"], row["seconds"])
+
+
+def _built(making: Making | None) -> dict[str, Any] | None:
+    if making is None:
+        return None
+    told = {"at": making.at.isoformat(), "machine": making.machine, "command": making.command}
+    return told | {"seconds": round(making.seconds, 2)}
 
 
 def check_view(check: Check) -> dict[str, Any]:
@@ -112,6 +127,7 @@ def task_view(store: Store, task: Task, url: str, previews_at: str = "") -> dict
                 "sha256": artifact.sha256,
                 "size": artifact.size,
                 "commit": artifact.commit,
+                "built": _built(artifact.making),
                 "screenshot_url": f"{url}/tasks/{task.id}/screenshots/{artifact.sha256}.png"
                 if artifact.sha256 in pictured
                 else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import socket
@@ -23,6 +24,8 @@ from honk.settings import Settings
 from honk.ship.retention import Policy, kept_artifacts, superfluous
 from honk.ship.shelf import Shelf
 from honk.store import Store
+
+log = logging.getLogger("honk.ship")
 
 _MOST_LOG = 200_000
 """Characters of a build's log that are kept."""
@@ -63,14 +66,14 @@ class ArtifactStore:
         name = f"`{artifact.kind}` of {artifact.commit[:8]}"
         if self._shelf is None:
             what = "are damaged" if target.exists() else "are not kept any more"
-            raise HonkError(f"The files of {name} {what}: answer in its thread, and Honk builds it again.")
+            raise HonkError(f"The files of {name} {what}; they have to be built again.")
         with self._aside() as scratch:
             self._shelf.fetch(artifact.sha256, scratch)
             if digest(scratch)[0] != artifact.sha256:
                 self._shelf.remove(artifact.sha256)
                 raise HonkError(
                     f"The files of {name} came back from the artifact store with another SHA-256, so they are not "
-                    "used: answer in its thread, and Honk builds it again."
+                    "used; they have to be built again."
                 )
             self._place(scratch, artifact.sha256)
         return target
@@ -125,13 +128,21 @@ class ArtifactStore:
             wanted = {one.sha256 for one in set(kept) - set(gone)}
             for sha256 in {one.sha256 for one in gone} - wanted:
                 if _rested(self._folder / sha256) > _IN_USE:
-                    _remove(self._folder / sha256)
-                    if self._shelf:
-                        self._shelf.remove(sha256)
+                    self._discard(sha256)
             for path in self._folder.iterdir():
                 if path.is_dir() and path.name not in wanted and _rested(path) > _LEFT_BEHIND:
-                    _remove(path)
+                    self._discard(path.name)
         return {one.key[0] for one in gone}
+
+    def _discard(self, name: str) -> None:
+        """Remove a folder here and its archive there. Where that fails the folder stays, and reminds the next time."""
+        try:
+            if self._shelf and not name.startswith("."):
+                self._shelf.remove(name)
+        except HonkError as error:
+            log.warning("%s is kept for another day: %s", name, error)
+            return
+        _remove(self._folder / name)
 
     def _place(self, scratch: Path, sha256: str) -> None:
         """Make a folder of that content be the artifact, at once or not at all."""

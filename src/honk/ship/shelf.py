@@ -67,8 +67,7 @@ class Shelf:
             yield
         except FileNotFoundError as error:
             raise HonkError(
-                "The artifact store does not have what was built any more: answer in its thread, and Honk builds it "
-                "again."
+                "The artifact store does not have what was built any more; it has to be built again."
             ) from error
         except HonkError:
             raise

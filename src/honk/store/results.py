@@ -15,6 +15,8 @@ from honk.store import tables
 from honk.store.database import Database, now
 from honk.store.rows import read_check, read_pull_request
 
+_WITHOUT_LOG = [column for column in tables.artifacts.c if column.name != "log"]
+
 
 class Results(Database):
     """Rows that belong to a commit."""
@@ -85,10 +87,10 @@ class Results(Database):
             )
 
     def save_artifact(self, task_id: str, artifact: Artifact) -> None:
-        """One a task, commit and kind; saving again changes nothing but the content."""
+        """One a task, commit and kind. Saving again changes the content and how it was made, and offers it again."""
         rows = tables.artifacts
         key = (rows.c.task_id == task_id) & (rows.c.commit == artifact.commit) & (rows.c.kind == artifact.kind)
-        content: dict[str, Any] = {"sha256": artifact.sha256, "size": artifact.size, "removed": False}
+        content: dict[str, Any] = {"sha256": artifact.sha256, "size": artifact.size, "removed": False, "void": False}
         if made := artifact.making:
             at = made.at.astimezone(UTC).isoformat(timespec="milliseconds")
             content |= {"built_at": at, "machine": made.machine, "command": made.command, "seconds": made.seconds}
@@ -98,9 +100,7 @@ class Results(Database):
                 connection.execute(update(rows).where(key).values(**content))
             else:
                 connection.execute(
-                    insert(rows).values(
-                        task_id=task_id, commit=artifact.commit, kind=artifact.kind, void=False, **content
-                    )
+                    insert(rows).values(task_id=task_id, commit=artifact.commit, kind=artifact.kind, **content)
                 )
 
     def void_artifacts(self, task_id: str, keep_commit: str) -> None:
@@ -112,9 +112,10 @@ class Results(Database):
             )
 
     def artifact_rows(self, task_id: str | None = None) -> list[RowMapping]:
-        """Every row, in all its columns."""
-        rows = tables.artifacts
-        wanted = select(rows) if task_id is None else select(rows).where(rows.c.task_id == task_id)
+        """Rows of a task or of all, in all columns but the log."""
+        wanted = select(*_WITHOUT_LOG)
+        if task_id is not None:
+            wanted = wanted.where(tables.artifacts.c.task_id == task_id)
         with self._read() as connection:
             return list(connection.execute(wanted).mappings())
 
@@ -142,7 +143,7 @@ class Results(Database):
         """Rows of artifacts that are kept, each with its task's `state`, `merged_sha` and `updated_at`."""
         rows, tasks = tables.artifacts, tables.tasks
         wanted = (
-            select(rows, tasks.c.state, tasks.c.merged_sha, tasks.c.updated_at)
+            select(*_WITHOUT_LOG, tasks.c.state, tasks.c.merged_sha, tasks.c.updated_at)
             .join(tasks, tasks.c.id == rows.c.task_id)
             .where(rows.c.removed.is_not(True))
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import secrets
 import socket
 import threading
@@ -27,6 +28,9 @@ from honk.store import Store
 
 if TYPE_CHECKING:
     from uvicorn import Server
+
+
+log = logging.getLogger("honk.ship")
 
 
 @dataclass
@@ -116,18 +120,25 @@ class PreviewServer:
             told = f"Version {short} is void: a newer one has taken its place, or its task was cancelled."
             await plain(410, told, thread=thread)(scope, receive, send)
         elif preview.offered_at + self._lifetime < datetime.now(UTC):
-            told = f"The preview of version {short} has ended. Answer in its thread, and Honk builds it again."
-            await plain(410, told, thread=thread)(scope, receive, send)
+            told = f"The preview of version {short} has ended."
+            await plain(410, f"{told} {await self._remedy(preview)}", thread=thread)(scope, receive, send)
         else:
             try:
                 site = preview.site
                 if site is None:
                     site = await anyio.to_thread.run_sync(self._open, preview)
             except (HonkError, OSError) as error:
-                told = f"What was built of version {short} is not to be had: {error}"
-                await plain(410, told, thread=thread)(scope, receive, send)
+                log.info("no preview of %s: %s", preview.artifact.sha256, error)
+                told = f"What was built of version {short} is not to be had any more."
+                await plain(410, f"{told} {await self._remedy(preview)}", thread=thread)(scope, receive, send)
             else:
                 await respond(site, scope, receive, send)
+
+    async def _remedy(self, preview: _Preview) -> str:
+        task = await anyio.to_thread.run_sync(self._store.find_task, preview.task_id)
+        if task and task.merged_sha:
+            return "Its change was merged."
+        return "Answer in its thread, and Honk builds it again."
 
     @property
     def _lifetime(self) -> timedelta:

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from honk.flow.inbox import Inbox
 from honk.flow.view import task_view
-from honk.model import Event, Task
+from honk.model import Event, NotFound, Task
 from honk.settings import Settings
 from honk.store import Store
 from honk.surfaces.web.access import Access
@@ -138,6 +138,14 @@ def api_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) -
     def act(task_id: str, body: Tap) -> dict[str, Any]:
         """Merge, cancel, retry, roll back or approve."""
         return view(inbox.act(task_id, body.action, body.head_sha, body.key, access.person))
+
+    @router.get("/tasks/{task_id}/artifacts/{commit}/{kind}/log", response_class=PlainTextResponse)
+    def build_log(task_id: str, commit: str, kind: str) -> str:
+        """What the build of one artifact printed."""
+        row = store.artifact_row(store.task(task_id).id, commit, kind)
+        if row is None or row["log"] is None:
+            raise NotFound("There is no log of that build here.")
+        return str(row["log"])
 
     @router.get("/repositories", tags=["repositories"])
     def repositories() -> dict[str, list[dict[str, str]]]:
