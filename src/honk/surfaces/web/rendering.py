@@ -138,8 +138,8 @@ _ROWS = {
     **dict.fromkeys(
         (
             "unsafe", "turn.started", "gate.blocked", "commit", "change.opened", "change.updated", "build.finished",
-            "build.skipped", "answered", "merge.requested", "merge.verifying", "merge.refused", "merge.landed", "deploy.joined",
-            "deploy.started",
+            "build.skipped", "answered", "merge.requested", "merge.verifying", "merge.refused", "merge.landed",
+            "deploy.joined", "deploy.started",
             "deploy.healthy", "deploy.ill", "rolled_back", "rollback.requested", "retry.requested", "limit", "failed",
             "cancelled", "approved", "egress.refused", "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",
             "merge.elsewhere", "message.edited", "message.withdrawn",
