@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from honk.model import Artifact, HonkError, Person, State, Task
 from honk.settings import read_settings
 from honk.ship import PreviewServer
 from honk.store import Store, open_database
-from honk.store.database import now
 
 COMMIT = "c0ffee" + "0" * 34
 Files = dict[str, bytes | str]
@@ -53,9 +54,7 @@ class Previews:
     def task(self, task_id: str = "t1") -> Task:
         if found := self.store.find_task(task_id):
             return found
-        from datetime import datetime
-
-        at = datetime.fromisoformat(now())
+        at = datetime.now(UTC)
         person = Person("local:ada", "Ada")
         task = Task(task_id, "app", "Please", "script:true", State.READY, person, at, at, head_sha=COMMIT)
         self.store.create_task(task, "m")
@@ -90,7 +89,13 @@ class Previews:
             async with httpx.AsyncClient(transport=transport) as client:
                 return await client.request(method, url, headers={"accept": "*/*"} | headers)
 
-        return anyio.run(ask)
+        return answered(ask)
+
+
+def answered(ask: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    """In a thread, because the browser of other tests keeps an event loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(anyio.run, ask).result()
 
 
 Start = Callable[..., Previews]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from honk.model import UsageError
+from honk.model import Artifact, Making, UsageError
 from honk.settings import read_settings
-from tests.ship.conftest import COMMIT, Files, Start
+from tests.ship.conftest import COMMIT, Files, Start, answered
 
 APP: Files = {
     "index.html": "<!doctype html><title>App</title>",
@@ -318,8 +319,6 @@ def test_a_version_that_is_built_again_is_offered_again(start: Start) -> None:
 
 
 def test_a_request_that_names_two_hosts_is_refused(start: Start) -> None:
-    import anyio
-
     previews = start()
     url = previews.offer(APP)
     hosts = [("host", httpx.URL(url).netloc.decode()), ("host", "127.0.0.1:4665")]
@@ -329,7 +328,20 @@ def test_a_request_that_names_two_hosts_is_refused(start: Start) -> None:
         async with httpx.AsyncClient(transport=transport) as client:
             return await client.get(url, headers=hosts)
 
-    assert anyio.run(ask).status_code == 400
+    assert answered(ask).status_code == 400
+
+
+def test_what_was_built_while_no_server_ran_is_offered_by_the_next_one(start: Start) -> None:
+    previews = start()
+    previews.offer(APP)
+    made = Making(datetime.now(UTC), "laptop", "npm run build", 1.0)
+    row = previews.store.artifact_row("t1", COMMIT, "web")
+    assert row
+    previews.task("t2")
+    previews.store.save_artifact("t2", Artifact("web", COMMIT, row["sha256"], 1, making=made))
+    assert previews.address("t2") == ""
+    previews.server.restore()
+    assert previews.get(previews.address("t2")).text == APP["index.html"]
 
 
 def test_what_is_no_page_is_not_served(start: Start) -> None:

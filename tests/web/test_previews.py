@@ -80,3 +80,9 @@ def test_no_page_of_honks_own_is_at_a_previews_name(up: Up, path: str) -> None:
     assert answer.status_code == 404
     assert "There is no preview at this address" in answer.text
     assert "set-cookie" not in visit(f"{address}?token={up.token}").headers
+
+
+@pytest.mark.parametrize("host", ["[::1", "a]b.localhost", "x.localhost", ""])
+def test_a_host_that_is_nobodys_gets_neither_pages_nor_a_fault(up: Up, host: str) -> None:
+    answer = httpx.get(f"{up.url}/healthz", headers={"host": host}, trust_env=False)
+    assert answer.status_code in (404, 421)

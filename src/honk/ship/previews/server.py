@@ -65,15 +65,15 @@ class PreviewServer:
         self._thread.start()
 
     def restore(self) -> None:
-        """Serve again what was offered when the server last ran."""
+        """Serve again what was offered when the server last ran, and what was built while none ran."""
+        now = datetime.now(UTC)
         for row in self._store.artifact_rows():
-            if row["token"] is None and row["port"] and not row["void"]:
-                # Offered by a version whose previews had no tokens.
-                with suppress(HonkError, OSError):
-                    self.serve(row["task_id"], _artifact(row))
-            elif row["token"] is None:
-                continue
-            elif self._settings.previews_under is None and _time(row) + 2 * self._lifetime > datetime.now(UTC):
+            if row["token"] is None:
+                young = row["built_at"] and datetime.fromisoformat(row["built_at"]) + self._lifetime > now
+                if (young or row["port"]) and not row["void"] and not row["removed"]:
+                    with suppress(HonkError, OSError):
+                        self.serve(row["task_id"], _artifact(row))
+            elif self._settings.previews_under is None and _time(row) + 2 * self._lifetime > now:
                 port = self._listen(row["token"], row["port"])
                 self._store.set_port(row["task_id"], row["commit"], row["kind"], port)
 

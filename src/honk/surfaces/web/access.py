@@ -57,7 +57,10 @@ class Access:
 
     def host_is_ours(self, request: Request) -> bool:
         """False for a host name that somebody else's page may have pointed at this machine."""
-        host = (urlsplit(f"//{request.headers.get('host', '')}").hostname or "").lower()
+        try:
+            host = (urlsplit(f"//{request.headers.get('host', '')}").hostname or "").lower()
+        except ValueError:
+            return False
         if self._settings.host not in _LOOPBACK:
             return True
         public = urlsplit(self._settings.url).hostname
