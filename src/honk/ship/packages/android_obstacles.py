@@ -164,8 +164,8 @@ def _update(facts: AndroidFacts, previous: AndroidFacts) -> Iterator[Obstacle]:
     if ours and theirs and ours != theirs and not theirs <= set(facts.signing.earlier):
         yield Obstacle(
             "other-certificate",
-            "The app is signed with another certificate than the build before, so Android refuses the update: sign with "
-            "the same key, or uninstall the app first, which loses its data.",
+            "The app is signed with another certificate than the build before, so Android refuses the update: sign "
+            "with the same key, or uninstall the app first, which loses its data.",
             blocks=True,
         )
     # "Version your app": Android does not let an app be replaced by one with a lower version code.
@@ -179,8 +179,8 @@ def _update(facts: AndroidFacts, previous: AndroidFacts) -> Iterator[Obstacle]:
     elif facts.version_code == previous.version_code:
         yield Obstacle(
             "same-version",
-            f"The version code {facts.version_code} is the same as that of the build before, so nobody can tell the two "
-            "apart on a phone: raise `versionCode` with each build.",
+            f"The version code {facts.version_code} is the same as that of the build before, so nobody can tell the "
+            "two apart on a phone: raise `versionCode` with each build.",
             blocks=False,
         )
     added = sorted(set(facts.permissions) - set(previous.permissions))

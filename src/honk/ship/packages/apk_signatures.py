@@ -1,8 +1,8 @@
 """How an APK is signed, and whether signatures and content fit.
 
 From Android's descriptions of "APK Signature Scheme v2", "v3" and "v3.1" and of the APK Signing Block: where it lies,
-the layout of signers, the ids of algorithms, and what a verifier has to compare. A phone takes the newest scheme that it
-knows and does not fall back to an older one, so the newest one found is what is told here.
+the layout of signers, the ids of algorithms, and what a verifier has to compare. A phone takes the newest scheme that
+it knows and does not fall back to an older one, so the newest one found is what is told here.
 """
 
 from __future__ import annotations

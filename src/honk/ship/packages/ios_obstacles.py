@@ -94,16 +94,16 @@ def _profile(facts: IosFacts, profile: Profile, device: Device | None, now: date
     if profile.kind == "enterprise":
         yield Obstacle(
             "trust",
-            f"The first time, iOS asks to trust {profile.team or 'the developer'}: after installing, do so in Settings › "
-            "General › VPN & Device Management.",
+            f"The first time, iOS asks to trust {profile.team or 'the developer'}: after installing, do so in "
+            "Settings › General › VPN & Device Management.",
             blocks=False,
         )
     # "Enabling Developer Mode on a device": from iOS 16 for development-signed apps.
     if profile.kind == "development" and not (device and device.os_version and _older(device.os_version, "16")):
         yield Obstacle(
             "developer-mode",
-            f"The app is signed for development, which opens from iOS {_DEVELOPER_MODE} on only in Developer Mode: turn "
-            "it on in Settings › Privacy & Security, or export with an ad hoc profile.",
+            f"The app is signed for development, which opens from iOS {_DEVELOPER_MODE} on only in Developer Mode: "
+            "turn it on in Settings › Privacy & Security, or export with an ad hoc profile.",
             blocks=False,
         )
 
@@ -121,8 +121,8 @@ def _listed(profile: Profile, device: Device | None) -> Iterator[Obstacle]:
     else:
         yield Obstacle(
             "device-list",
-            f"The app installs only on the devices of its provisioning profile ({len(profile.devices)}): if it will not "
-            "on yours, have its UDID added and the app built again.",
+            f"The app installs only on the devices of its provisioning profile ({len(profile.devices)}): if it will "
+            "not on yours, have its UDID added and the app built again.",
             blocks=False,
         )
 
