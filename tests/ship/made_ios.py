@@ -45,7 +45,12 @@ def profile(**changed: Any) -> dict[str, Any]:
         "ProvisionedDevices": [UDID],
         "Entitlements": {"application-identifier": "ABCDE12345.com.example.encore", "get-task-allow": False},
     }
-    return {key: value for key, value in (plain | changed).items() if value is not None}
+    # A property list holds times of UTC that do not say so.
+    return {
+        key: value.replace(tzinfo=None) if isinstance(value, datetime) else value
+        for key, value in (plain | changed).items()
+        if value is not None
+    }
 
 
 def sealed(content: bytes, signer: Signer) -> bytes:

@@ -36,6 +36,8 @@ from tests.ship.made_android import (
 from tests.ship.made_ios import ipa_files, profile, sealed
 
 ADA = Signer()
+IPA_FILES = ipa_files(ADA)
+UNPROVISIONED = ipa_files(ADA, provisioned={})
 INFO = "Payload/Encore.app/Info.plist"
 MANIFEST = "AndroidManifest.xml"
 BASE = "base/manifest/AndroidManifest.xml"
@@ -72,6 +74,13 @@ def overlapping() -> bytes:
     return patched(apk, b"res/xhdpi/ic.png", 42, struct.pack("<I", apk.find(b"PK\x03\x04", 4)))
 
 
+def twenty_gigabytes() -> bytes:
+    content = zipped(apk_files() | {f"assets/{number}": b"" for number in range(5)})
+    for number in range(5):
+        content = patched(content, f"assets/{number}".encode(), 24, b"\xfe\xff\xff\xff")
+    return content
+
+
 def deep_plist(xml: bool) -> bytes:
     if xml:
         return b'<plist version="1.0">' + b"<array>" * 100_000 + b"</array>" * 100_000 + b"</plist>"
@@ -106,7 +115,7 @@ def laughing_plist() -> bytes:
 
 
 def in_ipa(name: str, content: bytes) -> Callable[[], bytes]:
-    return lambda: zipped(ipa_files(ADA) | {name: content})
+    return lambda: zipped(IPA_FILES | {name: content})
 
 
 def in_apk(name: str, content: bytes) -> Callable[[], bytes]:
@@ -124,7 +133,7 @@ def link(name: str, target: bytes, files: dict[str, bytes]) -> bytes:
 
 
 def linked_info() -> bytes:
-    files = ipa_files(ADA)
+    files = dict(IPA_FILES)
     del files[INFO]
     return link(INFO, b"Encore", files)
 
@@ -158,12 +167,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a zip bomb for an Info.plist": (in_ipa(INFO, b" " * (40 << 20)), "larger than 2097152 bytes"),
     "a size claim of 4 GB": (lambda: patched(APK, b"AndroidManifest.xml", 24, b"\xfe\xff\xff\xff"), "larger than"),
     "a size claim that is too small": (lambda: patched(APK, b"AndroidManifest.xml", 24, b"\x09\0\0\0"), "cannot be"),
-    "claims of 20 GB in all": (
-        lambda: zipped({f"a{n}": b"" for n in range(6)} | apk_files()).replace(
-            b"\0" * 8 + b"\2\0" + b"\0" * 12, b"\0" * 4 + b"\xfe\xff\xff\xfe" + b"\2\0" + b"\0" * 12
-        ),
-        "zip bomb",
-    ),
+    "claims of 20 GB in all": (twenty_gigabytes, "zip bomb"),
     "files that overlap": (overlapping, "overlap"),
     "two files of one name": (lambda: with_entry(MANIFEST), "two files of the same name"),
     "a name that climbs out": (lambda: with_entry("../../etc/passwd"), "leads outside it"),
@@ -178,7 +182,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a link in an APK": (lambda: link("assets/x", b"/etc/passwd", apk_files()), "symbolic link"),
     "a link for an Info.plist": (linked_info, "is a link"),
     "a link that leads out of an app": (
-        lambda: link("Payload/Encore.app/x", b"../../../etc/passwd", ipa_files(ADA)),
+        lambda: link("Payload/Encore.app/x", b"../../../etc/passwd", IPA_FILES),
         "link that leads outside the app",
     ),
     "something behind the end": (lambda: signed(APK, ADA, V2) + b"PK trailing", "not where Android looks"),
@@ -262,7 +266,7 @@ def test_entitlements_that_hold_themselves_come_out_flat(tmp_path: Path) -> None
     shared: list[object] = ["x"]
     for _ in range(30):
         shared = [shared, shared]
-    files = ipa_files(ADA, provisioned=profile())
+    files = dict(IPA_FILES)
     content = plistlib.dumps(profile(Entitlements={"deep": shared}), fmt=plistlib.FMT_BINARY)
     files["Payload/Encore.app/embedded.mobileprovision"] = sealed(content, ADA)
     package = read_package(write(tmp_path, zipped(files)))
@@ -292,7 +296,7 @@ def _valid() -> dict[str, bytes]:
     v1 = apk_files() | {"META-INF/ADA.SF": instructions, "META-INF/ADA.RSA": ADA.jar(instructions)}
     stored = io.BytesIO()
     with zipfile.ZipFile(stored, "w") as archive:
-        for name, content in ipa_files(ADA).items():
+        for name, content in IPA_FILES.items():
             archive.writestr(name, content)
     plain = io.BytesIO()
     with zipfile.ZipFile(plain, "w") as archive:
@@ -310,20 +314,18 @@ def _parts() -> dict[str, Callable[[bytes], bytes]]:
     return {
         "a manifest": lambda content: zipped(apk_files() | {MANIFEST: content}),
         "resources": lambda content: zipped(apk_files() | {"resources.arsc": content}),
-        "an Info.plist": lambda content: zipped(ipa_files(ADA, provisioned={}) | {INFO: content}),
+        "an Info.plist": lambda content: zipped(UNPROVISIONED | {INFO: content}),
         "a profile": lambda content: zipped(
-            {INFO: ipa_files(ADA)[INFO], "Payload/Encore.app/embedded.mobileprovision": content}
+            {INFO: IPA_FILES[INFO], "Payload/Encore.app/embedded.mobileprovision": content}
         ),
         "a v1 signature": lambda content: zipped(apk_files() | {"META-INF/A.SF": b"", "META-INF/A.RSA": content}),
         "a bundle's manifest": lambda content: zipped({BASE: content}),
-        "an icon": lambda content: zipped(
-            ipa_files(ADA, provisioned={}) | {"Payload/Encore.app/AppIcon60x60@2x.png": content}
-        ),
+        "an icon": lambda content: zipped(UNPROVISIONED | {"Payload/Encore.app/AppIcon60x60@2x.png": content}),
     }
 
 
 def _wholesome(part: str) -> bytes:
-    files = ipa_files(ADA)
+    files = IPA_FILES
     return {
         "a manifest": binary_xml(manifest_tree()),
         "resources": apk_files()["resources.arsc"],
