@@ -243,6 +243,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_gives_one_sentence_and_leaves_nothing_behind(name: str, tmp_path: Path) -> None:
     make, words = HOSTILE[name]

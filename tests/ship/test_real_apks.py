@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tracemalloc
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from honk.ship.packages import AndroidFacts, read_package
+from honk.ship.packages import AndroidFacts, PackageError, obstacles, read_package
 from tests.ship.made_android import png
 
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
@@ -117,27 +119,29 @@ def test_a_bundles_manifest_that_aapt2_made_is_read(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("schemes", "key"),
-    [(("v1",), "rsa"), (("v1", "v2"), "rsa"), (("v1", "v2", "v3"), "rsa"), (("v2", "v3"), "ec"), (("v3",), "ec")],
+    [(("v1", "v2"), "rsa"), (("v1", "v2", "v3"), "rsa"), (("v2", "v3"), "ec"), (("v3",), "ec")],
     ids=str,
 )
 def test_signatures_are_read_and_verified_as_apksigner_does(project: Path, schemes: tuple[str, ...], key: str) -> None:
     options = [f"--{scheme}-signing-enabled={str(scheme in schemes).lower()}" for scheme in ("v1", "v2", "v3")]
     path = signed(project, f"{'-'.join(schemes)}-{key}.apk", *options, "--min-sdk-version", "28", key=key)
-    printed = run(
-        project,
-        "apksigner",
-        "verify",
-        "--min-sdk-version",
-        "21" if "v1" in schemes else "28",
-        "--print-certs",
-        path.name,
-    )
+    printed = run(project, "apksigner", "verify", "--min-sdk-version", "28", "--print-certs", path.name)
     digest = re.search(r"certificate SHA-256 digest: (\w+)", printed)
     signing = facts(path).signing
     assert digest and [one.sha256 for one in signing.certificates] == [digest[1]]
-    assert signing.schemes == schemes
-    assert signing.valid is (None if schemes == ("v1",) else True)
-    assert signing.debug is (key == "rsa")
+    assert (signing.schemes, signing.valid, signing.debug) == (schemes, True, key == "rsa")
+
+
+def test_a_v1_signature_alone_is_an_obstacle_as_apksigner_says(project: Path) -> None:
+    path = signed(project, "v1.apk", "--v2-signing-enabled=false", "--v3-signing-enabled=false")
+    printed = subprocess.run(
+        ["apksigner", "verify", str(path)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert "requires a minimum of signature scheme v2" in printed.stdout + printed.stderr
+    package = read_package(path)
+    assert package.android and package.android.signing.schemes == ("v1",)
+    found = obstacles(package, previous=None, device=None, https=True, now=datetime(2026, 9, 1, tzinfo=UTC))
+    assert [one.code for one in found if one.blocks] == ["only-v1"]
 
 
 def test_a_rotated_key_is_read_as_apksigner_writes_it(project: Path) -> None:
@@ -161,12 +165,12 @@ def test_what_apksigner_refuses_is_refused(project: Path) -> None:
     assert facts(path).signing.valid is False
 
 
-def test_a_file_of_fifty_megabytes_is_read_without_holding_it() -> None:
-    import tracemalloc
-
+def test_androids_own_45_megabytes_are_read_in_little_memory_and_are_no_app() -> None:
     tracemalloc.start()
-    package = read_package(FRAMEWORK)
-    memory = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert package.identifier == "android" or package.android
-    assert memory < 200 << 20
+    try:
+        with pytest.raises(PackageError, match="no valid application id"):
+            read_package(FRAMEWORK)
+        memory = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert memory < 120 << 20
