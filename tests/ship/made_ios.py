@@ -128,3 +128,15 @@ def pixels(picture: bytes) -> bytes:
 
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def in_pieces(content: bytes) -> bytes:
+    """A signed message without a signer whose content comes byte by byte, each in a part of its own (BER)."""
+
+    def part(tag: int, inner: bytes) -> bytes:
+        return bytes([tag, 0x84]) + len(inner).to_bytes(4, "big") + inner
+
+    signed_data, data = bytes.fromhex("06092a864886f70d010702"), bytes.fromhex("06092a864886f70d010701")
+    pieces = b"\x24\x80" + b"".join(b"\x04\x01" + bytes([value]) for value in content) + b"\0\0"
+    inside = part(0x30, b"\x02\x01\x01" + b"\x31\x00" + part(0x30, data + part(0xA0, pieces)) + b"\x31\x00")
+    return part(0x30, signed_data + part(0xA0, inside))

@@ -6,7 +6,6 @@ import io
 import os
 import plistlib
 import random
-import resource
 import stat
 import struct
 import time
@@ -28,12 +27,13 @@ from tests.ship.made_android import (
     insert_block,
     manifest_tree,
     proto_xml,
+    resources,
     signed,
     signing_block,
     write,
     zipped,
 )
-from tests.ship.made_ios import ipa_files, profile, sealed
+from tests.ship.made_ios import in_pieces, ipa_files, profile, sealed
 
 ADA = Signer()
 IPA_FILES = ipa_files(ADA)
@@ -104,6 +104,14 @@ def overlapping_plist() -> bytes:
     count = 50_000
     objects = b"\xaf\x12\x00\x01\x80\x00" * count
     return bplist(objects + b"\0" * 200_000, [8 + 6 * index for index in range(count)], 2)
+
+
+def long_number_plist() -> bytes:
+    """Each of 60,000 numbers claims the same 32 KiB."""
+    count = 60_000
+    top = b"\xaf\x12" + struct.pack(">I", count - 1) + b"".join(struct.pack(">H", 1 + n) for n in range(count - 1))
+    numbers = b"\x1f" * count + b"\0" * 40_000
+    return bplist(top + numbers, [8, *range(8 + len(top), 8 + len(top) + count - 1)], 2)
 
 
 def laughing_plist() -> bytes:
@@ -228,10 +236,19 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a plist nested 60,000 deep": (in_ipa(INFO, deep_plist(False)), "Info.plist cannot be read"),
     "a plist that holds itself": (in_ipa(INFO, self_referencing_plist()), "no valid bundle id"),
     "a plist whose objects overlap": (in_ipa(INFO, overlapping_plist()), "Info.plist cannot be read"),
+    "a plist of long numbers that overlap": (in_ipa(INFO, long_number_plist()), "Info.plist cannot be read"),
     "a plist cut off": (in_ipa(INFO, b"bplist00"), "Info.plist cannot be read"),
     "a profile of noise": (
         in_ipa("Payload/Encore.app/embedded.mobileprovision", b"\x30\x80" * 20_000),
         "no signed message",
+    ),
+    "a profile in sixty thousand pieces": (
+        in_ipa("Payload/Encore.app/embedded.mobileprovision", in_pieces(b" " * 60_000)),
+        "provisioning profile cannot be read",
+    ),
+    "resources of 9,000 configurations": (
+        in_apk("resources.arsc", resources(icons=dict.fromkeys(range(9_000), "res/mdpi/ic.png"))),
+        "too many configurations",
     ),
     "a profile that never says when it expires": (
         in_ipa(
@@ -349,12 +366,12 @@ def _spoilt(content: bytes, chance: random.Random) -> bytes:
 
 
 def _reads_or_refuses(path: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    before = time.process_time()
     try:
         assert isinstance(read_package(path), Package)
     except PackageError as refused:
         assert "\n" not in str(refused)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 5
+    assert time.process_time() - before < 5
 
 
 @pytest.mark.parametrize("name", _valid())

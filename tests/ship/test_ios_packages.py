@@ -11,7 +11,7 @@ import pytest
 from honk.ship.packages import IosFacts, PackageError, package_of_json, read_package
 from honk.ship.packages.pictures import plain_png
 from tests.ship.made_android import Signer, png, write, zipped
-from tests.ship.made_ios import EXPIRES, UDID, crushed, info, ipa, ipa_files, pixels, profile
+from tests.ship.made_ios import EXPIRES, UDID, crushed, in_pieces, info, ipa, ipa_files, pixels, profile
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,13 @@ def test_a_profile_that_is_no_signed_message_is_refused(tmp_path: Path, apple: S
     files = ipa_files(apple) | {"Payload/Encore.app/embedded.mobileprovision": plistlib.dumps(profile())}
     with pytest.raises(PackageError, match="provisioning profile is no signed message"):
         read_package(write(tmp_path, zipped(files)))
+
+
+def test_a_profile_whose_message_comes_in_pieces_is_read(tmp_path: Path, apple: Signer) -> None:
+    pieces = in_pieces(plistlib.dumps(profile()))
+    files = ipa_files(apple) | {"Payload/Encore.app/embedded.mobileprovision": pieces}
+    found = facts(write(tmp_path, zipped(files))).profile
+    assert found and found.name == "Encore Ad Hoc"
 
 
 def test_two_apps_in_one_file_are_refused(tmp_path: Path, apple: Signer) -> None:

@@ -24,10 +24,11 @@ _SCHEMES: Mapping[int, str] = {0x7109871A: "v2", 0xF05368C0: "v3", 0x1B93AD61: "
 _ROTATION = 0x3BA06F8C
 _STRIPPING = 0xBEEFF00D
 _WHAT = "signing block"
-_JAR_LIMIT = 1 << 20
+_JAR_LIMIT = 128 << 10
+_JAR_SIGNERS = 10
 _HEADER_LIMIT = 8 << 10
 _MOST = 64
-"""Signers, certificates or steps of a rotation: Android takes no more than ten signers."""
+"""Signers, certificates, digests or steps of a rotation."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def read_jar(archive: Archive) -> tuple[Signing, str]:
         and name.upper().endswith((".RSA", ".DSA", ".EC"))
     )
     found, promised = [], ""
-    for name in stems[:_MOST]:
+    for name in stems[:_JAR_SIGNERS]:
         instructions = name.rpartition(".")[0] + ".SF"
         if instructions not in archive:
             continue

@@ -63,7 +63,7 @@ class Limits:
     manifest: int = 4 << 20
     resources: int = 48 << 20
     plist: int = 2 << 20
-    profile: int = 2 << 20
+    profile: int = 512 << 10
     icon: int = 2 << 20
     signing_block: int = 8 << 20
     total: int = 64 << 20

@@ -17,7 +17,7 @@ _DEPTH = 8
 _NODES = 5_000
 _TEXT = 4_000
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, ExpatError, EOFError)
-_DATA, _TEXT_ASCII, _TEXT_UTF16, _UID, _ARRAY, _SET, _DICT = 0x4, 0x5, 0x6, 0x8, 0xA, 0xC, 0xD
+_INTEGER, _DATA, _TEXT_UTF16, _UID, _ARRAY, _SET, _DICT = 0x1, 0x4, 0x6, 0x8, 0xA, 0xC, 0xD
 
 
 def read_plist(data: bytes, what: str) -> Mapping[str, Any]:
@@ -52,6 +52,8 @@ def _check_binary(data: bytes) -> None:
 
 def _object_size(data: bytes, at: int, reference_size: int) -> int:
     kind, count = data[at] >> 4, data[at] & 0xF
+    if kind == _INTEGER:
+        return 1 + (1 << count)
     if kind < _DATA or kind == _UID:
         return 1
     if count == 0xF:

@@ -16,6 +16,8 @@ _TABLE = 0x0002
 _PACKAGE = 0x0200
 _TYPE = 0x0201
 _CHUNKS = 50_000
+_CONFIGURATIONS = 8_000
+"""Of one type; Android's own resources have about 3,000."""
 _HOPS = 8
 _REFERENCES = 16
 _SPARSE, _OFFSETS_16 = 0x01, 0x02
@@ -57,7 +59,10 @@ class Resources:
                 for inner, part in self._chunks(chunk):
                     if inner == _TYPE:
                         part.seek(8)
-                        self._types.setdefault(package << 8 | part.number(1), []).append(part)
+                        configured = self._types.setdefault(package << 8 | part.number(1), [])
+                        configured.append(part)
+                        if len(configured) > _CONFIGURATIONS:
+                            raise part.broken("it has too many configurations")
 
     def _chunks(self, within: Reader) -> Iterator[tuple[int, Reader]]:
         while within.left >= 8:
