@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 
 from bench.previews import previews_against_starlette
+from bench.queue import CHANGES, queue_against_one_by_one
 from honk.rehearsal import Rehearsal, Scene, say, use
 
 ROUNDS = 5
@@ -141,6 +142,8 @@ def main() -> None:
         scratch = Path(folder)
         figures = help_against_python() | bare_session(scratch) | honk_session(scratch)
         figures |= previews_against_starlette(scratch)
+        with Rehearsal([]) as model, _server(scratch / "queue-home", model) as (client, _):
+            figures |= queue_against_one_by_one(client, scratch)
     for name, value in figures.items():
         print(f"{name:<58} {value:8.3f}")
     print()
@@ -152,8 +155,11 @@ def main() -> None:
         / figures["static files, identity: requests/s"],
         "the same, with the coding that browsers ask for": figures["preview, gzip: requests/s"]
         / figures["static files, gzip: requests/s"],
+        "merges one by one ÷ all at once": figures[f"{CHANGES} merges, one by one"]
+        / figures[f"{CHANGES} merges, all at once"],
     }.items():
         print(f"{name:<58} {ratio:8.2f}")
 
 
-main()
+if __name__ == "__main__":
+    main()
