@@ -44,7 +44,12 @@ def _repository(folder: Path) -> Path:
 
 def _ready(client: httpx.Client, repo: Path, number: int) -> str:
     words = f"Add file {number}"
-    body = {"repo": f"{repo}#main", "text": words, "key": f"{repo.name}-{number}", "agent": f"script:echo {number} > file-{number}"}
+    body = {
+        "repo": f"{repo}#main",
+        "text": words,
+        "key": f"{repo.name}-{number}",
+        "agent": f"script:echo {number} > file-{number}",
+    }
     task = client.post("/api/v1/tasks", json=body).raise_for_status().json()
     return str(task["id"])
 
