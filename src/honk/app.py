@@ -13,11 +13,11 @@ from typing import IO, TYPE_CHECKING
 
 from honk.agents import agent_ready, harness
 from honk.flow import deploy as _deploy  # noqa: F401  registers its workflows
+from honk.flow import merge as _merge  # noqa: F401  registers its workflow
 from honk.flow import turn as _turn  # noqa: F401  registers its workflows
 from honk.flow.engine import Engine
 from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
-from honk.flow.merge import follow_with
 from honk.flow.ports import Rooms, furnish
 from honk.flow.view import artifacts
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
@@ -26,7 +26,7 @@ from honk.repository_file import RepositoryFile
 from honk.settings import Settings
 from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots, qr_code
 from honk.store import Attachments, Store, open_database
-from honk.verify import distil, verify
+from honk.verify import distil, prepare, verify
 from honk.workspace import Workspaces
 
 if TYPE_CHECKING:
@@ -96,8 +96,12 @@ class Installation:
     github: GitHubApi | None = None
     previews: PreviewServer | None = None
 
-    def work(self, *, serve_previews: bool = False) -> bool:
-        """Become the worker of this home and take up what an earlier life left; False if another process is."""
+    def work(self, *, serve_previews: bool = False, only_labels: bool = False, unsafe: bool = False) -> bool:
+        """Become the worker of this home and take up what an earlier life left; False if another process is.
+
+        With `only_labels`, take nothing but builds that want one of the settings' labels; `unsafe` runs them without a
+        sandbox.
+        """
         if not self.lock.take():
             return False
         if serve_previews:
@@ -116,10 +120,12 @@ class Installation:
                 deployer=self.deployer,
                 screenshots=self.screenshots if self.settings.screenshots else None,
                 previews=self.previews,
+                unsafe=unsafe,
             )
         )
-        follow_with(self.engine)
-        self.engine.launch()
+        self.engine.launch(self.settings.labels, only_labels=only_labels)
+        if only_labels:
+            return True
         self.engine.daily(housekeeping, hour=3)
         self.inbox.resume()
         return True
@@ -210,7 +216,7 @@ def assemble(settings: Settings) -> Installation:
         engine=engine,
         forges=forges,
         inbox=Inbox(settings, store, forges, accounts, engine, lambda agent: agent_ready(agent, settings)),
-        artifacts=ArtifactStore(settings, store, distil),
+        artifacts=ArtifactStore(settings, store, distil, prepare),
         workspaces=Workspaces(settings, lambda repository, renew: forges.of(repository).credentials(repository, renew)),
         deployer=CommandDeployer(settings, distil),
         lock=HomeLock(home),

@@ -96,6 +96,8 @@ def git_bytes(
     except subprocess.TimeoutExpired as error:
         raise GitError(f"git {arguments[0]} took longer than {timeout:.0f} s and was ended.", 124) from error
     except FileNotFoundError as error:
+        if directory is not None and not directory.is_dir():
+            raise GitError(f"There is no repository at {directory} any more.", 128) from error
         raise GitError("git is not installed here: install it with your system's package manager.", 127) from error
     if completed.returncode and completed.returncode not in failing:
         words = completed.stderr.decode("utf-8", "replace").strip().splitlines()

@@ -147,6 +147,9 @@ class Build(_Part):
     output: Below
     on: str | None = None
     """The label of the worker that can do it, such as `macos`."""
+    inputs: list[Pattern] | None = None
+    """The files it reads. It is not made again while these, and its own lines, stay the same. None: all but tests and
+    prose."""
     timeout: Duration = 1800.0
 
 
@@ -195,7 +198,8 @@ class RepositoryFile(_Part):
     verify: dict[CheckName, Step] | None = None
     """None: found by what the repository contains. Empty: no checks."""
     protect: list[Pattern] = Field(default_factory=list)
-    builds: dict[BuildName, Build] = Field(default_factory=dict, json_schema_extra=_named(_BUILD_NAME))
+    builds: dict[BuildName, Build] | None = Field(default=None, json_schema_extra=_named(_BUILD_NAME))
+    """None: found by what the repository contains. Empty: no builds."""
     deploy: Deploy | None = None
     merge: Merge = Merge()
     egress: list[Host] = Field(default_factory=list)

@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     """Further folders of this machine that sandboxes may read, e.g. a toolchain in an unusual place."""
     deploy_environment: list[str] = Field(default_factory=list)
     """Names of environment variables that deploy, rollback and no other commands get."""
+    labels: list[str] = Field(default_factory=list)
+    """What this machine can do that not every worker can, such as `macos`: builds that ask for it are made here."""
     screenshots: bool = True
     """Whether web previews are pictured, where this machine has Chromium."""
     preview_host: str | None = None

@@ -25,13 +25,15 @@ ADA = Person("local:ada", "Ada", "ada@example.com")
 DOOMED = Path(__file__).with_name("doomed.py")
 
 
-def honk_yaml(port: int, rollback: str = "cp $HONK_DEPLOY_DIR/$HONK_PREVIOUS_SHA $HONK_DEPLOY_DIR/app.txt") -> str:
+def honk_yaml(
+    port: int, rollback: str = "cp $HONK_DEPLOY_DIR/$HONK_PREVIOUS_SHA $HONK_DEPLOY_DIR/app.txt", on: str = ""
+) -> str:
     """Checks, a build and a deploy whose every run leaves a line in `runs`."""
     return f"""\
 verify:
   test: "! grep -q broken app.txt"
 builds:
-  web: {{run: "mkdir -p dist && cp app.txt dist/index.html", output: dist}}
+  web: {{run: "mkdir -p dist && cp app.txt dist/index.html", output: dist{on and f", on: {on}"}}}
 deploy:
   run: "cd $HONK_DEPLOY_DIR; cp $OLDPWD/app.txt $HONK_SHA; cp $HONK_SHA app.txt; echo $HONK_SHA >> runs"
   rollback: "{rollback}"
@@ -245,6 +247,14 @@ def _pushed_by_hand(thread: Thread, repo: Path) -> None:
     assert (repo / "more.txt").read_text() == "by hand\n"
 
 
+def built_elsewhere(thread: Thread, repo: Path) -> None:
+    thread.ask(repo, "echo good >> app.txt")
+    thread.until("build.finished")
+    until_nothing_runs(thread.honk.settings.home)
+    thread.tap("merge")
+    thread.until("deploy.healthy")
+
+
 Story = Callable[[Thread, Path], None]
 
 HAPPY: Story = _good_then_follow_up
@@ -262,6 +272,8 @@ STORY_OF_STEP: dict[str, Story] = {
     "run_rollback": _ill,
     "settle_rolled_back": _ill,
     "stop_ill": _ill,
+    "build_there": built_elsewhere,
+    "offer": built_elsewhere,
     "ask_rollback": _good_then_rolled_back_by_hand,
 }
 """Which story comes by a step. Every other step is in the happy one."""

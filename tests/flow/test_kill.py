@@ -10,7 +10,17 @@ import pytest
 from honk.flow import deploy, housekeeping, merge, turn  # noqa: F401  their steps are registered when they are imported
 from honk.flow.engine import STEPS
 from tests.conftest import git
-from tests.flow.stories import HAPPY, STORY_OF_STEP, Server, honk_yaml, production, repeated, tell, until_nothing_runs
+from tests.flow.stories import (
+    HAPPY,
+    STORY_OF_STEP,
+    Server,
+    built_elsewhere,
+    honk_yaml,
+    production,
+    repeated,
+    tell,
+    until_nothing_runs,
+)
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -24,6 +34,8 @@ def test_a_server_killed_before_and_inside_a_step_ends_the_story_as_if_nothing_h
     story = STORY_OF_STEP.get(step, HAPPY)
     with production(home) as port:
         text = honk_yaml(port, STUCK) if step == "stop_ill" else honk_yaml(port)
+        if story is built_elsewhere:
+            text = honk_yaml(port, on="elsewhere")
         repo = make_repository({"app.txt": "app\n", "honk.yaml": text})
         before = int(git(repo, "rev-list", "--count", "main"))
         with Server(tmp_path / "server", (f"{step}:begins", f"{step}:acted")) as server:

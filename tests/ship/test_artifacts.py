@@ -14,10 +14,11 @@ import fsspec
 import pytest
 
 from honk.model import Artifact, HonkError, Person, Repository, State, Task, UsageError
-from honk.repository_file import Build
+from honk.repository_file import Build, RepositoryFile
 from honk.settings import read_settings
 from honk.ship import ArtifactStore
 from honk.store import Store, open_database
+from honk.verify import prepare
 from honk.workspace import Workspaces
 from tests.conftest import git
 
@@ -37,13 +38,15 @@ class Shop:
     def __post_init__(self) -> None:
         self.settings = read_settings(home=self.home, **self.given)
         self.store = Store(open_database(self.settings.database), lambda text: text.replace("hunter22", "•••"))
-        self.artifacts = ArtifactStore(self.settings, self.store, lambda text: text)
+        self.artifacts = ArtifactStore(self.settings, self.store, lambda text: text, prepare)
 
     def build(self, build: Build = WEB) -> Artifact:
         sha = git(self.repo, "rev-parse", "HEAD")
         repository = Repository("project", str(self.repo), str(self.repo), "main")
         with Workspaces(self.settings).checkout(repository, sha, source=self.repo / ".git") as checkout:
-            return self.artifacts.build(checkout, "web", build, egress=(), stop=lambda: False, on_output=lambda _: None)
+            return self.artifacts.build(
+                checkout, "web", build, file=RepositoryFile(), stop=lambda: False, on_output=lambda _: None
+            )
 
     def task(self, task_id: str, state: State, **given: Any) -> None:
         now = datetime.now(UTC)

@@ -109,11 +109,14 @@ def verify(
 @app.command()
 def worker(
     labels: Annotated[str, typer.Option(help="What this machine can do, such as macos; separated by commas.")] = "",
+    unsafe_no_sandbox: Annotated[
+        bool, typer.Option("--unsafe-no-sandbox", help="Build without a sandbox, e.g. on a Mac of your own.")
+    ] = False,
 ) -> None:
-    """Take work from the shared database."""
+    """Take work from the shared database; with labels, only builds that ask for them."""
     from honk.cli.serve import work
 
-    work(labels)
+    work(labels, unsafe=unsafe_no_sandbox)
 
 
 @app.command()

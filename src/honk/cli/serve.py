@@ -104,20 +104,38 @@ def _say_what_is_missing(settings: Settings) -> None:
         progress.print(f"[yellow]! {error}[/]")
 
 
-def work(labels: str) -> None:
-    """Take work from the home's or the shared database until told to stop."""
+def work(labels: str, *, unsafe: bool) -> None:
+    """Take work from the home's or the shared database until told to stop; with labels, builds that ask for them."""
     from honk.app import assemble
     from honk.settings import read_settings
 
     settings = read_settings()
+    named = [label.strip() for label in labels.split(",") if label.strip()] or settings.labels
     if labels:
-        raise UsageError(
-            "Labels are for builds on other machines, which this version does not hand out yet: leave them out."
-        )
+        settings = settings.model_copy(update={"labels": named})
+        _say_what_labels_need(settings)
+    if unsafe and not labels:
+        raise UsageError("--unsafe-no-sandbox is for a worker with --labels, which builds and does nothing else.")
     installation = assemble(settings)
-    if not installation.work():
+    if not installation.work(only_labels=bool(labels), unsafe=unsafe):
         raise UsageError(f"Process {installation.lock.holder()} works on {settings.home} already: one is enough.")
-    progress.print("Working. Stop with Ctrl-C; what runs is taken up again.")
+    if unsafe:
+        progress.print("[red bold]! Builds run WITHOUT a sandbox on this machine: they can read all that you can.[/]")
+    doing = f"Building what asks for {', '.join(named)}" if labels else "Working"
+    progress.print(f"{doing}. Stop with Ctrl-C; what runs is taken up again.")
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     threading.Event().wait()
+
+
+def _say_what_labels_need(settings: Settings) -> None:
+    """Raises `UsageError` where what is built here could not reach the server."""
+    if not settings.database_url:
+        raise UsageError(
+            "A worker with labels takes builds from the server's database: set HONK_DATABASE_URL to the same on both."
+        )
+    if not settings.artifacts_url:
+        raise UsageError(
+            "A worker with labels needs a place for what it builds that the server reads too: set HONK_ARTIFACTS_URL "
+            "to the same on both, such as s3://bucket/honk."
+        )

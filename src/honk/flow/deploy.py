@@ -7,9 +7,9 @@ A deploy carries whoever landed together with it, or waited for a deploy when it
 
 from __future__ import annotations
 
+from honk.flow.building import build_commit, wanted_builds
 from honk.flow.engine import step, workflow
 from honk.flow.ports import known_repository, rooms
-from honk.flow.turn import build_commit
 from honk.flow.verification import base_file
 from honk.git import git
 from honk.model import Artifact, HonkError, Repository, State, Task, UsageError
@@ -93,7 +93,7 @@ def rebuild(task_id: str, sha: str) -> None:
     task, repository, _ = _known(task_id, sha)
     if _same_tree(repository, sha, task.head_sha or ""):
         return
-    for kind in base_file(repository, task.base_sha or "").builds:
+    for kind in wanted_builds(task, repository, sha):
         build_commit(task_id, sha, kind)
 
 

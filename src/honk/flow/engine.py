@@ -12,7 +12,7 @@ import functools
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -35,6 +35,12 @@ TASKS = "tasks"
 LANDINGS = "landings"
 """Merges and deploys: one at a time for a repository."""
 
+
+def builds_on(label: str) -> str:
+    """The queue of builds that want a worker with the label."""
+    return f"builds:{label}"
+
+
 log = logging.getLogger("honk.flow")
 
 Observer = Callable[[str, str], None]
@@ -48,6 +54,7 @@ _ROOM_TO_WORK = 20_000_000
 """Bytes. Whatever fails with less than this left on the disk failed because of that."""
 
 _closing = threading.Event()
+_worker: Engine | None = None
 
 
 def workflow(function: Callable[P, R]) -> Callable[P, R]:
@@ -118,6 +125,12 @@ def _migrate(address: str) -> None:
         DBOS.migrate(address)
 
 
+def follow(function: str, key: str, queue: str, partition: str, *arguments: Any) -> None:
+    """Start what comes next, from inside a workflow of this process's worker."""
+    if _worker is not None:
+        _worker.start(function, key, queue, partition, *arguments)
+
+
 class Engine:
     """The durable side of this process: a worker once launched, otherwise only a way to start work elsewhere."""
 
@@ -128,8 +141,12 @@ class Engine:
         self._client: DBOSClient | None = None
         self._launched = False
 
-    def launch(self) -> None:
-        """Become a worker: take up what an earlier life of this executor left, then take new work."""
+    def launch(self, labels: Sequence[str] = (), *, only_labels: bool = False) -> None:
+        """Become a worker: take up what an earlier life of this executor left, then take new work.
+
+        Builds that want one of `labels` are taken too; with `only_labels`, nothing else is.
+        """
+        global _worker  # noqa: PLW0603  a process is one worker
         _migrate(self._address)
         config = DBOSConfig(
             name="honk",
@@ -143,11 +160,16 @@ class Engine:
             console_log_level="ERROR",
             use_listen_notify=not self._address.startswith("sqlite"),
         )
+        builds = [builds_on(label) for label in labels]
         DBOS(config=config)
+        DBOS.listen_queues([*([] if only_labels else [TASKS, LANDINGS]), *builds])
         DBOS.launch()
         DBOS.register_queue(TASKS, partition_concurrency=1, worker_concurrency=self._agents, polling_interval_sec=0.1)
         DBOS.register_queue(LANDINGS, partition_concurrency=1, polling_interval_sec=0.1)
+        for queue in builds:
+            DBOS.register_queue(queue, partition_concurrency=1, worker_concurrency=1, polling_interval_sec=0.5)
         self._launched = True
+        _worker = self
 
     def daily(self, function: Callable[[datetime, Any], None], hour: int) -> None:
         """Have a workflow run now, and each day at that hour (UTC). Only for a worker that is launched."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from honk.flow.approvals import independent, permitted_by
 from honk.flow.brief import change_title, commit_message
-from honk.flow.engine import LANDINGS, TASKS, Engine, step, workflow
+from honk.flow.engine import LANDINGS, TASKS, follow, step, workflow
 from honk.flow.ports import known_repository, rooms
 from honk.flow.verification import base_file, verify_commit
 from honk.gate import MergePermit, approvals_missing, check_access, check_tap, permit_merge, protected_paths, red
@@ -32,14 +32,6 @@ _TRIES = 3
 Car = Mapping[str, Any]
 """One change of a train: `task_id`, `head_sha`, `attempt`, `person`, and once it is put together `base`, `sha` and
 `unchanged` as in `Landing`, and the commit that the whole train is put `onto`."""
-
-_engine: Engine | None = None
-
-
-def follow_with(engine: Engine) -> None:
-    """Tell merges where to start the deploy that follows them."""
-    global _engine  # noqa: PLW0603  the process has one engine
-    _engine = engine
 
 
 @workflow
@@ -106,21 +98,19 @@ def _announce(repository: str, cars: Sequence[Car], landed: Sequence[str]) -> No
     task_id, deploys = str(cars[last]["task_id"]), False
     for number, sha in enumerate(landed):
         deploys = announce(cars[number], sha, sound, {"task": task_id, "sha": landed[last]})
-    if deploys and _engine:
+    if deploys:
         name, sha = repository, landed[last]
-        _engine.start("deploy", f"deploy:{name}:{sha}", LANDINGS, name, task_id, sha)
+        follow("deploy", f"deploy:{name}:{sha}", LANDINGS, name, task_id, sha)
 
 
 def _refuse(car: Car, reason: str, *, mend: bool = False, unknown: bool = False) -> None:
     """Take one out of the train, have it mended where that helps, and go on with the words that came meanwhile."""
     refuse(car, reason, mend, unknown)
     task_id, key = car["task_id"], f"{car['head_sha']}:{car['attempt']}"
-    if _engine is None:
-        return
     if mend:
-        _engine.start("update", f"update:{task_id}:{key}", TASKS, task_id, task_id, key)
+        follow("update", f"update:{task_id}:{key}", TASKS, task_id, task_id, key)
     turn_id = f"turn:{task_id}:after:{key}"
-    _engine.start("turn", turn_id, TASKS, task_id, task_id, turn_id)
+    follow("turn", turn_id, TASKS, task_id, task_id, turn_id)
 
 
 @step

@@ -198,7 +198,7 @@ class Builder(Protocol):
         kind: str,
         build: Build,
         *,
-        egress: Sequence[str],
+        file: RepositoryFile,
         stop: Callable[[], bool],
         on_output: Callable[[str], None],
     ) -> Artifact: ...
@@ -246,6 +246,10 @@ class Deployer(Protocol):
 class Screenshots(Protocol):
     """Pictures of what was built."""
 
+    def path(self, sha256: str) -> Path | None:
+        """The picture of an artifact's first page, if one was taken."""
+        ...
+
     def take(self, checkout: Checkout, artifact: Artifact, folder: Path) -> bool:
         """Picture a web artifact at a phone's size; True if there is a picture now. Never raises for want of one."""
         ...
@@ -276,6 +280,8 @@ class Rooms:
     deployer: Deployer
     screenshots: Screenshots | None = None
     previews: Previews | None = None
+    unsafe: bool = False
+    """Whether this machine's owner lets builds run without a sandbox, as on a Mac of theirs."""
 
 
 _rooms: Rooms | None = None

@@ -16,10 +16,10 @@ from pathlib import Path
 from honk.flow.approvals import approval_wanted
 from honk.flow.at_work import Gate, asker, emitter, inbox, with_files
 from honk.flow.brief import brief, change_title, commit_message, pull_request_body
+from honk.flow.building import describe_built, make, plan
 from honk.flow.engine import step, workflow
 from honk.flow.ports import known_repository, rooms
 from honk.flow.verification import base_file, verify_commit
-from honk.flow.view import artifacts
 from honk.gate import red
 from honk.git import succeeds
 from honk.model import (
@@ -92,8 +92,8 @@ def _story(task_id: str, turn_id: str, *, asked: bool = True, newest: bool = Fal
                 break
             verify(task_id, turn_id)
             if propose(task_id, turn_id):
-                for kind in plan_builds(task_id, turn_id):
-                    build(task_id, turn_id, kind)
+                for kind in plan(task_id, turn_id):
+                    make(task_id, turn_id, kind)
                 break
             asked = False
         else:
@@ -362,71 +362,6 @@ def propose(task_id: str, turn_id: str) -> bool:
 
 
 @step
-def plan_builds(task_id: str, turn_id: str) -> list[str]:
-    """The builds the repository asks for, by name."""
-    task, repository = known_repository(task_id)
-    return list(base_file(repository, task.base_sha or "").builds)
-
-
-@step
-def build(task_id: str, turn_id: str, kind: str) -> None:
-    """Build the app from the verified commit in a fresh sandbox and offer it."""
-    build_commit(task_id, rooms().store.task(task_id).head_sha or "", kind)
-
-
-def build_commit(task_id: str, commit: str, kind: str) -> None:
-    """Build one kind of artifact from one commit, unless that was done before."""
-    room = rooms()
-    task, repository = known_repository(task_id)
-    file = base_file(repository, task.base_sha or "")
-    wanted = file.builds[kind]
-    if wanted.on:
-        room.store.record(
-            task_id,
-            "build.skipped",
-            {"kind": kind, "reason": f"This build wants a worker with the label {wanted.on!r}; none is connected."},
-            key=f"build:{commit}:{kind}",
-        )
-        return
-    room.store.record(
-        task_id, "build.started", {"kind": kind, "command": wanted.run}, key=f"build:{commit}:{kind}:started"
-    )
-    source = (
-        room.workspaces.change_git_dir(task)
-        if commit == task.head_sha
-        else room.forges.of(repository).git_dir(repository)
-    )
-    with room.workspaces.checkout(repository, commit, source=source, unsafe=task.unsafe) as checkout:
-        artifact = room.builder.build(
-            checkout,
-            kind,
-            wanted,
-            egress=[*file.egress, *room.settings.egress],
-            stop=lambda: room.store.task(task_id).cancel_requested,
-            on_output=lambda _: None,
-        )
-        pictured = room.screenshots is not None and room.screenshots.take(
-            checkout, artifact, room.builder.path(artifact)
-        )
-    room.store.save_artifact(task_id, artifact)
-    if room.previews and commit == task.head_sha:
-        room.previews.serve(task_id, artifact)
-    room.store.record(
-        task_id,
-        "build.finished",
-        {
-            "kind": kind,
-            "ok": True,
-            "size": artifact.size,
-            "sha256": artifact.sha256,
-            "commit": commit,
-            "pictured": pictured,
-        },
-        key=f"build:{commit}:{kind}",
-    )
-
-
-@step
 def present(task_id: str, turn_id: str) -> None:
     """Say that it is ready to be tried and merged, or that nothing had to change."""
     room = rooms()
@@ -451,17 +386,7 @@ def present(task_id: str, turn_id: str) -> None:
             changes={"state": State.READY.value, "next_action": "Reply"},
         )
         return
-    offered = artifacts(store, task, room.settings.previews_at)
-    if offered:
-        checks, url = store.checks(task.repository, task.head_sha), f"{room.settings.url}/tasks/{task_id}"
-        room.forges.of(repository).open_change(
-            repository,
-            branch=task.branch or "",
-            title=change_title(task),
-            body=pull_request_body(task, checks, offered, url),
-            head_sha=task.head_sha,
-            person=task.person,
-        )
+    describe_built(task_id)
     store.record(
         task_id,
         "ready",

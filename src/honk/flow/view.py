@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping
 
 from honk.model import Artifact, Check, Event, Making, State, Task
 from honk.store import Store
+from honk.store.rows import read_making
 
 _RUNNING = frozenset({State.QUEUED, State.PREPARING, State.WORKING, State.VERIFYING, State.BUILDING})
 
@@ -63,22 +63,31 @@ def artifacts(store: Store, task: Task, previews_at: str) -> list[Artifact]:
             if _offered(row, previews_at)
             else None,
             void=row["void"],
-            making=_making(row),
+            making=read_making(row),
         )
         for row in store.artifact_rows(task.id)
     ]
+
+
+def _not_built(store: Store, task: Task) -> list[dict[str, str]]:
+    """The builds of the newest commit that there are not, or not yet, and why."""
+    told = {}
+    for kind in ("build.waiting", "build.skipped", "build.failed"):
+        for event in store.events_of(task.id, kind):
+            if event.key.startswith(f"build:{task.head_sha}:"):
+                data = event.data
+                reason = data.get("reason") or data.get("error") or f"waits for a worker with the label {data['label']}"
+                told[data["kind"]] = {"kind": data["kind"], "status": kind.removeprefix("build."), "reason": reason}
+    for event in store.events_of(task.id, "build.finished"):
+        if event.data["commit"] == task.head_sha:
+            told.pop(event.data["kind"], None)
+    return list(told.values())
 
 
 def _offered(row: RowMapping, previews_at: str) -> bool:
     """Whether a preview can be opened: it has a token and, unless it goes by name, a port."""
     open_to_all = bool(row["token"]) and not row["void"] and not row["removed"]
     return open_to_all and (bool(row["port"]) or "{port}" not in previews_at)
-
-
-def _making(row: RowMapping) -> Making | None:
-    if row["built_at"] is None:
-        return None
-    return Making(datetime.fromisoformat(row["built_at"]), row["machine"], row["command"], row["seconds"])
 
 
 def _built(making: Making | None) -> dict[str, Any] | None:
@@ -135,6 +144,7 @@ def task_view(store: Store, task: Task, url: str, previews_at: str = "") -> dict
             for artifact in artifacts(store, task, previews_at)
             if not artifact.void
         ],
+        "not_built": _not_built(store, task),
         "deploy": {"status": task.deploy_status, "url": task.deploy_url} if task.deploy_status else None,
         "cost_usd": round(task.cost_usd, 6),
         "max_cost_usd": task.max_cost_usd,

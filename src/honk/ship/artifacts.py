@@ -13,13 +13,14 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from honk.model import Artifact, Cancelled, Checkout, Command, Completed, HonkError, Limits, Making
-from honk.repository_file import Build
+from honk.repository_file import Build, RepositoryFile
 from honk.settings import Settings
 from honk.ship.retention import Policy, kept_artifacts, superfluous
 from honk.ship.shelf import Shelf
@@ -48,13 +49,29 @@ def digest(folder: Path) -> tuple[str, int]:
     return whole.hexdigest(), size
 
 
+class Readiness(Protocol):
+    """What a shell line needs after the set-up: what goes in front of it, hosts it may reach, its environment."""
+
+    @property
+    def prefix(self) -> str: ...
+    @property
+    def egress(self) -> Sequence[str]: ...
+    @property
+    def environment(self) -> Mapping[str, str]: ...
+
+
 class ArtifactStore:
     """Implements the flow's `Builder`. Processes of one machine may share the folder."""
 
-    def __init__(self, settings: Settings, store: Store, distil: Callable[[str], str]) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, distil: Callable[[str], str], prepare: Callable[..., Readiness]
+    ) -> None:
+        """`prepare` does a checkout's set-up, as `honk.verify.prepare` says."""
         self._folder = settings.home / "artifacts"
         self._store = store
         self._distil = distil
+        self._prepare = prepare
+        self._egress = settings.egress
         self._shelf = Shelf(settings.artifacts_url) if settings.artifacts_url else None
         self._policy = Policy(settings.artifacts_days, settings.artifacts_bytes, settings.artifacts_per_task)
 
@@ -84,16 +101,17 @@ class ArtifactStore:
         kind: str,
         build: Build,
         *,
-        egress: Sequence[str],
+        file: RepositoryFile,
         stop: Callable[[], bool],
         on_output: Callable[[str], None],
     ) -> Artifact:
-        """Run the build and keep what it made. Raises `HonkError` with the distilled reason when it fails or makes
-        nothing, `Cancelled` when `stop()` turns true."""
+        """Run the set-up and the build, and keep what it made. Raises `HonkError` with the distilled reason when it
+        fails or makes nothing, `Cancelled` when `stop()` turns true."""
+        ready = self._prepare(checkout, file, settings_egress=self._egress, stop=stop, log=on_output)
         command = Command(
-            ("sh", "-c", build.run),
-            environment={"HONK_SHA": checkout.commit, "CI": "true"},
-            egress=egress,
+            ("sh", "-c", ready.prefix + build.run),
+            environment={"CI": "true"} | dict(ready.environment) | {"HONK_SHA": checkout.commit},
+            egress=ready.egress,
             limits=Limits(seconds=build.timeout),
         )
         done = checkout.run(command, on_output=on_output, stop=stop)

@@ -86,11 +86,13 @@ class Results(Database):
                 update(rows).where(rows.c.repository == repository, rows.c.branch == branch).values(state=state)
             )
 
-    def save_artifact(self, task_id: str, artifact: Artifact) -> None:
-        """One a task, commit and kind. Saving again changes the content and how it was made, and offers it again."""
+    def save_artifact(self, task_id: str, artifact: Artifact, fingerprint: str | None = None) -> None:
+        """One a task, commit and kind. Saving again changes the content and how it was made, and offers it again.
+        `fingerprint` names what the build read."""
         rows = tables.artifacts
         key = (rows.c.task_id == task_id) & (rows.c.commit == artifact.commit) & (rows.c.kind == artifact.kind)
         content: dict[str, Any] = {"sha256": artifact.sha256, "size": artifact.size, "removed": False, "void": False}
+        content["fingerprint"] = fingerprint
         if made := artifact.making:
             at = made.at.astimezone(UTC).isoformat(timespec="milliseconds")
             content |= {"built_at": at, "machine": made.machine, "command": made.command, "seconds": made.seconds}
@@ -102,6 +104,32 @@ class Results(Database):
                 connection.execute(
                     insert(rows).values(task_id=task_id, commit=artifact.commit, kind=artifact.kind, **content)
                 )
+
+    def same_build(self, repository: str, kind: str, fingerprint: str) -> RowMapping | None:
+        """The newest artifact of the repository that is kept and was made of the same."""
+        rows = tables.artifacts
+        return self._newest_artifact(
+            repository, (rows.c.kind == kind) & (rows.c.fingerprint == fingerprint) & rows.c.removed.is_not(True)
+        )
+
+    def landed_artifact(self, repository: str, kind: str, without: str) -> RowMapping | None:
+        """The newest artifact of a change that has landed, of other tasks than `without`."""
+        rows, tasks = tables.artifacts, tables.tasks
+        return self._newest_artifact(
+            repository, (rows.c.kind == kind) & tasks.c.merged_sha.is_not(None) & (tasks.c.id != without)
+        )
+
+    def _newest_artifact(self, repository: str, which: ColumnElement[bool]) -> RowMapping | None:
+        rows, tasks = tables.artifacts, tables.tasks
+        wanted = (
+            select(rows)
+            .join(tasks, tasks.c.id == rows.c.task_id)
+            .where(tasks.c.repository == repository, rows.c.built_at.is_not(None), which)
+            .order_by(rows.c.built_at.desc())
+            .limit(1)
+        )
+        with self._read() as connection:
+            return connection.execute(wanted).mappings().first()
 
     def void_artifacts(self, task_id: str, keep_commit: str) -> None:
         """Whatever was built from another commit than `keep_commit` is not offered any longer."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from honk.model import Attachment, Check, Event, Message, Person, PullRequest, Repository, State, Task
+from honk.model import Attachment, Check, Event, Making, Message, Person, PullRequest, Repository, State, Task
 
 
 def read_person(value: Mapping[str, Any]) -> Person:
@@ -30,6 +30,13 @@ def read_task(row: RowMapping) -> Task:
             "updated_at": read_time(row["updated_at"]),
         }
     )
+
+
+def read_making(row: RowMapping) -> Making | None:
+    """How an artifact was made, without its log; None if that was never put down."""
+    if row["built_at"] is None:
+        return None
+    return Making(read_time(row["built_at"]), row["machine"], row["command"], row["seconds"])
 
 
 def read_event(row: RowMapping) -> Event:

@@ -152,6 +152,7 @@ artifacts = Table(
     Column("command", Text),
     Column("seconds", Float),
     Column("log", Text),
+    Column("fingerprint", String),
 )
 
 deployments = Table(

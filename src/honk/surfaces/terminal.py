@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -89,8 +90,15 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind
             return f"[blue]●[/] Pull request #{data['number']} {verb}: {escape(data['branch'])}"
         case "build.started":
             return f"[blue]●[/] Building {escape(data['kind'])}"
+        case "build.progress":
+            return f"   [dim]{escape(data['kind'])} {data['seconds']:.0f} s: {escape(data['line'])}[/]"
         case "build.finished":
-            return f"   [green]✓[/] {escape(data['kind'])} {data['size'] / 1000:.0f} kB [dim]{data['sha256'][:12]}[/]"
+            told = f"{escape(data['kind'])} {data['size'] / 1000:.0f} kB{_growth(data)}"
+            return f"   [green]✓[/] {told} [dim]{data['sha256'][:12]}{_unchanged(data)}[/]"
+        case "build.waiting":
+            return f"   [yellow]…[/] {escape(data['kind'])} waits for a worker with the label {escape(data['label'])}"
+        case "build.failed":
+            return f"   [red]✗[/] {escape(data['kind'])}: {escape(data['error'])}"
         case "build.skipped":
             return f"   [yellow]–[/] {escape(data['kind'])}: {escape(data['reason'])}"
         case "card.void":
@@ -140,3 +148,13 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind
                 f"[green]●[/] Merged as {data['sha'][:8]} by {escape(data['name'])} on the forge; not deployed by Honk"
             )
     return None
+
+
+def _growth(data: Mapping[str, Any]) -> str:
+    before = data.get("size_before")
+    return f" ({(data['size'] - before) / 1000:+.1f} kB)" if before and before != data["size"] else ""
+
+
+def _unchanged(data: Mapping[str, Any]) -> str:
+    since = data.get("unchanged_since")
+    return f", not built again: nothing it reads changed since {since[:8]}" if since else ""

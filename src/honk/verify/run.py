@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, Limits
+from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
 from honk.repository_file import RepositoryFile
 from honk.verify.detect import detect
 from honk.verify.distil import distil, green_line
@@ -103,6 +103,36 @@ def verify(
         else:
             tell(_missing(verifier, present, trouble) or _run(room, verifier, trouble))
     return results
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a shell line needs after the set-up: what goes in front of it, hosts it may reach, its environment."""
+
+    prefix: str
+    egress: Sequence[str]
+    environment: Mapping[str, str]
+
+
+def prepare(
+    checkout: Checkout,
+    file: RepositoryFile,
+    *,
+    settings_egress: Sequence[str] = (),
+    stop: Callable[[], bool] = lambda: False,
+    log: Callable[[str], None] = lambda _: None,
+) -> Prepared:
+    """Do for a build the set-up that the repository's checks get; dependencies, mostly.
+
+    Raises `HonkError` when a set-up that honk.yaml names fails. Without one that was only detected, the build is tried.
+    """
+    plan = detect(checkout, file)
+    room = _Room(checkout, [*file.egress, *settings_egress], stop, lambda _, chunk: log(chunk))
+    trouble = _set_up(room, plan, lambda _: None)
+    if trouble and not trouble.green:
+        raise HonkError(f"The set-up before the build failed (`{trouble.command}`):\n{trouble.summary}")
+    hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts()]))
+    return Prepared(_prefix(plan), hosts, registry_environment())
 
 
 def _set_up(room: _Room, plan: Plan, on_start: Callable[[Verifier], None]) -> Check | None:

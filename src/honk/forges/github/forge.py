@@ -92,10 +92,6 @@ class GitHubForge:
             known.name if known else self._name(place), f"{self._root}/{place}", git_url, found["default_branch"]
         )
         self._store.add_repository(repository)
-        directory = self.git_dir(repository)
-        if not directory.exists():
-            directory.parent.mkdir(parents=True, exist_ok=True)
-            git("init", "-q", "--bare", directory)
         return repository
 
     def lookup(self, name: str) -> Repository | None:
@@ -115,8 +111,12 @@ class GitHubForge:
         raise UsageError(f"There is another repository called {place.owner}-{place.name} here already.")
 
     def git_dir(self, repository: Repository) -> Path:
-        """See `Forge.git_dir`."""
-        return self._folder / f"{repository.name}.git"
+        """See `Forge.git_dir`. Made where it is not there: another machine may have come to know the repository."""
+        directory = self._folder / f"{repository.name}.git"
+        if not directory.exists():
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            git("init", "-q", "--bare", directory)
+        return directory
 
     def access(self, repository: Repository, person: Person) -> Access:
         """See `Forge.access`. Whoever works at the installation itself is its owner."""

@@ -43,7 +43,9 @@ STAGES = {
 }
 _MARKS = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
 _TELLING = ("description", "command", "file_path", "path", "pattern", "query")
-_NOW = frozenset({"check.started", "build.started", "agent.tool", "agent.text", "gate.blocked", "deploy.started"})
+_NOW = frozenset(
+    {"check.started", "build.started", "build.progress", "agent.tool", "agent.text", "gate.blocked", "deploy.started"}
+)
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def _body(facts: Facts) -> list[Block]:
         asked = plain_line(task.person.name, 80)
         made.append(section(f"Somebody other than {asked} has to approve this before it can be merged."))
     lines = [line for line in (_stat(facts), _checks(facts)) if line]
+    lines += [f"{plain_line(one['kind'], 40)}: {plain_line(one['reason'], 300)}" for one in facts.view["not_built"][:3]]
     if lines:
         made.append(context(*lines))
     red = [check for check in facts.view["checks"] if check["status"] in ("failed", "error")]
@@ -140,6 +143,7 @@ def doing_now(facts: Facts) -> str:
             "agent.text": str(data.get("text", "")),
             "check.started": f"checking {data.get('name', '')}",
             "build.started": f"building {data.get('kind', '')}",
+            "build.progress": f"building {data.get('kind', '')}: {data.get('line', '')}",
             "deploy.started": "deploying, then watching its health",
             "gate.blocked": f"the checks are red, round {data.get('round')} of {data.get('rounds')}",
         }[event.kind]

@@ -50,7 +50,12 @@ class _Pages:
         if task.state.value in ("verifying", "building", "working"):
             events = self.store.newest_events(task.id, 12)
             running = next(
-                (event for event in events if event.kind in ("check.started", "build.started", "agent.tool")), None
+                (
+                    event
+                    for event in events
+                    if event.kind in ("check.started", "build.started", "build.progress", "agent.tool")
+                ),
+                None,
             )
         return fragment(
             "card.html", task=self.view(task), notice=notice, running=running, key=uuid.uuid4().hex,

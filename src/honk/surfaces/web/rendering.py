@@ -43,7 +43,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"words": words, "clock": clock, "size": size, "short": short, "seconds": seconds}
+    environment.filters |= {
+        "words": words,
+        "clock": clock,
+        "size": size,
+        "growth": growth,
+        "short": short,
+        "seconds": seconds,
+    }
     environment.globals |= {"stages": STAGES}
     return environment
 
@@ -88,6 +95,11 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
+
+
+def growth(count: int, before: int) -> str:
+    """How much more, or less, that is."""
+    return f"{'+' if count > before else '−'}{size(abs(count - before))}"
 
 
 def seconds(value: float) -> str:
@@ -138,7 +150,8 @@ _ROWS = {
     **dict.fromkeys(
         (
             "unsafe", "turn.started", "gate.blocked", "commit", "change.opened", "change.updated", "build.finished",
-            "build.skipped", "answered", "merge.requested", "merge.verifying", "merge.refused", "merge.landed",
+            "build.skipped", "build.waiting", "build.failed",
+            "answered", "merge.requested", "merge.verifying", "merge.refused", "merge.landed",
             "deploy.joined", "deploy.started",
             "deploy.healthy", "deploy.ill", "rolled_back", "rollback.requested", "retry.requested", "limit", "failed",
             "cancelled", "approved", "egress.refused", "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",

@@ -1,0 +1,296 @@
+"""The app, built from a commit: what is built, where, when that can be spared, and what came of it.
+
+here:       plan → build …
+elsewhere:  build (hands out) → build_there on the worker with the label → offer back here
+
+A card is presented without waiting for builds that were handed out: they are offered when they come.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from honk.flow.brief import change_title, pull_request_body
+from honk.flow.engine import TASKS, builds_on, follow, step, workflow
+from honk.flow.ports import known_repository, rooms
+from honk.flow.verification import base_file
+from honk.flow.view import artifacts
+from honk.git import GitError, succeeds
+from honk.model import Artifact, Cancelled, HonkError, Repository, State, Task
+from honk.repository_file import Build, RepositoryFile
+from honk.ship.builds import Tracked, fingerprint, plan_builds
+from honk.store.rows import read_making
+
+_PROGRESS_SECONDS = 5.0
+"""How often the person sees a build's newest line."""
+
+
+@dataclass(frozen=True)
+class _Order:
+    """One build that is asked for. `named` is true if honk.yaml names it."""
+
+    task: Task
+    repository: Repository
+    commit: str
+    kind: str
+    build: Build
+    file: RepositoryFile
+    source: Path
+    fingerprint: str
+
+    @property
+    def key(self) -> str:
+        return f"build:{self.commit}:{self.kind}"
+
+    @property
+    def named(self) -> bool:
+        return self.file.builds is not None
+
+
+@step
+def plan(task_id: str, turn_id: str) -> list[str]:
+    """The builds the repository asks for, by name."""
+    task, repository = known_repository(task_id)
+    return wanted_builds(task, repository, task.head_sha or "")
+
+
+def make(task_id: str, turn_id: str, kind: str) -> None:
+    """One build of the verified commit, here or where it asks to be made."""
+    if handed := build(task_id, turn_id, kind):
+        key = f"build:{handed['commit']}:{kind}:{task_id}"
+        follow("build_elsewhere", key, builds_on(handed["label"]), task_id, task_id, handed["commit"], kind)
+
+
+@step
+def build(task_id: str, turn_id: str, kind: str) -> dict[str, str] | None:
+    """Build the app from the verified commit in a fresh sandbox and offer it; the commit and the label if that is for
+    another worker to do."""
+    commit = rooms().store.task(task_id).head_sha or ""
+    label = build_commit(task_id, commit, kind)
+    return {"commit": commit, "label": label} if label else None
+
+
+@workflow
+def build_elsewhere(task_id: str, commit: str, kind: str) -> None:
+    """A build that wants what this worker can do."""
+    if build_there(task_id, commit, kind):
+        follow("offer_built", f"offer:{task_id}:{commit}:{kind}", TASKS, task_id, task_id, commit, kind)
+
+
+@workflow
+def offer_built(task_id: str, commit: str, kind: str) -> None:
+    """What another machine has built, where people look for it."""
+    offer(task_id, commit, kind)
+
+
+@step
+def build_there(task_id: str, commit: str, kind: str) -> bool:
+    """Build what was handed out; true if there is something to offer now."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    key = f"build:{commit}:{kind}"
+    if room.store.count_events(task_id, "build.finished", key):
+        return True
+    if task.head_sha != commit or task.state is State.CANCELLED:
+        told = {"kind": kind, "reason": "A newer commit took the place of this one before its turn came."}
+        room.store.record(task_id, "build.skipped", told, key=key)
+        return False
+    try:
+        room.workspaces.fetch(repository)
+        # The branch was pushed before its builds were planned: looking at its pull request brings the commit here.
+        with suppress(GitError):
+            room.forges.of(repository).pull_request(repository, task.branch or "")
+        source = room.forges.of(repository).git_dir(repository)
+        if not (source.is_dir() and succeeds("cat-file", "-e", f"{commit}^{{commit}}", directory=source)):
+            raise HonkError(
+                "This worker cannot get the commit: it needs a forge that it and the server reach, such as GitHub."
+            )
+        wanted = _planned(task, repository, commit, source)[kind]
+        if isinstance(wanted, str):
+            raise HonkError(wanted)
+        _build(task, repository, commit, kind, wanted, source)
+    except HonkError as error:
+        room.store.record(task_id, "build.failed", {"kind": kind, "error": str(error)}, key=key)
+        return False
+    return room.store.count_events(task_id, "build.finished", key) > 0
+
+
+@step
+def offer(task_id: str, commit: str, kind: str) -> None:
+    """Serve what was built elsewhere, unless a newer commit took its place, and tell of it in the pull request."""
+    room = rooms()
+    task, _ = known_repository(task_id)
+    row = room.store.artifact_row(task_id, commit, kind)
+    if row is None or row["void"] or task.head_sha != commit:
+        return
+    if room.previews:
+        room.previews.serve(task_id, Artifact(kind, commit, row["sha256"], row["size"]))
+    if not task.merged_sha:
+        describe_built(task_id)
+
+
+def describe_built(task_id: str) -> None:
+    """Bring the pull request's text up to date with what was built."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    offered = artifacts(room.store, task, room.settings.previews_at)
+    if not offered:
+        return
+    checks = room.store.checks(task.repository, task.head_sha)
+    room.forges.of(repository).open_change(
+        repository,
+        branch=task.branch or "",
+        title=change_title(task),
+        body=pull_request_body(task, checks, offered, f"{room.settings.url}/tasks/{task_id}"),
+        head_sha=task.head_sha or "",
+        person=task.person,
+    )
+
+
+def wanted_builds(task: Task, repository: Repository, commit: str) -> list[str]:
+    """The builds of a commit, by name."""
+    return list(_planned(task, repository, commit, _source(task, repository, commit)))
+
+
+def build_commit(task_id: str, commit: str, kind: str) -> str | None:
+    """Build one kind of artifact from one commit, unless what it reads was built before; the label of the worker that
+    has to do it, if it is not this one."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    key = f"build:{commit}:{kind}"
+    source = _source(task, repository, commit)
+    wanted = _planned(task, repository, commit, source)[kind]
+    if isinstance(wanted, str):
+        room.store.record(task_id, "build.skipped", {"kind": kind, "reason": wanted}, key=key)
+    elif wanted.on and wanted.on not in room.settings.labels:
+        return wanted.on if _handed_out(task, commit, kind, wanted.on) else None
+    else:
+        _build(task, repository, commit, kind, wanted, source)
+    return None
+
+
+def _handed_out(task: Task, commit: str, kind: str, label: str) -> bool:
+    """Say that the build is left to a worker with the label, whenever one comes."""
+    store, key = rooms().store, f"build:{commit}:{kind}"
+    if task.head_sha != commit:
+        reason = f"Deploys do not wait for workers with the label {label!r}: what was built of the change counts."
+        store.record(task.id, "build.skipped", {"kind": kind, "reason": reason}, key=key)
+        return False
+    store.record(task.id, "build.waiting", {"kind": kind, "label": label}, key=f"{key}:waiting")
+    return True
+
+
+def _build(task: Task, repository: Repository, commit: str, kind: str, wanted: Build, source: Path) -> None:
+    room, key = rooms(), f"build:{commit}:{kind}"
+    file = base_file(repository, task.base_sha or "")
+    digest = fingerprint(Tracked.at(source, commit), wanted, file)
+    order = _Order(task, repository, commit, kind, wanted, file, source, digest)
+    again = _built_before(order)
+    if again:
+        _offer(order, again, unchanged_since=again.commit)
+        return
+    try:
+        artifact = _make(order)
+    except Cancelled:
+        raise
+    except HonkError as error:
+        if order.named:
+            raise
+        told = f"{error}\nThis build was found, not named: name `builds` in honk.yaml to do it your way (`{{}}`: none)."
+        room.store.record(task.id, "build.skipped", {"kind": kind, "reason": told}, key=key)
+        return
+    _offer(order, artifact)
+
+
+def _planned(task: Task, repository: Repository, commit: str, source: Path) -> Mapping[str, Build | str]:
+    file = base_file(repository, task.base_sha or "")
+    if file.builds is not None:
+        return file.builds
+    return plan_builds(Tracked.at(source, commit), file)
+
+
+def _source(task: Task, repository: Repository, commit: str) -> Path:
+    """The bare repository that has the commit."""
+    room = rooms()
+    if commit == task.head_sha:
+        return room.workspaces.change_git_dir(task)
+    return room.forges.of(repository).git_dir(repository)
+
+
+def _built_before(order: _Order) -> Artifact | None:
+    """What the same lines made of the same files, if that is still to be had."""
+    room = rooms()
+    row = room.store.same_build(order.repository.name, order.kind, order.fingerprint)
+    if row is None:
+        return None
+    made = read_making(row)
+    artifact = Artifact(order.kind, row["commit"], row["sha256"], row["size"], making=made)
+    try:
+        room.builder.path(artifact)
+    except HonkError:
+        return None
+    return artifact
+
+
+def _make(order: _Order) -> Artifact:
+    room, task = rooms(), order.task
+    room.store.record(
+        task.id, "build.started", {"kind": order.kind, "command": order.build.run}, key=f"{order.key}:started"
+    )
+    with room.workspaces.checkout(
+        order.repository, order.commit, source=order.source, unsafe=task.unsafe or room.unsafe
+    ) as checkout:
+        artifact = room.builder.build(
+            checkout,
+            order.kind,
+            order.build,
+            file=order.file,
+            stop=lambda: room.store.task(task.id).cancel_requested,
+            on_output=_progress(order),
+        )
+        if room.screenshots:
+            room.screenshots.take(checkout, artifact, room.builder.path(artifact))
+    return artifact
+
+
+def _progress(order: _Order) -> Callable[[str], None]:
+    """Shows the newest line of a build's output every few seconds."""
+    begun, shown = time.monotonic(), 0
+
+    def tell(chunk: str) -> None:
+        nonlocal shown
+        lines = [line for line in chunk.splitlines() if line.strip()]
+        number = int((time.monotonic() - begun) / _PROGRESS_SECONDS)
+        if not lines or number <= shown:
+            return
+        shown = number
+        told = {"kind": order.kind, "line": lines[-1].strip()[:200], "seconds": number * _PROGRESS_SECONDS}
+        rooms().store.record(order.task.id, "build.progress", told, key=f"{order.key}:progress:{number}")
+
+    return tell
+
+
+def _offer(order: _Order, artifact: Artifact, unchanged_since: str | None = None) -> None:
+    """Keep the artifact for the task's commit, serve it, and say so."""
+    room, task = rooms(), order.task
+    before = room.store.landed_artifact(order.repository.name, order.kind, without=task.id)
+    offered = Artifact(order.kind, order.commit, artifact.sha256, artifact.size, making=artifact.making)
+    room.store.save_artifact(task.id, offered, order.fingerprint)
+    if room.previews and order.commit == task.head_sha:
+        room.previews.serve(task.id, offered)
+    told = {
+        "kind": order.kind,
+        "ok": True,
+        "size": offered.size,
+        "sha256": offered.sha256,
+        "commit": order.commit,
+        "pictured": room.screenshots is not None and room.screenshots.path(offered.sha256) is not None,
+        "seconds": round(offered.making.seconds, 1) if offered.making else None,
+        "size_before": before["size"] if before else None,
+        "unchanged_since": unchanged_since,
+    }
+    room.store.record(task.id, "build.finished", told, key=order.key)

@@ -1,0 +1,115 @@
+"""What is built of a change, and when that can be spared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from honk.app import assemble
+from honk.flow.view import artifacts, task_view
+from honk.model import Artifact, Event, State
+from honk.settings import read_settings
+from tests.conftest import git
+from tests.flow.stories import ADA, Server, Thread
+
+pytestmark = pytest.mark.usefixtures("sandbox")
+
+PAGE = "mkdir -p dist && cp app.txt dist/index.html && cat made.txt >> dist/index.html || true; echo built"
+MakeRepository = Callable[..., Path]
+
+
+@pytest.fixture
+def thread(tmp_path: Path, home: Path) -> Iterator[Thread]:
+    with Server(tmp_path / "server") as server:
+        yield Thread(assemble(read_settings(home=home)), server)
+
+
+def _built(thread: Thread, repo: Path, command: str, key: str = "k") -> Event:
+    """The event that tells what came of the task's build."""
+    task = thread.honk.inbox.submit(repo=str(repo), text="Change it", agent=f"script:{command}", key=key, person=ADA)
+    thread.id, thread.seen = task.id, 0
+    thread.until("ready")
+    told = [event for event in thread.events if event.kind in ("build.finished", "build.skipped", "build.waiting")]
+    return told[-1]
+
+
+def _page(thread: Thread, artifact: Artifact) -> str:
+    return (thread.honk.artifacts.path(artifact) / "index.html").read_text()
+
+
+def test_what_reads_the_same_is_not_built_again_but_offered_again(
+    thread: Thread, make_repository: MakeRepository
+) -> None:
+    text = f'verify: {{}}\nbuilds: {{web: {{run: "{PAGE}", output: dist}}}}\n'
+    repo = make_repository({"app.txt": "one\n", "honk.yaml": text})
+    first = _built(thread, repo, "echo two >> app.txt; echo two > README.md")
+    assert first.data["unchanged_since"] is None
+    thread.honk.inbox.say(thread.id, "And again", "again", thread.task.person)
+    thread.until("ready")
+    second = [event for event in thread.events if event.kind == "build.finished"][-1]
+    assert second.data["commit"] != first.data["commit"], "the script adds a line each time"
+    third = _built(thread, repo, "echo two >> app.txt; echo more > README.md", key="other")
+    assert third.data["unchanged_since"] == first.data["commit"]
+    assert third.data["sha256"] == first.data["sha256"]
+    assert "build.started" not in [event.kind for event in thread.events]
+    (artifact,) = artifacts(thread.honk.store, thread.task, "")
+    assert artifact.commit == thread.task.head_sha
+    assert _page(thread, artifact) == "one\ntwo\n"
+
+
+def test_the_size_is_told_against_what_has_landed(thread: Thread, make_repository: MakeRepository) -> None:
+    text = f'verify: {{}}\nbuilds: {{web: {{run: "{PAGE}", output: dist}}}}\n'
+    repo = make_repository({"app.txt": "one\n", "honk.yaml": text})
+    assert _built(thread, repo, "echo two >> app.txt").data["size_before"] is None
+    thread.tap("merge")
+    thread.until_state(State.MERGED)
+    later = _built(thread, repo, "echo three >> app.txt", key="later").data
+    assert (later["size_before"], later["size"]) == (8, 14)
+
+
+def test_a_page_without_honk_yaml_is_found_and_can_be_visited(thread: Thread, make_repository: MakeRepository) -> None:
+    repo = make_repository({"site/index.html": "<p>one", "Makefile": "test:\n\ttrue\n"})
+    told = _built(thread, repo, "echo '<p>two' > site/index.html")
+    assert told.kind == "build.finished"
+    (artifact,) = artifacts(thread.honk.store, thread.task, "")
+    assert _page(thread, artifact) == "<p>two\n"
+
+
+def test_a_found_build_that_fails_keeps_nobody_from_merging(thread: Thread, make_repository: MakeRepository) -> None:
+    package = '{"scripts": {"build": "echo no such plugin; exit 3", "test": "true"}, "devDependencies": {}}'
+    repo = make_repository({"package.json": package, "index.html": "<p>", "honk.yaml": "verify: {}\n"})
+    told = _built(thread, repo, "echo '<p>two' > index.html")
+    assert told.kind == "build.skipped"
+    assert "no such plugin" in told.data["reason"]
+    assert "name `builds` in honk.yaml" in told.data["reason"]
+    assert thread.task.state is State.READY
+    view = task_view(thread.honk.store, thread.task, "")
+    assert [one["kind"] for one in view["not_built"]] == ["web"]
+
+
+def test_a_build_stands_on_the_set_up_of_its_checks(thread: Thread, make_repository: MakeRepository) -> None:
+    text = (
+        "setup: echo set up > made.txt\n"
+        'verify: {test: "test -f made.txt"}\n'
+        f'builds: {{web: {{run: "{PAGE}", output: dist}}}}\n'
+    )
+    repo = make_repository({"app.txt": "one\n", "honk.yaml": text, ".gitignore": "made.txt\n"})
+    _built(thread, repo, "echo two >> app.txt")
+    (artifact,) = artifacts(thread.honk.store, thread.task, "")
+    assert _page(thread, artifact) == "one\ntwo\nset up\n"
+
+
+def test_a_build_for_a_worker_that_is_not_there_waits_and_the_card_does_not(
+    thread: Thread, make_repository: MakeRepository
+) -> None:
+    text = "verify: {}\nbuilds: {ios: {run: fastlane adhoc, output: '*.ipa', on: macos}}\n"
+    repo = make_repository({"app.txt": "one\n", "honk.yaml": text})
+    told = _built(thread, repo, "echo two >> app.txt")
+    assert (told.kind, told.data["label"]) == ("build.waiting", "macos")
+    (missing,) = task_view(thread.honk.store, thread.task, "")["not_built"]
+    assert missing["reason"] == "waits for a worker with the label macos"
+    thread.tap("merge")
+    thread.until_state(State.MERGED)
+    assert git(repo, "log", "-1", "--format=%s", "main") != "First"
