@@ -6,6 +6,7 @@ import difflib
 import io
 import re
 from collections.abc import Iterable
+from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -19,8 +20,10 @@ from pydantic import (
     Tag,
     ValidationError,
     WithJsonSchema,
+    model_validator,
 )
 
+from honk.freeze import Window
 from honk.model import UsageError
 
 MAX_BYTES = 64 * 1024
@@ -113,6 +116,9 @@ Duration = Annotated[
 ]
 """Seconds; written as `60s`, `2m`, `1h` or a number of seconds."""
 
+Moment = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, date) else value)]
+"""YAML reads a date as one."""
+
 Line = Annotated[str, AfterValidator(_shell_line), _text(r"\S")]
 Below = Annotated[str, AfterValidator(_below_root), _text(r"^(?!\s*/)(?!(.*/)?\.\.(/|$)).*\S")]
 Address = Annotated[
@@ -153,12 +159,47 @@ class Build(_Part):
     timeout: Duration = 1800.0
 
 
-class Health(_Part):
-    """How a deployment is watched: every so often, for so long, that address must answer with a 2xx status."""
+class Metric(_Part):
+    """A number that is asked for while a deployment is watched: an address that answers with one, or with what
+    Prometheus answers to a query."""
 
     url: Address
+    name: str | None = None
+    below: float | None = None
+    above: float | None = None
+    times_before: Annotated[float, Field(gt=0)] | None = None
+    """At most so many times what it was before the deploy."""
+
+    @model_validator(mode="after")
+    def _says_what_is_well(self) -> Metric:
+        if self.below is None and self.above is None and self.times_before is None:
+            raise ValueError("must say what is well: `below`, `above` or `times_before`")
+        return self
+
+
+class Health(_Part):
+    """How a deployment is watched, every so often, for so long: an address that must answer with a 2xx status, numbers,
+    a command that must end with 0."""
+
+    url: Address | None = None
+    run: Line | None = None
+    metrics: list[Metric] = Field(default_factory=list)
+    within: Duration = 5.0
+    """How soon the address has to answer."""
     seconds: Duration = Field(default=60.0, alias="for")
     every: Duration = 1.0
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Health:
+        if not (self.url or self.run or self.metrics):
+            raise ValueError("must name what is watched: `url`, `metrics` or `run`")
+        return self
+
+    @property
+    def named(self) -> str:
+        """What is watched, in a few words."""
+        numbers = [metric.name or metric.url for metric in self.metrics]
+        return ", ".join([*([self.url] if self.url else []), *numbers, *([f"`{self.run}`"] if self.run else [])])
 
 
 class Deploy(_Part):
@@ -170,13 +211,34 @@ class Deploy(_Part):
     url: Address | None = None
     """Where people find the deployed version; the health address if left out."""
     timeout: Duration = 600.0
+    revert: bool = True
+    """Whether a change that was rolled back is also undone on the default branch, by a change that is offered."""
+
+
+class Freeze(_Part):
+    """A time in which nothing is merged: each week (`Fri 16:00`), or between two dates (`2026-12-20`)."""
+
+    begin: Moment = Field(alias="from")
+    end: Moment = Field(alias="to")
+    zone: str = "UTC"
+
+    @model_validator(mode="after")
+    def _is_a_window(self) -> Freeze:
+        Window(self.begin, self.end, self.zone)
+        return self
 
 
 class Merge(_Part):
-    """How a change lands."""
+    """How a change lands, and when none does."""
 
     method: Literal["squash", "merge", "rebase"] = "squash"
     approvals: Annotated[int, Field(ge=0, le=10)] = 0
+    freeze: list[Freeze] = Field(default_factory=list)
+
+    @property
+    def windows(self) -> list[Window]:
+        """The times in which nothing is merged."""
+        return [Window(one.begin, one.end, one.zone) for one in self.freeze]
 
 
 def _named(pattern: re.Pattern[str]) -> dict[str, Any]:
@@ -395,8 +457,12 @@ def _allowed(place: Iterable[int | str]) -> list[str]:
             model = Deploy
         case ["deploy", "health"]:
             model = Health
+        case ["deploy", "health", "metrics", _]:
+            model = Metric
         case ["merge"]:
             model = Merge
+        case ["merge", "freeze", _]:
+            model = Freeze
         case ["verify", _]:
             model = VerifyStep
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -271,6 +271,7 @@ STORY_OF_STEP: dict[str, Story] = {
     "declare_ill": _ill,
     "run_rollback": _ill,
     "settle_rolled_back": _ill,
+    "prepare_revert": _ill,
     "stop_ill": _ill,
     "build_there": built_elsewhere,
     "offer": built_elsewhere,

@@ -92,6 +92,8 @@ def test_a_mention_becomes_a_version_in_production_and_can_be_rolled_back(
     card(ts, "Rolled back")
     assert live() == "one\nhello\n"
     until(lambda: any("Rolled back to" in text for text in slack.said()))
-    assert len(slack.cards()) == 2
+    # The revert, in the thread of what it takes back.
+    assert "Revert" in texts(until(lambda: next((c for c in slack.cards() if "Revert" in texts(c)), None)))
+    assert [each.get("thread_ts") == ts for each in slack.cards()] == [False, True, True]
     refused = [refusal for refusal in slack.refusals if refusal[0] != "assistant.threads.setStatus"]
     assert refused == []

@@ -206,7 +206,10 @@ def _ill_task(teller: _Teller, live: bool) -> str:
     health = httpx.get(teller.stage.production_url + "health", trust_env=False)
     _expect(health.is_success, "production is not healthy after the rollback")
     _expect("About this song" in _page(teller.stage.production_url), "the version before is not back")
-    teller.tell("[bold green]The version before is back,[/] without anybody having done anything.\n")
+    teller.tell("[bold green]The version before is back,[/] without anybody having done anything.")
+    revert = str(teller.follow(task, "revert.prepared").data["task"])
+    teller.follow(revert, "ready")
+    teller.tell("What takes it out of the default branch waits for her tap, like any other change.\n")
     return task
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from honk.flow.ports import Forge
 from honk.flow.verification import base_file
+from honk.freeze import frozen
 from honk.gate import protected_paths
 from honk.model import HonkError, Repository, Task
+from honk.repository_file import RepositoryFile
 from honk.store import Store
 
 
@@ -16,6 +18,16 @@ def askers(store: Store, task: Task) -> list[str]:
     created = store.events_of(task.id, "task.created")
     login = created[0].data.get("login") if created else None
     return [task.person.id, *([f"github:{login}"] if login else [])]
+
+
+def takes_back(store: Store, task: Task) -> bool:
+    """Whether the task undoes what was rolled back."""
+    return bool(store.events_of(task.id, "reverts"))
+
+
+def frozen_for(store: Store, task: Task, file: RepositoryFile) -> str | None:
+    """Why this change is not merged now, in a sentence. What takes an ill version back never waits."""
+    return None if takes_back(store, task) else frozen(file.merge.windows)
 
 
 def approval_wanted(forge: Forge, repository: Repository, task: Task) -> bool:

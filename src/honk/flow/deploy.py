@@ -1,6 +1,6 @@
 """From landed to healthy, or back again by itself.
 
-superseded → begin_deploy → rebuild → run_deploy → watch → settle      ill: run_rollback → settle_rolled_back
+superseded → begin_deploy → rebuild → run_deploy → watch → settle      ill: run_rollback → settle_rolled_back → revert
 
 A deploy carries whoever landed together with it, or waited for a deploy when it came: they share what becomes of it.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from honk.flow.building import build_commit, wanted_builds
 from honk.flow.engine import step, workflow
 from honk.flow.ports import known_repository, rooms
+from honk.flow.reverting import revert
 from honk.flow.verification import base_file
 from honk.git import git
 from honk.model import Artifact, HonkError, Repository, State, Task, UsageError
@@ -45,7 +46,8 @@ def _go_back(task_id: str, sha: str, reason: str) -> None:
     except HonkError as error:
         stop_ill(task_id, sha, reason, str(error))
         return
-    settle_rolled_back(task_id, sha, reason)
+    carried = settle_rolled_back(task_id, sha, reason)
+    revert(task_id, sha, carried, reason)
 
 
 @step
@@ -73,11 +75,12 @@ def begin_deploy(task_id: str, sha: str) -> None:
     room = rooms()
     task, repository, wanted = _known(task_id, sha)
     room.store.save_deployment(repository.name, sha, task.id, "running")
+    before = dict(room.deployer.measure(wanted))
     for each in _carried(task_id, sha):
         room.store.record(
             each,
             "deploy.started",
-            {"command": wanted.run, "sha": sha},
+            {"command": wanted.run, "sha": sha, "before": before},
             key=f"deploy:{sha}",
             changes={
                 "state": State.DEPLOYING.value,
@@ -123,8 +126,15 @@ def run_deploy(task_id: str, sha: str) -> None:
 @step
 def watch(task_id: str, sha: str) -> None:
     """Watch the deployment's health for as long as the repository asks."""
-    _, _, wanted = _known(task_id, sha)
-    rooms().deployer.watch(wanted)
+    room = rooms()
+    _, repository, wanted = _known(task_id, sha)
+    started = [event for event in room.store.events_of(task_id, "deploy.started") if event.data["sha"] == sha]
+    before = started[-1].data.get("before") or {} if started else {}
+    if wanted.health is None or wanted.health.run is None:
+        room.deployer.watch(None, wanted, repository, before)
+        return
+    with room.workspaces.checkout(repository, sha, source=room.forges.of(repository).git_dir(repository)) as checkout:
+        room.deployer.watch(checkout, wanted, repository, before)
 
 
 @step
@@ -185,13 +195,14 @@ def run_rollback(task_id: str, sha: str) -> None:
 
 
 @step
-def settle_rolled_back(task_id: str, sha: str, reason: str) -> None:
-    """Put down that the version before is back."""
+def settle_rolled_back(task_id: str, sha: str, reason: str) -> list[str]:
+    """Put down that the version before is back; the tasks that went with it."""
     room = rooms()
     _, repository, _ = _known(task_id, sha)
     row = room.store.deployment(repository.name, sha)
     room.store.save_deployment(repository.name, sha, task_id, "rolled back")
-    for each in _carried(task_id, sha):
+    carried = _carried(task_id, sha)
+    for each in carried:
         room.store.record(
             each,
             "rolled_back",
@@ -204,6 +215,7 @@ def settle_rolled_back(task_id: str, sha: str, reason: str) -> None:
                 "next_action": f"{repository.default_branch} still contains the change: ask for a fix or a revert",
             },
         )
+    return carried
 
 
 @step

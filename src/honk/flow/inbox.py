@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
-from honk.flow.approvals import may_approve, permitted_by
+from honk.flow.approvals import frozen_for, may_approve, permitted_by
 from honk.flow.engine import LANDINGS, TASKS, Engine
 from honk.flow.naming import named
 from honk.flow.ports import Accounts, Forges
@@ -284,7 +284,7 @@ class Inbox:
         deploy = parse_repository_file(self._forges.of(repository).base_text(repository, "honk.yaml") or "").deploy
         if deploy is None:
             return None
-        health = f", then {deploy.health.url} is watched for {deploy.health.seconds:g} s" if deploy.health else ""
+        health = f", then {deploy.health.named} is watched for {deploy.health.seconds:g} s" if deploy.health else ""
         return f"`{deploy.run}` runs on the merged commit{health}."
 
     def wants_approval(self, task: Task) -> bool:
@@ -326,6 +326,10 @@ class Inbox:
             return
         check_tap(task, head_sha)
         self._check(task, person, "write")
+        repository = self._repository(task.repository)
+        file = parse_repository_file(self._forges.of(repository).base_text(repository, "honk.yaml") or "")
+        if reason := frozen_for(self._store, task, file):
+            raise Refused(f"Not merged: {reason}")
         self._line_up(task, person.id)
 
     def _line_up(self, task: Task, person: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from honk.flow.approvals import independent, permitted_by
+from honk.flow.approvals import frozen_for, independent, permitted_by
 from honk.flow.brief import change_title, commit_message
 from honk.flow.engine import LANDINGS, TASKS, follow, step, workflow
 from honk.flow.ports import known_repository, rooms
@@ -97,7 +97,8 @@ def _announce(repository: str, cars: Sequence[Car], landed: Sequence[str]) -> No
         sound = False
     task_id, deploys = str(cars[last]["task_id"]), False
     for number, sha in enumerate(landed):
-        deploys = announce(cars[number], sha, sound, {"task": task_id, "sha": landed[last]})
+        base = landed[number - 1] if number else str(cars[0]["onto"])
+        deploys = announce(cars[number], sha, sound, {"task": task_id, "sha": landed[last], "base": base})
     if deploys:
         name, sha = repository, landed[last]
         follow("deploy", f"deploy:{name}:{sha}", LANDINGS, name, task_id, sha)
@@ -238,7 +239,7 @@ def _permit(car: Car, task: Task, repository: Repository, file: RepositoryFile, 
         if pull_request and pull_request.state == "merged":
             raise Refused("Somebody merged it on the forge meanwhile: Honk did not, and deploys nothing of it.")
         access = forge.access(repository, Person(car["person"], car["person"]))
-        missing = _missing_approvals(task, head_sha, file, _landing(car))
+        missing = frozen_for(room.store, task, file) or _missing_approvals(task, head_sha, file, _landing(car))
         obstacle = forge.obstacle(repository, branch, head_sha)
     speaks = head_sha if verified == car["sha"] and _as_tried([car], task) else verified
     checks = room.store.checks(repository.name, speaks)
@@ -264,7 +265,8 @@ def confirm(car: Car, sha: str, verified: str) -> bool:
 
 @step
 def announce(car: Car, sha: str, sound: bool, newest: Mapping[str, str]) -> bool:
-    """Put down that it landed; true if it is deployed now. `newest` is what landed last, together with it."""
+    """Put down that it landed; true if it is deployed now. `newest` is what landed last, together with it,
+    and the commit that this one landed on."""
     room = rooms()
     task, repository = known_repository(car["task_id"])
     room.workspaces.fetch(repository)
@@ -285,6 +287,7 @@ def announce(car: Car, sha: str, sound: bool, newest: Mapping[str, str]) -> bool
         "merge.landed",
         {
             "sha": sha,
+            "base": newest["base"],
             "branch": repository.default_branch,
             "title": change_title(task),
             "deploys": deploys,

@@ -238,8 +238,15 @@ class Deployer(Protocol):
         on_output: Callable[[str], None],
     ) -> None: ...
 
-    def watch(self, deploy: Deploy) -> None:
-        """Returns when the health window has passed well; raises `HonkError` with the evidence when it has not."""
+    def measure(self, deploy: Deploy) -> Mapping[str, float]:
+        """The metrics that are compared with what they were before the deploy, by address."""
+        ...
+
+    def watch(
+        self, checkout: Checkout | None, deploy: Deploy, repository: Repository, before: Mapping[str, float]
+    ) -> None:
+        """Returns when the health window has passed well; raises `HonkError` with the evidence when it has not. A
+        checkout is needed where a command watches."""
         ...
 
 

@@ -7,15 +7,13 @@ one folder of its own that stays (`HONK_DEPLOY_DIR`), and the environment variab
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from honk.model import Checkout, Command, HonkError, Limits, Repository
 from honk.repository_file import Deploy
 from honk.settings import Settings
-
-_FAILURES_IN_A_ROW = 3
+from honk.ship.health import measure, probes, watch
 
 
 class CommandDeployer:
@@ -100,32 +98,25 @@ class CommandDeployer:
         if done.exit_code:
             raise HonkError(f"the {name} command `{line}` failed:\n{self._distil(done.output)}")
 
-    def watch(self, deploy: Deploy) -> None:
-        """See `Deployer.watch`. The first good answer starts the window; three bad ones in a row, or none good
-        before the window's length is over, end it."""
+    def measure(self, deploy: Deploy) -> Mapping[str, float]:
+        """See `Deployer.measure`."""
+        return measure(deploy.health) if deploy.health else {}
+
+    def watch(
+        self, checkout: Checkout | None, deploy: Deploy, repository: Repository, before: Mapping[str, float]
+    ) -> None:
+        """See `Deployer.watch`."""
         if deploy.health is None:
             return
-        import httpx
 
-        health = deploy.health
-        begun: float | None = None
-        deadline = time.monotonic() + health.seconds
-        bad = 0
-        while True:
+        def run(line: str) -> str | None:
+            if checkout is None:
+                raise HonkError("a command that watches needs a checkout.")
             try:
-                answer = httpx.get(health.url, timeout=5.0, trust_env=False)
-                evidence = f"{health.url} answered {answer.status_code}: {answer.text[:300].strip()}"
-                healthy = answer.is_success
-            except httpx.HTTPError as error:
-                evidence, healthy = f"{health.url} did not answer ({error or type(error).__name__})", False
-            now = time.monotonic()
-            if healthy:
-                bad = 0
-                begun = begun or now
-                if now - begun >= health.seconds:
-                    return
-            else:
-                bad += 1
-                if (begun is not None and bad >= _FAILURES_IN_A_ROW) or (begun is None and now >= deadline):
-                    raise HonkError(evidence)
-            time.sleep(health.every)
+                folder = self.folder(repository)
+                self._run("health", checkout, line, deploy.timeout, folder, None, {}, lambda _: None)
+            except HonkError as error:
+                return str(error)
+            return None
+
+        watch(deploy.health, probes(deploy.health, before, run))

@@ -90,6 +90,8 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind
             return f"[blue]●[/] Pull request #{data['number']} {verb}: {escape(data['branch'])}"
         case "build.started":
             return f"[blue]●[/] Building {escape(data['kind'])}"
+        case "revert.prepared":
+            return f"[blue]●[/] The default branch still has it: task {data['task']} takes it back"
         case "build.progress":
             return f"   [dim]{escape(data['kind'])} {data['seconds']:.0f} s: {escape(data['line'])}[/]"
         case "build.finished":

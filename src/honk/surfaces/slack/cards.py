@@ -146,10 +146,25 @@ class Cards:
             with self._lock:
                 for event in events:
                     self._cursor = event.id
+                    if event.kind == "revert.prepared":
+                        self._adopt_beside(event)
                     if event.task_id:
                         self._waiting.setdefault(event.task_id, event.id)
                         if event.kind in _MATTERS and event.task_id not in self._tries:
                             self._due[event.task_id] = 0.0
+
+    def _adopt_beside(self, event: Event) -> None:
+        """Show the card of the task that undoes this one in the same thread. Called with the lock held."""
+        row = self._store.recall(SURFACE, "card", event.task_id)
+        revert_id = str(event.data["task"])
+        if row is None or self._store.recall(SURFACE, "card", revert_id):
+            return
+        thread = row.get("thread") or row.get("ts")
+        self._store.remember(
+            SURFACE, "card", revert_id, {"channel": row["channel"], "thread": thread, "ts": None, "told": 0}
+        )
+        if thread:
+            remember_task(self._store, str(row["channel"]), str(thread), revert_id, str(thread))
 
     def _show_what_is_due(self) -> None:
         now = time.monotonic()
