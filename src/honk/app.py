@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from honk.agents import agent_ready, harness
+from honk.flow import comparing as _comparing  # noqa: F401  registers its workflow
 from honk.flow import deploy as _deploy  # noqa: F401  registers its workflows
 from honk.flow import merge as _merge  # noqa: F401  registers its workflow
 from honk.flow import turn as _turn  # noqa: F401  registers its workflows
@@ -150,7 +151,8 @@ class Installation:
         return self.previews.in_front_of(pages) if self.previews else pages
 
     def _image(self, kind: str, task: Task) -> bytes | None:
-        """A picture of the version that is offered: its `screenshot`, or the `qr` code of its address."""
+        """A picture of the version that is offered: its `screenshot`, its `comparison` with what
+        was before, or the `qr` code of its address."""
         offered = [
             artifact
             for artifact in artifacts(self.store, task, self.settings.previews_at)
@@ -159,6 +161,14 @@ class Installation:
         if kind == "screenshot":
             found = next((path for one in offered if (path := self.screenshots.path(one.sha256))), None)
             return found.read_bytes() if found else None
+        if kind == "comparison":
+            pairs = [
+                (event.data["before"], event.data["after"])
+                for event in self.store.events_of(task.id, "build.compared")
+                if event.data["commit"] == task.head_sha
+            ]
+            beside = next((path for pair in pairs if (path := self.screenshots.comparison(*pair))), None)
+            return beside.read_bytes() if beside else None
         address = next((one.install_url or one.url for one in offered if one.install_url or one.url), None)
         return qr_code(address) if address else None
 

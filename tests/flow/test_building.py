@@ -113,3 +113,30 @@ def test_a_build_for_a_worker_that_is_not_there_waits_and_the_card_does_not(
     thread.tap("merge")
     thread.until_state(State.MERGED)
     assert git(repo, "log", "-1", "--format=%s", "main") != "First"
+
+
+def test_the_page_is_shown_beside_how_it_was_before(
+    tmp_path: Path, home: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HONK_SCREENSHOTS", "true")
+    page = "<body style='margin:0'><h1>Encore</h1>"
+    repo = make_repository(
+        {"index.html": page, "honk.yaml": "verify: {}\nbuilds: {web: {run: 'true', output: index.html}}\n"}
+    )
+    with Server(tmp_path / "server") as server:
+        thread = Thread(assemble(read_settings(home=home)), server)
+        told = _built(thread, repo, "echo '<p style=\"margin-top:200px\">About this song' >> index.html")
+        if not told.data["pictured"]:
+            pytest.skip("this machine has no Chromium")
+        compared = thread.until("build.compared")
+        assert compared.data["after"] == told.data["sha256"]
+        assert compared.data["places"] >= 1
+        assert 0 < compared.data["changed"] < 0.2
+        (shown,) = task_view(thread.honk.store, thread.task, "")["comparisons"]
+        assert thread.honk.screenshots.comparison(compared.data["before"], compared.data["after"])
+        assert shown["picture_url"].endswith(f"/comparisons/{compared.data['before']}-{compared.data['after']}.png")
+        # Another change with the same base: its page is not built and pictured again.
+        _built(thread, repo, "echo '<!-- nothing to see -->' >> index.html", key="invisible")
+        unseen = thread.until("build.compared")
+        assert unseen.data["before"] == compared.data["before"]
+        assert (unseen.data["places"], unseen.data["changed"]) == (0, 0)

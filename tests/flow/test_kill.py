@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from honk.flow import deploy, housekeeping, merge, turn  # noqa: F401  their steps are registered when they are imported
+from honk.flow import comparing, deploy, housekeeping, merge, turn  # noqa: F401  their steps are registered when they are imported
 from honk.flow.engine import STEPS
 from tests.conftest import git
 from tests.flow.stories import (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from honk.model import AgentResult, Cancelled, Command, HonkError, LimitReached, Limits, Turn
 from honk.settings import Settings
 
+SUMMARY = "Summary: "
+"""What a script's last line begins with, where it says itself what it did."""
 _SHOWN = 20_000
 _CHUNK = 2_000
 
@@ -34,4 +36,6 @@ class ScriptHarness:
         if done.exit_code:
             raise HonkError(f"The script ended with {done.exit_code}:\n{output[-1500:] or self._command}")
         turn.gate("tool")
-        return AgentResult(f"`{self._command[:200]}` was run.", None, 0.0, 0)
+        last = output.rpartition("\n")[2]
+        said = last.removeprefix(SUMMARY).strip() if last.startswith(SUMMARY) else ""
+        return AgentResult(said or f"`{self._command[:200]}` was run.", None, 0.0, 0)

@@ -64,6 +64,7 @@ def serve(listen: str | None) -> None:
         slack=surfaces.slack,
         github=surfaces.github,
         screenshot=installation.screenshots.path,
+        comparison=installation.screenshots.comparison,
     )
     server = uvicorn.Server(
         uvicorn.Config(

@@ -145,7 +145,12 @@ def _web(installation: Installation, settings: Settings, token: str) -> Iterator
     from honk.surfaces.web import create_app
 
     application = create_app(
-        installation.store, installation.inbox, settings, token, screenshot=installation.screenshots.path
+        installation.store,
+        installation.inbox,
+        settings,
+        token,
+        screenshot=installation.screenshots.path,
+        comparison=installation.screenshots.comparison,
     )
     server = uvicorn.Server(
         uvicorn.Config(

@@ -30,7 +30,7 @@ _PROGRESS_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class _Order:
+class Order:
     """One build that is asked for. `named` is true if honk.yaml names it."""
 
     task: Task
@@ -112,7 +112,7 @@ def build_there(task_id: str, commit: str, kind: str) -> bool:
         wanted = _planned(task, repository, commit, source)[kind]
         if isinstance(wanted, str):
             raise HonkError(wanted)
-        _build(task, repository, commit, kind, wanted, source)
+        _build(_ordered(task, repository, commit, kind, wanted, source))
     except HonkError as error:
         room.store.record(task_id, "build.failed", {"kind": kind, "error": str(error)}, key=key)
         return False
@@ -169,7 +169,7 @@ def build_commit(task_id: str, commit: str, kind: str) -> str | None:
     elif wanted.on and wanted.on not in room.settings.labels:
         return wanted.on if _handed_out(task, commit, kind, wanted.on) else None
     else:
-        _build(task, repository, commit, kind, wanted, source)
+        _build(_ordered(task, repository, commit, kind, wanted, source))
     return None
 
 
@@ -184,26 +184,38 @@ def _handed_out(task: Task, commit: str, kind: str, label: str) -> bool:
     return True
 
 
-def _build(task: Task, repository: Repository, commit: str, kind: str, wanted: Build, source: Path) -> None:
-    room, key = rooms(), f"build:{commit}:{kind}"
+def order(task: Task, repository: Repository, commit: str, kind: str) -> Order | None:
+    """How a commit's build would be made here; None if it cannot be."""
+    source = _source(task, repository, commit)
+    wanted = _planned(task, repository, commit, source).get(kind)
+    if wanted is None or isinstance(wanted, str) or (wanted.on and wanted.on not in rooms().settings.labels):
+        return None
+    return _ordered(task, repository, commit, kind, wanted, source)
+
+
+def _ordered(task: Task, repository: Repository, commit: str, kind: str, wanted: Build, source: Path) -> Order:
     file = base_file(repository, task.base_sha or "")
     digest = fingerprint(Tracked.at(source, commit), wanted, file)
-    order = _Order(task, repository, commit, kind, wanted, file, source, digest)
-    again = _built_before(order)
+    return Order(task, repository, commit, kind, wanted, file, source, digest)
+
+
+def _build(asked: Order) -> None:
+    room, task = rooms(), asked.task
+    again = built_before(asked)
     if again:
-        _offer(order, again, unchanged_since=again.commit)
+        _offer(asked, again, unchanged_since=again.commit)
         return
     try:
-        artifact = _make(order)
+        artifact = _make(asked)
     except Cancelled:
         raise
     except HonkError as error:
-        if order.named:
+        if asked.named:
             raise
         told = f"{error}\nThis build was found, not named: name `builds` in honk.yaml to do it your way (`{{}}`: none)."
-        room.store.record(task.id, "build.skipped", {"kind": kind, "reason": told}, key=key)
+        room.store.record(task.id, "build.skipped", {"kind": asked.kind, "reason": told}, key=asked.key)
         return
-    _offer(order, artifact)
+    _offer(asked, artifact)
 
 
 def _planned(task: Task, repository: Repository, commit: str, source: Path) -> Mapping[str, Build | str]:
@@ -221,14 +233,14 @@ def _source(task: Task, repository: Repository, commit: str) -> Path:
     return room.forges.of(repository).git_dir(repository)
 
 
-def _built_before(order: _Order) -> Artifact | None:
+def built_before(asked: Order) -> Artifact | None:
     """What the same lines made of the same files, if that is still to be had."""
     room = rooms()
-    row = room.store.same_build(order.repository.name, order.kind, order.fingerprint)
+    row = room.store.same_build(asked.repository.name, asked.kind, asked.fingerprint)
     if row is None:
         return None
     made = read_making(row)
-    artifact = Artifact(order.kind, row["commit"], row["sha256"], row["size"], making=made)
+    artifact = Artifact(asked.kind, row["commit"], row["sha256"], row["size"], making=made)
     try:
         room.builder.path(artifact)
     except HonkError:
@@ -236,28 +248,28 @@ def _built_before(order: _Order) -> Artifact | None:
     return artifact
 
 
-def _make(order: _Order) -> Artifact:
-    room, task = rooms(), order.task
+def _make(asked: Order) -> Artifact:
+    room, task = rooms(), asked.task
     room.store.record(
-        task.id, "build.started", {"kind": order.kind, "command": order.build.run}, key=f"{order.key}:started"
+        task.id, "build.started", {"kind": asked.kind, "command": asked.build.run}, key=f"{asked.key}:started"
     )
     with room.workspaces.checkout(
-        order.repository, order.commit, source=order.source, unsafe=task.unsafe or room.unsafe
+        asked.repository, asked.commit, source=asked.source, unsafe=task.unsafe or room.unsafe
     ) as checkout:
         artifact = room.builder.build(
             checkout,
-            order.kind,
-            order.build,
-            file=order.file,
+            asked.kind,
+            asked.build,
+            file=asked.file,
             stop=lambda: room.store.task(task.id).cancel_requested,
-            on_output=_progress(order),
+            on_output=_progress(asked),
         )
         if room.screenshots:
             room.screenshots.take(checkout, artifact, room.builder.path(artifact))
     return artifact
 
 
-def _progress(order: _Order) -> Callable[[str], None]:
+def _progress(asked: Order) -> Callable[[str], None]:
     """Shows the newest line of a build's output every few seconds."""
     begun, shown = time.monotonic(), 0
 
@@ -268,29 +280,29 @@ def _progress(order: _Order) -> Callable[[str], None]:
         if not lines or number <= shown:
             return
         shown = number
-        told = {"kind": order.kind, "line": lines[-1].strip()[:200], "seconds": number * _PROGRESS_SECONDS}
-        rooms().store.record(order.task.id, "build.progress", told, key=f"{order.key}:progress:{number}")
+        told = {"kind": asked.kind, "line": lines[-1].strip()[:200], "seconds": number * _PROGRESS_SECONDS}
+        rooms().store.record(asked.task.id, "build.progress", told, key=f"{asked.key}:progress:{number}")
 
     return tell
 
 
-def _offer(order: _Order, artifact: Artifact, unchanged_since: str | None = None) -> None:
+def _offer(asked: Order, artifact: Artifact, unchanged_since: str | None = None) -> None:
     """Keep the artifact for the task's commit, serve it, and say so."""
-    room, task = rooms(), order.task
-    before = room.store.landed_artifact(order.repository.name, order.kind, without=task.id)
-    offered = Artifact(order.kind, order.commit, artifact.sha256, artifact.size, making=artifact.making)
-    room.store.save_artifact(task.id, offered, order.fingerprint)
-    if room.previews and order.commit == task.head_sha:
+    room, task = rooms(), asked.task
+    before = room.store.landed_artifact(asked.repository.name, asked.kind, without=task.id)
+    offered = Artifact(asked.kind, asked.commit, artifact.sha256, artifact.size, making=artifact.making)
+    room.store.save_artifact(task.id, offered, asked.fingerprint)
+    if room.previews and asked.commit == task.head_sha:
         room.previews.serve(task.id, offered)
     told = {
-        "kind": order.kind,
+        "kind": asked.kind,
         "ok": True,
         "size": offered.size,
         "sha256": offered.sha256,
-        "commit": order.commit,
+        "commit": asked.commit,
         "pictured": room.screenshots is not None and room.screenshots.path(offered.sha256) is not None,
         "seconds": round(offered.making.seconds, 1) if offered.making else None,
         "size_before": before["size"] if before else None,
         "unchanged_since": unchanged_since,
     }
-    room.store.record(task.id, "build.finished", told, key=order.key)
+    room.store.record(task.id, "build.finished", told, key=asked.key)

@@ -26,6 +26,7 @@ from honk.model import (
 )
 from honk.repository_file import Build, Deploy, RepositoryFile
 from honk.settings import Settings
+from honk.ship.comparison import Compared
 from honk.store import Attachments, Store
 
 
@@ -259,6 +260,10 @@ class Screenshots(Protocol):
 
     def take(self, checkout: Checkout, artifact: Artifact, folder: Path) -> bool:
         """Picture a web artifact at a phone's size; True if there is a picture now. Never raises for want of one."""
+        ...
+
+    def compare(self, before: str, after: str) -> Compared | None:
+        """Put the pictures of two artifacts beside each other where they differ; None if that cannot be done."""
         ...
 
 

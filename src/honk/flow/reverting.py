@@ -78,4 +78,5 @@ def _undoing(landed: Sequence[Event]) -> str:
         " | git apply --3way --whitespace=nowarn"
         for event in sorted(landed, key=lambda event: event.id, reverse=True)
     ]
-    return " && ".join(undone)
+    named = " and ".join(event.data["sha"][:8] for event in landed)
+    return " && ".join([*undone, f"echo 'Summary: {named} is taken back; what came since stays.'"])

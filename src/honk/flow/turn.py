@@ -17,7 +17,7 @@ from honk.flow.approvals import approval_wanted
 from honk.flow.at_work import Gate, asker, emitter, inbox, with_files
 from honk.flow.brief import brief, change_title, commit_message, pull_request_body
 from honk.flow.building import describe_built, make, plan
-from honk.flow.engine import step, workflow
+from honk.flow.engine import TASKS, follow, step, workflow
 from honk.flow.ports import known_repository, rooms
 from honk.flow.verification import base_file, verify_commit
 from honk.gate import red
@@ -98,7 +98,8 @@ def _story(task_id: str, turn_id: str, *, asked: bool = True, newest: bool = Fal
             asked = False
         else:
             raise HonkError("The branch kept moving while this was being made: try again when it rests.")
-        present(task_id, turn_id)
+        if head := present(task_id, turn_id):
+            follow("compare", f"compare:{task_id}:{head}", TASKS, f"{task_id}:pictures", task_id, head)
     except Cancelled:
         stop_cancelled(task_id, turn_id)
     except LimitReached as limit:
@@ -362,8 +363,8 @@ def propose(task_id: str, turn_id: str) -> bool:
 
 
 @step
-def present(task_id: str, turn_id: str) -> None:
-    """Say that it is ready to be tried and merged, or that nothing had to change."""
+def present(task_id: str, turn_id: str) -> str | None:
+    """Say that it is ready to be tried and merged, or that nothing had to change; the commit that is offered."""
     room = rooms()
     task, repository = known_repository(task_id)
     store = room.store
@@ -376,7 +377,7 @@ def present(task_id: str, turn_id: str) -> None:
             key=f"{turn_id}:answered",
             changes={"state": State.READY.value, "next_action": "Answer the question"},
         )
-        return
+        return None
     if task.head_sha is None:
         store.record(
             task_id,
@@ -385,7 +386,7 @@ def present(task_id: str, turn_id: str) -> None:
             key=f"{turn_id}:answered",
             changes={"state": State.READY.value, "next_action": "Reply"},
         )
-        return
+        return None
     describe_built(task_id)
     store.record(
         task_id,
@@ -398,6 +399,7 @@ def present(task_id: str, turn_id: str) -> None:
         key=f"{turn_id}:ready",
         changes={"state": State.READY.value, "next_action": "Try it, then merge"},
     )
+    return task.head_sha
 
 
 @step

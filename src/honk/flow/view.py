@@ -145,6 +145,18 @@ def task_view(store: Store, task: Task, url: str, previews_at: str = "") -> dict
             if not artifact.void
         ],
         "not_built": _not_built(store, task),
+        "comparisons": [
+            {
+                "kind": event.data["kind"],
+                "changed": event.data["changed"],
+                "places": event.data["places"],
+                "picture_url": f"{url}/tasks/{task.id}/comparisons/{event.data['before']}-{event.data['after']}.png"
+                if event.data["places"]
+                else None,
+            }
+            for event in store.events_of(task.id, "build.compared")
+            if event.data["commit"] == task.head_sha
+        ],
         "deploy": {"status": task.deploy_status, "url": task.deploy_url} if task.deploy_status else None,
         "cost_usd": round(task.cost_usd, 6),
         "max_cost_usd": task.max_cost_usd,

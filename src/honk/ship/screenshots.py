@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from honk.model import Artifact, Checkout, Command, HonkError, Limits
+from honk.ship.comparison import Compared, compare
 
 log = logging.getLogger("honk.ship")
 
@@ -37,6 +38,27 @@ class Screenshots:
         """The picture of an artifact's first page, if one was taken."""
         path = self._folder / f"{sha256}.png"
         return path if path.is_file() else None
+
+    def comparison(self, before: str, after: str) -> Path | None:
+        """The two pictures beside each other, if they were found to differ."""
+        path = self._folder / f"{before}-{after}.png"
+        return path if path.is_file() else None
+
+    def compare(self, before: str, after: str) -> Compared | None:
+        """See `flow.ports.Screenshots.compare`."""
+        pictures = self.path(before), self.path(after)
+        if pictures[0] is None or pictures[1] is None:
+            return None
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as scratch:
+            draft = Path(scratch) / "beside.png"
+            try:
+                found = compare(pictures[0], pictures[1], draft)
+            except ValueError as error:
+                log.info("no comparison: %s", error)
+                return None
+            if draft.exists():
+                draft.rename(self._folder / f"{before}-{after}.png")
+        return found
 
     def take(self, checkout: Checkout, artifact: Artifact, folder: Path) -> bool:
         """Picture what was built, where it is a web page and this machine has Chromium; True if there is one now.

@@ -148,6 +148,8 @@ class Cards:
                     self._cursor = event.id
                     if event.kind == "revert.prepared":
                         self._adopt_beside(event)
+                    if event.kind == "build.compared" and event.data["places"]:
+                        self._show_beside(event)
                     if event.task_id:
                         self._waiting.setdefault(event.task_id, event.id)
                         if event.kind in _MATTERS and event.task_id not in self._tries:
@@ -165,6 +167,14 @@ class Cards:
         )
         if thread:
             remember_task(self._store, str(row["channel"]), str(thread), revert_id, str(thread))
+
+    def _show_beside(self, event: Event) -> None:
+        """Put the page as it was and as it is now into the thread."""
+        row = self._store.recall(SURFACE, "card", event.task_id)
+        thread = (row.get("thread") or row.get("ts")) if row else None
+        if row and thread and self._pictures and not row.get("given_up"):
+            commit = str(event.data["commit"])
+            self._pictures.want(event.task_id, commit, str(row["channel"]), str(thread), compared=True)
 
     def _show_what_is_due(self) -> None:
         now = time.monotonic()

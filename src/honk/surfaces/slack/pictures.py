@@ -19,6 +19,7 @@ log = logging.getLogger("honk.slack")
 Image = Callable[[str, Task], bytes | None]
 
 _TITLES = {"screenshot": "The preview on a phone", "qr": "Opens the preview on a phone"}
+_COMPARED = {"comparison": "Before and after"}
 _TRIES = 6
 
 
@@ -43,12 +44,12 @@ class Pictures:
         self._over.set()
         self._line.put(None)
 
-    def want(self, task_id: str, head_sha: str, channel: str, thread: str) -> None:
-        """Have a picture of that version put into the thread, unless a newer one replaces it before."""
-        key = f"{task_id}-{head_sha[:8]}"
-        self._store.remember(
-            SURFACE, "picture", key, {"task": task_id, "head": head_sha, "channel": channel, "thread": thread}
-        )
+    def want(self, task_id: str, head_sha: str, channel: str, thread: str, *, compared: bool = False) -> None:
+        """Have a picture of that version put into the thread, unless a newer one replaces it before; with `compared`,
+        one that shows it beside what was before."""
+        key = f"{task_id}-{head_sha[:8]}{'-compared' if compared else ''}"
+        wanted = {"task": task_id, "head": head_sha, "channel": channel, "thread": thread, "compared": compared}
+        self._store.remember(SURFACE, "picture", key, wanted)
         self._line.put(key)
 
     def _run(self) -> None:
@@ -68,7 +69,7 @@ class Pictures:
         task = self._store.find_task(wanted["task"])
         if task is None or task.head_sha != wanted["head"]:
             return
-        for kind, title in _TITLES.items():
+        for kind, title in (_COMPARED if wanted.get("compared") else _TITLES).items():
             if data := self._image(kind, task):
                 self._upload(f"honk-{key}-{kind}.png", title, data, wanted)
                 return

@@ -43,15 +43,19 @@ def create_app(
     slack: SlackDoor | None = None,
     github: GitHubDoor | None = None,
     screenshot: Callable[[str], Path | None] = lambda _: None,
+    comparison: Callable[[str, str], Path | None] = lambda *_: None,
 ) -> FastAPI:
     """The application. Whoever shows `token` (as a bearer, or once in `/?token=`) may do everything; `slack` and
-    `github` check for themselves who comes through their doors. `screenshot` finds an artifact's picture."""
+    `github` check for themselves who comes through their doors. `screenshot` finds an artifact's picture, `comparison`
+    two beside each other."""
     app = FastAPI(title="Honk", version=__version__, description="A self-hosted background coding agent.")
     access = Access(token, settings)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.include_router(api_routes(store, inbox, settings, access))
     app.include_router(webhook_routes(slack, github))
-    app.include_router(page_routes(store, inbox, settings, access, screenshot, lambda: troubles(slack, github)))
+    app.include_router(
+        page_routes(store, inbox, settings, access, (screenshot, comparison), lambda: troubles(slack, github))
+    )
     _errors(app)
 
     @app.get("/healthz", include_in_schema=True, tags=["operations"])

@@ -75,17 +75,18 @@ def page_routes(
     inbox: Inbox,
     settings: Settings,
     access: Access,
-    screenshot: Callable[[str], Path | None],
+    pictures: tuple[Callable[[str], Path | None], Callable[[str, str], Path | None]],
     troubles: Callable[[], list[str]],
 ) -> APIRouter:
-    """The routes people see. `troubles` says what keeps Honk from listening elsewhere."""
+    """The routes people see. `pictures` find an artifact's picture, and two beside each other; `troubles` says
+    what keeps Honk from listening elsewhere."""
     pages = _Pages(store, inbox, settings)
     router = APIRouter(include_in_schema=False)
     inside = APIRouter(include_in_schema=False, dependencies=[Depends(access.check)])
     _open_routes(router)
     _list_routes(inside, pages, access, troubles)
     _thread_routes(inside, pages)
-    _screenshot_route(inside, store, screenshot)
+    _screenshot_routes(inside, store, *pictures)
     _form_routes(inside, pages, access)
     router.include_router(inside)
     return router
@@ -197,13 +198,26 @@ def _thread_routes(inside: APIRouter, pages: _Pages) -> None:
         return page("diff.html", task=pages.view(task), files=read_diff(inbox.diff(task.id)))
 
 
-def _screenshot_route(inside: APIRouter, store: Store, screenshot: Callable[[str], Path | None]) -> None:
+def _screenshot_routes(
+    inside: APIRouter,
+    store: Store,
+    screenshot: Callable[[str], Path | None],
+    comparison: Callable[[str, str], Path | None],
+) -> None:
     """How a task's previews look."""
 
     @inside.get("/tasks/{task_id}/screenshots/{sha256}.png")
     def picture(task_id: str, sha256: str) -> Response:
         built = {row["sha256"] for row in store.artifact_rows(store.task(task_id).id)}
         path = screenshot(sha256) if sha256 in built else None
+        if path is None:
+            raise NotFound("There is no picture of that.")
+        return FileResponse(path, media_type="image/png", headers={"cache-control": "private, max-age=86400"})
+
+    @inside.get("/tasks/{task_id}/comparisons/{before}-{after}.png")
+    def beside(task_id: str, before: str, after: str) -> Response:
+        known = [(event.data["before"], event.data["after"]) for event in store.events_of(task_id, "build.compared")]
+        path = comparison(before, after) if (before, after) in known else None
         if path is None:
             raise NotFound("There is no picture of that.")
         return FileResponse(path, media_type="image/png", headers={"cache-control": "private, max-age=86400"})

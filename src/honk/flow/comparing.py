@@ -1,0 +1,84 @@
+"""How the page looked before: made after the card is there, so that nobody waits for it."""
+
+from __future__ import annotations
+
+from honk.flow.building import Order, built_before, order
+from honk.flow.engine import step, workflow
+from honk.flow.ports import known_repository, rooms
+from honk.model import Artifact, HonkError, Repository, Task
+
+
+@workflow
+def compare(task_id: str, commit: str) -> None:
+    """The pages of a commit beside those of its base."""
+    compare_pages(task_id, commit)
+
+
+@step
+def compare_pages(task_id: str, commit: str) -> None:
+    """Picture the base's page where there is no picture of it yet, and show what looks otherwise."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    if room.screenshots is None or task.head_sha != commit or not task.base_sha:
+        return
+    for event in room.store.events_of(task_id, "build.finished"):
+        kind = str(event.data["kind"])
+        if event.data["commit"] != commit or not event.data.get("pictured"):
+            continue
+        try:
+            before = _before(task, repository, kind)
+        except HonkError:
+            continue
+        if before is None:
+            continue
+        after = str(event.data["sha256"])
+        found = room.screenshots.compare(before, after)
+        if found is None:
+            continue
+        told = {
+            "kind": kind,
+            "commit": commit,
+            "before": before,
+            "after": after,
+            "changed": round(found.changed, 5),
+            "places": found.places,
+        }
+        room.store.record(task_id, "build.compared", told, key=f"compared:{commit}:{kind}")
+
+
+def _before(task: Task, repository: Repository, kind: str) -> str | None:
+    """The SHA-256 of what the base's build makes, with a picture of it; None if the base has no such page."""
+    room = rooms()
+    wanted = order(task, repository, task.base_sha or "", kind)
+    if wanted is None or room.screenshots is None:
+        return None
+    place = f"{repository.name}:{kind}:{wanted.fingerprint}"
+    known = room.store.recall("ship", "page", place)
+    if known and room.screenshots.path(str(known["sha256"])):
+        return str(known["sha256"])
+    found = built_before(wanted)
+    if found is None or room.screenshots.path(found.sha256) is None:
+        found = _build(wanted)
+    if room.screenshots.path(found.sha256) is None:
+        return None
+    room.store.remember("ship", "page", place, {"sha256": found.sha256})
+    return found.sha256
+
+
+def _build(wanted: Order) -> Artifact:
+    """The base's page, for its picture only: it is offered to nobody and swept away like what a dead process left."""
+    room = rooms()
+    with room.workspaces.checkout(
+        wanted.repository, wanted.commit, source=wanted.source, unsafe=wanted.task.unsafe
+    ) as checkout:
+        artifact = room.builder.build(
+            checkout,
+            wanted.kind,
+            wanted.build,
+            file=wanted.file,
+            stop=lambda: room.store.task(wanted.task.id).head_sha != wanted.task.head_sha,
+            on_output=lambda _: None,
+        )
+        if room.screenshots:
+            room.screenshots.take(checkout, artifact, room.builder.path(artifact))
+    return artifact
