@@ -152,7 +152,7 @@ class Build(_Part):
     run: Line
     output: Below
     on: str | None = None
-    """The label of the worker that can do it, such as `macos`."""
+    """The label of the worker that can do it, such as `macos`; `github-actions`: `run` is a workflow's file name."""
     inputs: list[Pattern] | None = None
     """The files it reads. It is not made again while these, and its own lines, stay the same. None: all but tests and
     prose."""
@@ -203,16 +203,29 @@ class Health(_Part):
 
 
 class Deploy(_Part):
-    """What brings the default branch into production, and back."""
+    """What brings the default branch into production, and back: commands, or GitHub's own deployments."""
 
-    run: Line
+    run: Line | None = None
     rollback: Line | None = None
+    environment: CheckName | None = None
+    """The environment on GitHub that is asked for a deployment, instead of running a command."""
     health: Health | None = None
     url: Address | None = None
     """Where people find the deployed version; the health address if left out."""
     timeout: Duration = 600.0
     revert: bool = True
     """Whether a change that was rolled back is also undone on the default branch, by a change that is offered."""
+
+    @model_validator(mode="after")
+    def _names_one_way(self) -> Deploy:
+        if (self.run is None) == (self.environment is None):
+            raise ValueError("must name either `run`, a command, or `environment`, one of GitHub's")
+        return self
+
+    @property
+    def named(self) -> str:
+        """What happens, in a few words."""
+        return f"`{self.run}`" if self.run else f"deployment to {self.environment} on GitHub"
 
 
 class Freeze(_Part):

@@ -85,6 +85,12 @@ class Forge:
     """When something last happened to an issue or a pull request."""
     reactions: list[tuple[str, str]] = field(default_factory=list)
     logs: dict[int, str] = field(default_factory=dict)
+    deployments: list[dict[str, Any]] = field(default_factory=list)
+    deployed: Callable[[str, str], str] = lambda sha, environment: "success"
+    """What becomes of a deployment."""
+    workflow_runs: list[dict[str, Any]] = field(default_factory=list)
+    workflow: Callable[[str, str], tuple[str, Mapping[str, bytes], str]] | None = None
+    """What becomes of a run of a workflow on a commit: its conclusion, its artifacts (zip files), its log."""
     installed: bool = True
 
 
@@ -124,6 +130,7 @@ class PlayedGitHub:
                 Route("/login/device/code", self._device, methods=["POST"]),
                 Route("/login/oauth/access_token", self._access_token, methods=["POST"]),
                 Route("/logs/{number:int}", self._log),
+                Route("/stored/{name:path}/{number:int}", self._stored),
                 Route("/{path:path}", self._git, methods=["GET", "POST"]),
             ]
         )
@@ -453,6 +460,16 @@ class PlayedGitHub:
             (r"/commits/(\w+)", "GET", self._commit),
             (r"/check-runs", "POST", self._create_run),
             (r"/actions/jobs/(\d+)/logs", "GET", self._job_log),
+            (r"/deployments", "GET", self._list_deployments),
+            (r"/deployments", "POST", self._create_deployment),
+            (r"/deployments/(\d+)/statuses", "GET", self._deployment_statuses),
+            (r"/actions/workflows/([\w.-]+)/dispatches", "POST", self._dispatch),
+            (r"/actions/workflows/([\w.-]+)/runs", "GET", self._workflow_runs),
+            (r"/actions/runs/(\d+)", "GET", self._workflow_run),
+            (r"/actions/runs/(\d+)/cancel", "POST", self._cancel_run),
+            (r"/actions/runs/(\d+)/jobs", "GET", self._run_jobs),
+            (r"/actions/runs/(\d+)/artifacts", "GET", self._run_artifacts),
+            (r"/actions/artifacts/(\d+)/zip", "GET", self._artifact),
             (r"/branches/(.+)/protection", "GET", self._protection),
             (r"/rules/branches/(.+)", "GET", self._rules),
         ]  # fmt: skip
@@ -689,6 +706,97 @@ class PlayedGitHub:
 
     def _job_log(self, name: str, found: re.Match[str], *_: Any) -> tuple[int, Any]:
         return 302, RedirectResponse(f"{self.root}/logs/{found[1]}", 302)
+
+    # -- what runs on its machines -----------------------------------------------------------------------------------
+
+    def _list_deployments(self, name: str, _: Any, query: Mapping[str, str], *__: Any) -> tuple[int, Any]:
+        wanted = {key: query[key] for key in ("sha", "environment") if key in query}
+        found = [one for one in self.repositories[name].deployments if wanted.items() <= one.items()]
+        return 200, [{key: value for key, value in one.items() if key != "told"} for one in _page(found, query)]
+
+    def _create_deployment(self, name: str, _: Any, __: Any, body: Any, *___: Any) -> tuple[int, Any]:
+        sha = git(self.directory(name), "rev-parse", body["ref"])
+        made = {"id": next(self._numbers), "node_id": "D", "sha": sha, "ref": body["ref"], "task": "deploy",
+                "payload": body.get("payload", {}), "environment": body["environment"],
+                "created_at": now()}  # fmt: skip
+        self.repositories[name].deployments.append(made | {"told": []})
+        return 201, made
+
+    def _deployment_statuses(self, name: str, found: re.Match[str], *_: Any) -> tuple[int, Any]:
+        """Each look finds it a state further."""
+        (one,) = [one for one in self.repositories[name].deployments if one["id"] == int(found[1])]
+        states = ["queued", "in_progress", self.repositories[name].deployed(one["sha"], one["environment"])]
+        told: list[dict[str, Any]] = one["told"]
+        answer = list(reversed(told))
+        if len(told) < len(states):
+            told.append({"id": next(self._numbers), "node_id": "S", "state": states[len(told)],
+                         "description": f"it is {states[len(told)]}", "log_url": "", "created_at": now()})  # fmt: skip
+        return 200, answer
+
+    def _dispatch(self, name: str, found: re.Match[str], _: Any, body: Any, *__: Any) -> tuple[int, Any]:
+        forge = self.repositories[name]
+        if forge.workflow is None:
+            raise Refusal(404, "Not Found")
+        sha = self._head(name, body["ref"])
+        conclusion, artifacts, log = forge.workflow(found[1], sha)
+        number = next(self._numbers)
+        forge.logs[number] = log
+        run = {"id": number, "node_id": "W", "name": found[1], "event": "workflow_dispatch", "head_sha": sha,
+               "head_branch": body["ref"], "status": "queued", "conclusion": None, "run_number": 1,
+               "html_url": f"{self.root}/{name}/actions/runs/{number}", "created_at": now()}  # fmt: skip
+        kept = {next(self._numbers): (title, data) for title, data in artifacts.items()}
+        forge.workflow_runs.append(run | {"ends": conclusion, "artifacts": kept})
+        return 204, None
+
+    def _runs_like(self, name: str, /, **wanted: Any) -> list[dict[str, Any]]:
+        return [run for run in self.repositories[name].workflow_runs if wanted.items() <= run.items()]
+
+    @staticmethod
+    def _shown_run(run: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in run.items() if key not in ("ends", "artifacts")}
+
+    def _workflow_runs(self, name: str, found: re.Match[str], query: Mapping[str, str], *_: Any) -> tuple[int, Any]:
+        runs = self._runs_like(name, name=found[1], head_sha=query["head_sha"], event=query["event"])
+        return 200, {"total_count": len(runs), "workflow_runs": [self._shown_run(run) for run in runs]}
+
+    def _workflow_run(self, name: str, found: re.Match[str], *_: Any) -> tuple[int, Any]:
+        """Each look finds it a state further."""
+        (run,) = self._runs_like(name, id=int(found[1]))
+        answer = self._shown_run(run)
+        if run["status"] == "queued":
+            run["status"] = "in_progress"
+        elif run["status"] == "in_progress" and run["ends"] != "never":
+            run |= {"status": "completed", "conclusion": run["ends"]}
+        return 200, answer
+
+    def _cancel_run(self, name: str, found: re.Match[str], *_: Any) -> tuple[int, Any]:
+        (run,) = self._runs_like(name, id=int(found[1]))
+        run |= {"status": "completed", "conclusion": "cancelled"}
+        return 202, {}
+
+    def _run_jobs(self, name: str, found: re.Match[str], *_: Any) -> tuple[int, Any]:
+        (run,) = self._runs_like(name, id=int(found[1]))
+        step = {"name": "Archive the app", "number": 1, "status": run["status"], "conclusion": run["conclusion"]}
+        job = {"id": run["id"], "run_id": run["id"], "name": "build", "status": run["status"],
+               "conclusion": run["conclusion"], "steps": [step]}  # fmt: skip
+        return 200, {"total_count": 1, "jobs": [job]}
+
+    def _run_artifacts(self, name: str, found: re.Match[str], *_: Any) -> tuple[int, Any]:
+        (run,) = self._runs_like(name, id=int(found[1]))
+        rows = [{"id": number, "name": title, "size_in_bytes": len(data), "expired": False}
+                for number, (title, data) in run["artifacts"].items()]  # fmt: skip
+        return 200, {"total_count": len(rows), "artifacts": rows}
+
+    def _artifact(self, name: str, found: re.Match[str], *_: Any) -> tuple[int, Any]:
+        return 302, RedirectResponse(f"{self.root}/stored/{name}/{found[1]}", 302)
+
+    async def _stored(self, request: Request) -> Response:
+        if "authorization" in request.headers:
+            return PlainTextResponse("The token was sent to the store.", 400)
+        forge = self.repositories["/".join(request.path_params["name"].split("/"))]
+        number = request.path_params["number"]
+        found = [run["artifacts"][number] for run in forge.workflow_runs if number in run["artifacts"]]
+        return Response(found[0][1], media_type="application/zip")
 
     def _protection(self, name: str, found: re.Match[str], *_: Any) -> tuple[int, Any]:
         wanted = self.repositories[name].protection.get(found[1])

@@ -8,6 +8,7 @@ A card is presented without waiting for builds that were handed out: they are of
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 from honk.flow.brief import change_title, pull_request_body
 from honk.flow.engine import TASKS, builds_on, follow, step, workflow
 from honk.flow.ports import known_repository, rooms
+from honk.flow.progress import newest_line
 from honk.flow.verification import base_file
 from honk.flow.view import artifacts
 from honk.git import GitError, succeeds
@@ -25,8 +27,8 @@ from honk.repository_file import Build, RepositoryFile
 from honk.ship.builds import Tracked, fingerprint, plan_builds
 from honk.store.rows import read_making
 
-_PROGRESS_SECONDS = 5.0
-"""How often the person sees a build's newest line."""
+GITHUB_ACTIONS = "github-actions"
+"""The label of builds that a workflow on GitHub makes."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,10 @@ def build_commit(task_id: str, commit: str, kind: str) -> str | None:
     wanted = _planned(task, repository, commit, source)[kind]
     if isinstance(wanted, str):
         room.store.record(task_id, "build.skipped", {"kind": kind, "reason": wanted}, key=key)
-    elif wanted.on and wanted.on not in room.settings.labels:
+    elif wanted.on == GITHUB_ACTIONS and task.head_sha != commit:
+        reason = "Deploys do not build on GitHub Actions: what was built of the change counts."
+        room.store.record(task_id, "build.skipped", {"kind": kind, "reason": reason}, key=key)
+    elif wanted.on and wanted.on not in (GITHUB_ACTIONS, *room.settings.labels):
         return wanted.on if _handed_out(task, commit, kind, wanted.on) else None
     else:
         _build(_ordered(task, repository, commit, kind, wanted, source))
@@ -253,6 +258,9 @@ def _make(asked: Order) -> Artifact:
     room.store.record(
         task.id, "build.started", {"kind": asked.kind, "command": asked.build.run}, key=f"{asked.key}:started"
     )
+    tell = newest_line([task.id], "build.progress", {"kind": asked.kind}, asked.key)
+    if asked.build.on == GITHUB_ACTIONS:
+        return _made_on_github(asked, tell)
     with room.workspaces.checkout(
         asked.repository, asked.commit, source=asked.source, unsafe=task.unsafe or room.unsafe
     ) as checkout:
@@ -262,28 +270,28 @@ def _make(asked: Order) -> Artifact:
             asked.build,
             file=asked.file,
             stop=lambda: room.store.task(task.id).cancel_requested,
-            on_output=_progress(asked),
+            on_output=tell,
         )
         if room.screenshots:
             room.screenshots.take(checkout, artifact, room.builder.path(artifact))
     return artifact
 
 
-def _progress(asked: Order) -> Callable[[str], None]:
-    """Shows the newest line of a build's output every few seconds."""
-    begun, shown = time.monotonic(), 0
-
-    def tell(chunk: str) -> None:
-        nonlocal shown
-        lines = [line for line in chunk.splitlines() if line.strip()]
-        number = int((time.monotonic() - begun) / _PROGRESS_SECONDS)
-        if not lines or number <= shown:
-            return
-        shown = number
-        told = {"kind": asked.kind, "line": lines[-1].strip()[:200], "seconds": number * _PROGRESS_SECONDS}
-        rooms().store.record(asked.task.id, "build.progress", told, key=f"{asked.key}:progress:{number}")
-
-    return tell
+def _made_on_github(asked: Order, tell: Callable[[str], None]) -> Artifact:
+    room, task = rooms(), asked.task
+    with tempfile.TemporaryDirectory(prefix="honk-fetched-") as folder:
+        begun = time.monotonic()
+        archives = room.forges.of(asked.repository).run_workflow(
+            asked.repository,
+            asked.build.run,
+            branch=task.branch or "",
+            sha=asked.commit,
+            seconds=asked.build.timeout,
+            folder=Path(folder),
+            tell=tell,
+            stop=lambda: room.store.task(task.id).cancel_requested,
+        )
+        return room.builder.keep(asked.commit, asked.kind, asked.build, archives, seconds=time.monotonic() - begun)
 
 
 def _offer(asked: Order, artifact: Artifact, unchanged_since: str | None = None) -> None:

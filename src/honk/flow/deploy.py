@@ -10,6 +10,7 @@ from __future__ import annotations
 from honk.flow.building import build_commit, wanted_builds
 from honk.flow.engine import step, workflow
 from honk.flow.ports import known_repository, rooms
+from honk.flow.progress import newest_line
 from honk.flow.reverting import revert
 from honk.flow.verification import base_file
 from honk.git import git
@@ -80,7 +81,7 @@ def begin_deploy(task_id: str, sha: str) -> None:
         room.store.record(
             each,
             "deploy.started",
-            {"command": wanted.run, "sha": sha, "before": before},
+            {"command": wanted.named.strip("`"), "sha": sha, "before": before},
             key=f"deploy:{sha}",
             changes={
                 "state": State.DEPLOYING.value,
@@ -106,6 +107,12 @@ def run_deploy(task_id: str, sha: str) -> None:
     room = rooms()
     task, repository, wanted = _known(task_id, sha)
     row = room.store.deployment(repository.name, sha)
+    tell = newest_line(_carried(task_id, sha), "deploy.progress", {}, f"deploy:{sha}")
+    if wanted.environment:
+        room.forges.of(repository).deploy(
+            repository, sha, environment=wanted.environment, key=f"deploy:{sha}", seconds=wanted.timeout, tell=tell
+        )
+        return
     built_from = task.head_sha if _same_tree(repository, sha, task.head_sha or "") else sha
     artifacts = {
         row["kind"]: room.builder.path(Artifact(row["kind"], row["commit"], row["sha256"], row["size"]))
@@ -119,7 +126,7 @@ def run_deploy(task_id: str, sha: str) -> None:
             repository,
             previous=row["previous"] if row else None,
             artifacts=artifacts,
-            on_output=lambda _: None,
+            on_output=tell,
         )
 
 
@@ -188,10 +195,22 @@ def run_rollback(task_id: str, sha: str) -> None:
     room = rooms()
     _, repository, wanted = _known(task_id, sha)
     row = room.store.deployment(repository.name, sha)
-    with room.workspaces.checkout(repository, sha, source=room.forges.of(repository).git_dir(repository)) as checkout:
-        room.deployer.rollback(
-            checkout, wanted, repository, previous=row["previous"] if row else None, on_output=lambda _: None
+    previous = row["previous"] if row else None
+    tell = newest_line(_carried(task_id, sha), "deploy.progress", {}, f"rollback:{sha}")
+    if wanted.environment:
+        if previous is None:
+            raise HonkError("there is no healthy deployment before this one.")
+        room.forges.of(repository).deploy(
+            repository,
+            previous,
+            environment=wanted.environment,
+            key=f"rollback:{sha}",
+            seconds=wanted.timeout,
+            tell=tell,
         )
+        return
+    with room.workspaces.checkout(repository, sha, source=room.forges.of(repository).git_dir(repository)) as checkout:
+        room.deployer.rollback(checkout, wanted, repository, previous=previous, on_output=tell)
 
 
 @step

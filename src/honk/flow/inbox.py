@@ -285,6 +285,8 @@ class Inbox:
         if deploy is None:
             return None
         health = f", then {deploy.health.named} is watched for {deploy.health.seconds:g} s" if deploy.health else ""
+        if deploy.environment:
+            return f"GitHub deploys the merged commit to {deploy.environment}{health}."
         return f"`{deploy.run}` runs on the merged commit{health}."
 
     def wants_approval(self, task: Task) -> bool:

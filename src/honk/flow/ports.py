@@ -139,6 +139,35 @@ class Forge(Protocol):
         cannot be done safely."""
         ...
 
+    def run_workflow(
+        self,
+        repository: Repository,
+        workflow: str,
+        *,
+        branch: str,
+        sha: str,
+        seconds: float,
+        folder: Path,
+        tell: Callable[[str], None],
+        stop: Callable[[], bool],
+    ) -> Sequence[Path]:
+        """Have the forge's own machines run a workflow on the branch's commit; the zip files of what it built, in
+        `folder`. Raises `HonkError` with what it said."""
+        ...
+
+    def deploy(
+        self,
+        repository: Repository,
+        sha: str,
+        *,
+        environment: str,
+        key: str,
+        seconds: float,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Have the forge deploy the commit, once for a key. Raises `HonkError` with what it said when that fails."""
+        ...
+
     def diff(self, repository: Repository, base: str, head: str) -> str: ...
 
     def changed_paths(self, repository: Repository, base: str, head: str) -> list[str]: ...
@@ -203,6 +232,10 @@ class Builder(Protocol):
         stop: Callable[[], bool],
         on_output: Callable[[str], None],
     ) -> Artifact: ...
+
+    def keep(self, commit: str, kind: str, build: Build, archives: Sequence[Path], *, seconds: float) -> Artifact:
+        """Keep what another machine built, from zip files. Raises `HonkError` for what is damaged or not there."""
+        ...
 
     def path(self, artifact: Artifact) -> Path:
         """The folder with its files, compared with what was built. Raises `HonkError` if they are not to be had."""

@@ -207,6 +207,18 @@ class LocalForge:
             return _push(directory, repository, reference, landing)
         return _advance_path(directory, repository, reference, landing)
 
+    def run_workflow(self, repository: Repository, workflow: str, **_: object) -> Sequence[Path]:
+        """See `Forge.run_workflow`: there is nothing here that could."""
+        raise UsageError(
+            f"{workflow} runs on GitHub Actions, and {repository.name} is not on GitHub: leave out its `on`."
+        )
+
+    def deploy(self, repository: Repository, sha: str, *, environment: str, **_: object) -> None:
+        """See `Forge.deploy`: there is nothing here that could."""
+        raise UsageError(
+            f"{environment} is an environment on GitHub, and {repository.name} is not there: name `deploy.run` instead."
+        )
+
     def base_text(self, repository: Repository, path: str) -> str | None:
         """See `Forge.base_text`: at once for what is on this machine."""
         if _remote(repository.git_url):

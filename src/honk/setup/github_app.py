@@ -11,7 +11,7 @@ from honk.setup.addresses import public_address
 
 PERMISSIONS = {
     "contents": "write", "pull_requests": "write", "checks": "write", "statuses": "read", "issues": "write",
-    "metadata": "read", "actions": "read", "deployments": "write", "members": "read",
+    "metadata": "read", "actions": "write", "deployments": "write", "members": "read",
 }  # fmt: skip
 EVENTS = (
     "pull_request", "pull_request_review", "pull_request_review_comment", "issue_comment", "issues",

@@ -22,6 +22,7 @@ from typing import Protocol
 from honk.model import Artifact, Cancelled, Checkout, Command, Completed, HonkError, Limits, Making
 from honk.repository_file import Build, RepositoryFile
 from honk.settings import Settings
+from honk.ship.fetched import unpack
 from honk.ship.retention import Policy, kept_artifacts, superfluous
 from honk.ship.shelf import Shelf
 from honk.store import Store
@@ -119,15 +120,29 @@ class ArtifactStore:
         made = Making(datetime.now(UTC), socket.gethostname(), build.run, done.seconds, done.output[-_MOST_LOG:])
         with self._aside() as scratch:
             if not checkout.export(build.output, scratch):
-                raise HonkError(
-                    f"The build `{kind}` ran but made nothing at {build.output}: mend its command or its `output` in "
-                    "honk.yaml."
-                )
-            sha256, size = digest(scratch)
-            if self._shelf:
-                self._shelf.put(sha256, scratch)
-            self._place(scratch, sha256)
-        return Artifact(kind, checkout.commit, sha256, size, making=made)
+                raise _made_nothing(kind, build)
+            return self._kept(checkout.commit, kind, scratch, made)
+
+    def keep(self, commit: str, kind: str, build: Build, archives: Sequence[Path], *, seconds: float) -> Artifact:
+        """See `Builder.keep`. `build.output` is looked for in what the archives hold together."""
+        made = Making(datetime.now(UTC), build.on or "", build.run, seconds)
+        with self._aside() as unpacked, self._aside() as scratch:
+            unpack(archives, unpacked)
+            for match in unpacked.glob(build.output):
+                if match.is_dir():
+                    shutil.copytree(match, scratch, dirs_exist_ok=True)
+                else:
+                    shutil.copy(match, scratch / match.name)
+            if not any(scratch.iterdir()):
+                raise _made_nothing(kind, build)
+            return self._kept(commit, kind, scratch, made)
+
+    def _kept(self, commit: str, kind: str, scratch: Path, made: Making) -> Artifact:
+        sha256, size = digest(scratch)
+        if self._shelf:
+            self._shelf.put(sha256, scratch)
+        self._place(scratch, sha256)
+        return Artifact(kind, commit, sha256, size, making=made)
 
     def _judge(self, kind: str, build: Build, done: Completed) -> None:
         if done.ended_by == "cancel":
@@ -193,6 +208,12 @@ class ArtifactStore:
         with (self._folder / ".lock").open("a") as lock:
             fcntl.flock(lock, how)
             yield
+
+
+def _made_nothing(kind: str, build: Build) -> HonkError:
+    return HonkError(
+        f"The build `{kind}` ran but made nothing at {build.output}: mend its command or its `output` in honk.yaml."
+    )
 
 
 def _holds(folder: Path, sha256: str) -> bool:

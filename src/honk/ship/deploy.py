@@ -45,6 +45,8 @@ class CommandDeployer:
         if done.exists():
             return
         (folder / ".honk").mkdir(exist_ok=True)
+        if deploy.run is None:
+            raise HonkError("honk.yaml names no `deploy.run` command.")
         self._run("deploy", checkout, deploy.run, deploy.timeout, folder, previous, artifacts, on_output)
         done.touch()
 

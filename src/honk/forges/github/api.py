@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from honk.model import HonkError, NotFound, UsageError
@@ -24,6 +25,7 @@ _TIMEOUT = 30.0
 _TRIES = 3
 _LONGEST_WAIT = 60.0
 """Seconds. A limit that lasts longer is told to the person instead of being waited for."""
+_LARGEST = 4 << 30
 _SPARE = timedelta(minutes=5)
 _VERSION = "2022-11-28"
 _APP = "the app itself"
@@ -165,6 +167,26 @@ class GitHubApi:
             self.renew(place)
             return self._send(self.token(place), method, where, to, json=json, params=params, media_type=media_type)
 
+    def download(self, path: str, place: Place, target: Path, *, to: str) -> None:
+        """Write what GitHub stores elsewhere to a file, piece by piece. Raises `GitHubError`."""
+        import httpx
+
+        where = f"{self._settings.github_api_url.rstrip('/')}/repos/{place}{path}"
+        headers = {"authorization": f"Bearer {self.token(place)}", "x-github-api-version": _VERSION}
+        try:
+            found = httpx.get(where, headers=headers, timeout=_TIMEOUT)
+            # The token is GitHub's alone: the store that it leads to has its own in the address.
+            if "location" not in found.headers:
+                raise GitHubError(f"GitHub does not let Honk {to}: status {found.status_code}.", found.status_code, "")
+            with httpx.stream("GET", found.headers["location"], timeout=_TIMEOUT) as answer, target.open("wb") as file:
+                answer.raise_for_status()
+                for chunk in answer.iter_bytes():
+                    file.write(chunk)
+                    if file.tell() > _LARGEST:
+                        raise GitHubError(f"GitHub stores more than {_LARGEST >> 30} GB under one name.", 413, "")
+        except httpx.HTTPError as error:
+            raise GitHubError(f"GitHub could not be reached to {to}: try again.", 0, type(error).__name__) from error
+
     def pages(
         self, path: str, place: Place, *, to: str, inside: str | None = None, params: Mapping[str, Any] | None = None
     ) -> Iterator[dict[str, Any]]:
@@ -272,8 +294,6 @@ class GitHubApi:
 
 def private_key(text: str) -> str:
     """The key as PEM text: as it is, from a file that is named instead, or with `\\n` written out."""
-    from pathlib import Path
-
     text = text.strip()
     if text.startswith("-----"):
         return text.replace("\\n", "\n")

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,9 @@ from typing import Any, Literal
 from honk.forges.composing import Composition, changed_paths, composed, unified_diff
 from honk.forges.github.accounts import GitHubAccounts
 from honk.forges.github.api import GitHubApi, GitHubError, Place
+from honk.forges.github.deployments import deploy
 from honk.forges.github.pulls import elsewhere, merge_pull, obstacle_of, red_checks, set_draft, wanted_approvals
+from honk.forges.github.workflows import run_workflow
 from honk.gate import MergePermit
 from honk.git import GitError, git, git_as, succeeds
 from honk.model import (
@@ -376,6 +378,47 @@ class GitHubForge:
         git_as(partial(self.credentials, repository), *wanted, directory=self.git_dir(repository))
 
     # -- what is on this machine -------------------------------------------------------------------------------------
+
+    # -- what GitHub's own machines do -------------------------------------------------------------------------------
+
+    def run_workflow(
+        self,
+        repository: Repository,
+        workflow: str,
+        *,
+        branch: str,
+        sha: str,
+        seconds: float,
+        folder: Path,
+        tell: Callable[[str], None],
+        stop: Callable[[], bool],
+    ) -> Sequence[Path]:
+        """See `Forge.run_workflow`."""
+        return run_workflow(
+            self._api,
+            self.place(repository),
+            workflow,
+            branch=branch,
+            sha=sha,
+            seconds=seconds,
+            folder=folder,
+            tell=tell,
+            stop=stop,
+        )
+
+    def deploy(
+        self,
+        repository: Repository,
+        sha: str,
+        *,
+        environment: str,
+        key: str,
+        seconds: float,
+        tell: Callable[[str], None],
+    ) -> None:
+        """See `Forge.deploy`."""
+        place = self.place(repository)
+        deploy(self._api, place, sha, environment=environment, key=key, seconds=seconds, tell=tell)
 
     def diff(self, repository: Repository, base: str, head: str) -> str:
         """See `Forge.diff`."""

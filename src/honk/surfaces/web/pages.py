@@ -53,7 +53,8 @@ class _Pages:
                 (
                     event
                     for event in events
-                    if event.kind in ("check.started", "build.started", "build.progress", "agent.tool")
+                    if event.kind
+                    in ("check.started", "build.started", "build.progress", "deploy.progress", "agent.tool")
                 ),
                 None,
             )
