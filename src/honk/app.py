@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 import socket
@@ -25,7 +26,7 @@ from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalFor
 from honk.model import Check, Checkout, HonkError, Task, UsageError
 from honk.repository_file import RepositoryFile
 from honk.settings import Settings
-from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots, qr_code
+from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots, SiteHost, qr_code
 from honk.store import Attachments, Store, open_database
 from honk.verify import distil, prepare, verify
 from honk.workspace import Workspaces
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from honk.surfaces.github import GitHubSurface
     from honk.surfaces.slack import SlackSurface
+
+log = logging.getLogger("honk")
 
 
 class HomeLock:
@@ -92,6 +95,7 @@ class Installation:
     artifacts: ArtifactStore
     workspaces: Workspaces
     deployer: CommandDeployer
+    sites: SiteHost
     lock: HomeLock
     screenshots: Screenshots
     github: GitHubApi | None = None
@@ -108,6 +112,8 @@ class Installation:
         if serve_previews:
             self.previews = PreviewServer(self.store, self.artifacts.path, self.settings)
             self.previews.restore()
+            for trouble in self.sites.start():
+                log.error("%s", trouble)
         furnish(
             Rooms(
                 settings=self.settings,
@@ -177,6 +183,7 @@ class Installation:
         self.engine.close()
         if self.previews:
             self.previews.close()
+            self.sites.close()
 
 
 class _Verification:
@@ -218,6 +225,8 @@ def assemble(settings: Settings) -> Installation:
         raise HonkError(f"Honk's database cannot be opened: {str(error).splitlines()[0]}.") from error
     github, accounts = _github(settings, store)
     forges = Forges(LocalForge(home, store), github[1] if github else None)
+    kept = ArtifactStore(settings, store, distil, prepare)
+    sites = SiteHost(home / "production", kept.find)
     # One life at a time works on a home, so its next life takes up what it left.
     engine = Engine(_flow_database(settings), executor=f"{socket.gethostname()}:{home}")
     return Installation(
@@ -226,9 +235,10 @@ def assemble(settings: Settings) -> Installation:
         engine=engine,
         forges=forges,
         inbox=Inbox(settings, store, forges, accounts, engine, lambda agent: agent_ready(agent, settings)),
-        artifacts=ArtifactStore(settings, store, distil, prepare),
+        artifacts=kept,
         workspaces=Workspaces(settings, lambda repository, renew: forges.of(repository).credentials(repository, renew)),
-        deployer=CommandDeployer(settings, distil),
+        deployer=CommandDeployer(settings, distil, sites),
+        sites=sites,
         lock=HomeLock(home),
         screenshots=Screenshots(home),
         github=github[0] if github else None,

@@ -36,6 +36,7 @@ _NAME = re.compile(r"^[^\s\x00-\x1f]([^\r\n\t\x00-\x1f]{0,58}[^\s\x00-\x1f])?$")
 _BUILD_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 _ADDRESS = re.compile(r"^https?://[^\s/?#]+\S*$")
 _HOST = re.compile(r"^((\*\.)?\w[\w-]*(\.\w[\w-]*)*\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$")
+_LISTEN = re.compile(r"^([0-9.]{7,15}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$")
 
 
 class RepositoryFileError(UsageError):
@@ -125,6 +126,11 @@ Address = Annotated[
     str, _matching(_ADDRESS, "must begin with http:// or https:// and name a host"), _text(_ADDRESS.pattern)
 ]
 Host = Annotated[str, AfterValidator(_host), _text(_HOST.pattern)]
+Listen = Annotated[
+    str,
+    _matching(_LISTEN, "must be an address and a port such as `127.0.0.1:8080` or `[::]:8080`"),
+    _text(_LISTEN.pattern),
+]
 Pattern = Annotated[str, AfterValidator(_pattern), _text(r"\S")]
 CheckName = Annotated[str, _matching(_NAME, "must be a name of one line and at most 60 characters"), _text(r"\S")]
 BuildName = Annotated[
@@ -203,12 +209,16 @@ class Health(_Part):
 
 
 class Deploy(_Part):
-    """What brings the default branch into production, and back: commands, or GitHub's own deployments."""
+    """What brings the default branch into production, and back: commands, GitHub's own deployments, or Honk itself."""
 
     run: Line | None = None
     rollback: Line | None = None
     environment: CheckName | None = None
     """The environment on GitHub that is asked for a deployment, instead of running a command."""
+    site: BuildName | None = None
+    """The build whose files Honk itself serves, instead of running a command."""
+    listen: Listen | None = None
+    """Where it serves them."""
     health: Health | None = None
     url: Address | None = None
     """Where people find the deployed version; the health address if left out."""
@@ -218,13 +228,17 @@ class Deploy(_Part):
 
     @model_validator(mode="after")
     def _names_one_way(self) -> Deploy:
-        if (self.run is None) == (self.environment is None):
-            raise ValueError("must name either `run`, a command, or `environment`, one of GitHub's")
+        if [self.run, self.environment, self.site].count(None) != 2:
+            raise ValueError("must name one of `run`, a command, `environment`, one of GitHub's, and `site`, a build")
+        if (self.site is None) != (self.listen is None):
+            raise ValueError("must name `listen`, such as `127.0.0.1:8080`, with `site` and only with it")
         return self
 
     @property
     def named(self) -> str:
         """What happens, in a few words."""
+        if self.site:
+            return f"serving `{self.site}` at {self.listen}"
         return f"`{self.run}`" if self.run else f"deployment to {self.environment} on GitHub"
 
 

@@ -86,7 +86,7 @@ def begin_deploy(task_id: str, sha: str) -> None:
             changes={
                 "state": State.DEPLOYING.value,
                 "deploy_status": "running",
-                "deploy_url": wanted.url or (wanted.health.url if wanted.health else None),
+                "deploy_url": wanted.url or _served_at(wanted) or (wanted.health.url if wanted.health else None),
             },
         )
 
@@ -254,6 +254,10 @@ def stop_ill(task_id: str, sha: str, reason: str, trouble: str) -> None:
 def _carried(task_id: str, sha: str) -> list[str]:
     """The task whose commit is deployed, and those that go with it."""
     return [task_id, *rooms().store.tasks_with(f"joined:{sha}")]
+
+
+def _served_at(wanted: Deploy) -> str | None:
+    return f"http://{wanted.listen}/" if wanted.listen else None
 
 
 def _same_tree(repository: Repository, one: str, other: str) -> bool:

@@ -287,6 +287,8 @@ class Inbox:
         health = f", then {deploy.health.named} is watched for {deploy.health.seconds:g} s" if deploy.health else ""
         if deploy.environment:
             return f"GitHub deploys the merged commit to {deploy.environment}{health}."
+        if deploy.site:
+            return f"Honk serves `{deploy.site}` of the merged commit at {deploy.listen}{health}."
         return f"`{deploy.run}` runs on the merged commit{health}."
 
     def wants_approval(self, task: Task) -> bool:

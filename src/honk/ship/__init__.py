@@ -5,5 +5,6 @@ from honk.ship.deploy import CommandDeployer
 from honk.ship.previews import PreviewServer
 from honk.ship.qr import qr_code
 from honk.ship.screenshots import Screenshots
+from honk.ship.site_host import SiteHost
 
-__all__ = ["ArtifactStore", "CommandDeployer", "PreviewServer", "Screenshots", "qr_code"]
+__all__ = ["ArtifactStore", "CommandDeployer", "PreviewServer", "Screenshots", "SiteHost", "qr_code"]

@@ -96,6 +96,10 @@ class ArtifactStore:
             self._place(scratch, artifact.sha256)
         return target
 
+    def find(self, sha256: str) -> Path:
+        """The folder with that content, as `path` gives an artifact's."""
+        return self.path(Artifact("site", sha256, sha256, 0))
+
     def build(
         self,
         checkout: Checkout,

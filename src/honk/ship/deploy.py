@@ -14,13 +14,15 @@ from honk.model import Checkout, Command, HonkError, Limits, Repository
 from honk.repository_file import Deploy
 from honk.settings import Settings
 from honk.ship.health import measure, probes, watch
+from honk.ship.site_host import SiteHost
 
 
 class CommandDeployer:
-    """Implements the flow's `Deployer` with the repository's own commands."""
+    """Implements the flow's `Deployer` with the repository's own commands, or by serving what was built."""
 
-    def __init__(self, settings: Settings, distil: Callable[[str], str]) -> None:
+    def __init__(self, settings: Settings, distil: Callable[[str], str], sites: SiteHost) -> None:
         self._settings = settings
+        self._sites = sites
         self._distil = distil
 
     def folder(self, repository: Repository) -> Path:
@@ -45,6 +47,13 @@ class CommandDeployer:
         if done.exists():
             return
         (folder / ".honk").mkdir(exist_ok=True)
+        if deploy.site and deploy.listen:
+            if deploy.site not in artifacts:
+                raise HonkError(
+                    f"there is no build `{deploy.site}` of this commit to serve: see `builds` in honk.yaml."
+                )
+            self._sites.release(folder, checkout.commit, artifacts[deploy.site].name, deploy.listen)
+            return
         if deploy.run is None:
             raise HonkError("honk.yaml names no `deploy.run` command.")
         self._run("deploy", checkout, deploy.run, deploy.timeout, folder, previous, artifacts, on_output)
@@ -60,11 +69,14 @@ class CommandDeployer:
         on_output: Callable[[str], None],
     ) -> None:
         """See `Deployer.rollback`. Raises `HonkError` also when there is nothing to go back to."""
-        if deploy.rollback is None:
-            raise HonkError("honk.yaml names no `deploy.rollback` command.")
         if previous is None:
             raise HonkError("there is no healthy deployment before this one.")
         folder = self.folder(repository)
+        if deploy.site:
+            self._sites.back(folder, previous)
+            return
+        if deploy.rollback is None:
+            raise HonkError("honk.yaml names no `deploy.rollback` command.")
         self._run("rollback", checkout, deploy.rollback, deploy.timeout, folder, previous, {}, on_output)
         (folder / ".honk" / checkout.commit).unlink(missing_ok=True)
 

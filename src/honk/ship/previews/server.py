@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import logging
 import secrets
@@ -13,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import anyio.to_thread
 from sqlalchemy import RowMapping
@@ -24,11 +22,8 @@ from honk.settings import Settings
 from honk.ship.previews.doors import by_host, by_port, host_name, nothing_here
 from honk.ship.previews.pages import plain
 from honk.ship.previews.site import Site, open_site, respond
+from honk.ship.serving import Servers
 from honk.store import Store
-
-if TYPE_CHECKING:
-    from uvicorn import Server
-
 
 log = logging.getLogger("honk.ship")
 
@@ -58,11 +53,8 @@ class PreviewServer:
         self._settings = settings
         self._previews: dict[str, _Preview] = {}
         self._finding = threading.Lock()
-        self._servers: dict[str, tuple[Server, int]] = {}
-        self._serving: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="previews", daemon=True)
-        self._thread.start()
+        self._ports: dict[str, int] = {}
+        self._servers = Servers("previews")
 
     def restore(self) -> None:
         """Serve again what was offered when the server last ran, and what was built while none ran."""
@@ -96,10 +88,7 @@ class PreviewServer:
 
     def close(self) -> None:
         """Stop serving everything."""
-        for server, _ in self._servers.values():
-            server.should_exit = True
-        asyncio.run_coroutine_threadsafe(self._ended(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._servers.close()
 
     def in_front_of(self, inner: ASGIApp) -> ASGIApp:
         """Honk's own pages, with the previews at their host names."""
@@ -161,27 +150,13 @@ class PreviewServer:
 
     def _listen(self, token: str, wanted: int | None) -> int:
         """Serve at a port of its own, which is returned."""
-        if token not in self._servers:
+        if token not in self._ports:
             listener = _free_port(self._settings.host, wanted)
             port = listener.getsockname()[1]
             application = by_port(token, port, self._settings.preview_days, self.visit)
-            server = asyncio.run_coroutine_threadsafe(self._start(application, listener), self._loop).result(10)
-            self._servers[token] = server, port
-        return self._servers[token][1]
-
-    async def _start(self, application: ASGIApp, listener: socket.socket) -> Server:
-        import uvicorn
-
-        server = uvicorn.Server(
-            uvicorn.Config(
-                application, log_level="error", lifespan="off", timeout_graceful_shutdown=1, server_header=False
-            )
-        )
-        self._serving.add(self._loop.create_task(server.serve(sockets=[listener])))
-        return server
-
-    async def _ended(self) -> None:
-        await asyncio.gather(*self._serving, return_exceptions=True)
+            self._servers.add(application, listener)
+            self._ports[token] = port
+        return self._ports[token]
 
 
 def _artifact(row: RowMapping) -> Artifact:
