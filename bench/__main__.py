@@ -18,6 +18,7 @@ import httpx
 
 from bench.previews import previews_against_starlette
 from bench.queue import CHANGES, queue_against_one_by_one
+from bench.shipping import words_to_production
 from honk.rehearsal import Rehearsal, Scene, say, use
 
 ROUNDS = 5
@@ -144,6 +145,7 @@ def main() -> None:
         figures |= previews_against_starlette(scratch)
         with Rehearsal([]) as model, _server(scratch / "queue-home", model) as (client, _):
             figures |= queue_against_one_by_one(client, scratch)
+            figures |= words_to_production(client, scratch)
     for name, value in figures.items():
         print(f"{name:<58} {value:8.3f}")
     print()
@@ -157,6 +159,10 @@ def main() -> None:
         / figures["static files, gzip: requests/s"],
         "merges one by one ÷ all at once": figures[f"{CHANGES} merges, one by one"]
         / figures[f"{CHANGES} merges, all at once"],
+        "words and tap to production ÷ by hand": (
+            figures["message → preview answers"] + figures["tap → production answers with it"]
+        )
+        / figures["by hand: all of that"],
     }.items():
         print(f"{name:<58} {ratio:8.2f}")
 

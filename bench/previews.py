@@ -103,7 +103,7 @@ def _preview(folder: Path, port: int) -> tuple[str, ASGIApp]:
     from honk.ship import PreviewServer
     from honk.store import Store, open_database
 
-    home = folder.with_name("home")
+    home = folder.with_name("preview-home")
     home.mkdir()
     settings = read_settings(home=home, listen=f"127.0.0.1:{port}")
     store = Store(open_database(settings.database))

@@ -137,7 +137,7 @@ class Thread:
     def events(self) -> list[Event]:
         return self.honk.store.events(task_id=self.id, limit=100_000)
 
-    def until(self, *kinds: str, seconds: float = 60) -> Event:
+    def until(self, *kinds: str, seconds: float = 120) -> Event:
         """The next event of one of these kinds."""
         deadline = time.monotonic() + seconds
         while True:
