@@ -147,6 +147,21 @@ def test_a_preview_that_only_the_server_can_reach_is_opened_on_the_tasks_page(te
     assert buttons(card)["Try web"]["url"] == f"https://honk.example.com/tasks/{task.id}"
 
 
+def test_the_page_before_and_after_comes_into_the_thread(team: Team) -> None:
+    team.images["comparison"] = b"\x89PNG before and after"
+    team.up()
+    task, ts = team.asked()
+    team.becomes_ready(task)
+    alike = {"kind": "web", "commit": HEAD, "before": "1" * 64, "after": "2" * 64, "changed": 0.0, "places": 0}
+    team.happens(task, "build.compared", alike)
+    team.happens(task, "build.compared", alike | {"changed": 0.1, "places": 2})
+
+    def pictured() -> list[str]:
+        return [file["name"] for each in team.slack.thread("CDEV", ts) for file in each.get("files", ())]
+
+    assert team.until(pictured) == [f"honk-{task.id}-{HEAD[:8]}-compared-comparison.png"]
+
+
 def test_a_picture_of_the_preview_comes_into_the_thread(team: Team) -> None:
     team.images["screenshot"] = b"\x89PNG a phone"
     team.up()
