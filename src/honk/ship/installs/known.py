@@ -48,6 +48,8 @@ class Installable:
     def warnings(self, *, https: bool, now: datetime) -> list[Obstacle]:
         """What is known to be in the way, or different, whoever installs it."""
         found = self.obstacles(None, https=https, now=now)
+        if bundle := [one for one in found if one.code == "bundle"]:
+            return bundle
         return [one for one in found if one.blocks or one.code in _TOLD_BEFOREHAND]
 
     @property

@@ -215,7 +215,7 @@ def _thread(task: Task, url: str) -> str:
 def _page(shown: _Shown, device: Device, *, https: bool) -> Response:
     """The page as that device sees it: the package that fits it best, and the others below."""
     now = datetime.now(UTC)
-    looked = [(number, one, one.obstacles(device, https=https, now=now)) for number, one in enumerate(shown.packages)]
+    looked = [(number, one, _in_the_way(one, device, https, now)) for number, one in enumerate(shown.packages)]
     looked.sort(key=lambda seen: (sum(found.blocks for found in seen[2]), seen[0]))
     offers = [_offer(shown, number, one, found, device, https=https) for number, one, found in looked]
     making, task = shown.row, shown.task
@@ -235,6 +235,12 @@ def _page(shown: _Shown, device: Device, *, https: bool) -> Response:
         until=shown.until,
         qr=base64.b64encode(qr_code(shown.address)).decode(),
     )
+
+
+def _in_the_way(one: Installable, device: Device, https: bool, now: datetime) -> Sequence[Obstacle]:
+    """What is to be said on this device: where it cannot be this one, only that."""
+    found = one.obstacles(device, https=https, now=now)
+    return [obstacle for obstacle in found if obstacle.code == "wrong-device"] or found
 
 
 def _offer(
