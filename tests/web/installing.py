@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,14 @@ class Asked:
                         return event
                     assert event["kind"] != "failed", event
         raise AssertionError(f"no {kinds} among {told}")
+
+    def tried_on(self, count: int) -> list[str]:
+        """The devices of the receipt, as soon as there are so many: a page is shown before that is put down."""
+        deadline = time.monotonic() + 30
+        while len(found := [str(one["device"]) for one in self.task["tried"]]) < count:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.02)
+        return found
 
     def say(self, text: str, key: str) -> None:
         self.up.client.post(f"/api/v1/tasks/{self.id}/messages", json={"text": text, "key": key}).raise_for_status()

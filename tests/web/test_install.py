@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import plistlib
 import re
+import sqlite3
 import stat
 import struct
+import time
 import zipfile
 from collections.abc import Callable
 from html import unescape
@@ -182,8 +184,10 @@ def test_a_link_ends(make_repository: MakeRepository) -> None:
     with running(repo, HONK_PREVIEW_DAYS="0.00001") as up:
         task = ask(up, repo, "echo app.apk > which")
         link = task.artifact["install_url"]
+        deadline = time.monotonic() + 30
         while (answer := at(up, link, **PIXEL)).status_code == 200:
-            pass
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         assert answer.status_code == 410
         assert "has ended" in answer.text and f"/tasks/{task.id}" in answer.text
 
@@ -374,8 +378,6 @@ def test_the_page_fits_a_phone_and_asks_for_what_tells_the_device(
 def test_the_pull_request_and_the_page_tell_of_the_link_and_the_receipt(
     make_repository: MakeRepository, home: Path
 ) -> None:
-    import sqlite3
-
     repo = app_repository(make_repository, {"app.apk": _apk()}, first="")
     with running(repo) as up:
         task = ask(up, repo, "echo app.apk > which")
@@ -390,8 +392,10 @@ def test_the_pull_request_and_the_page_tell_of_the_link_and_the_receipt(
         at(up, f"{link}/0.apk", **SLACK_UNFURLER)
         assert task.task["tried"] == []
         at(up, f"{link}/0.apk", **PIXEL)
+        deadline = time.monotonic() + 30
         while "Tried on Pixel 8, Android 16." not in body():
-            pass
+            assert time.monotonic() < deadline, body()
+            time.sleep(0.02)
         card = up.client.get(f"/tasks/{task.id}").text
         assert "Install Encore" in card and "Tried on Pixel 8, Android 16" in card
         assert task.merge().status_code == 202
@@ -404,8 +408,6 @@ def test_the_pull_request_and_the_page_tell_of_the_link_and_the_receipt(
 def test_a_home_of_an_earlier_version_installs_what_it_builds_from_now_on(
     make_repository: MakeRepository, home: Path
 ) -> None:
-    import sqlite3
-
     repo = app_repository(make_repository, {"app.apk": _apk()}, first="")
     with running(repo) as up:
         ask(up, repo, "echo app.apk > which")

@@ -65,9 +65,10 @@ def test_a_person_who_opens_the_preview_has_tried_it_once_a_device(make_reposito
         asks = _opened(preview, **LAPTOP).headers["accept-ch"]
         assert "Sec-CH-UA-Model" in asks
         for _ in range(2):
-            for headers in (IPHONE, LAPTOP, PIXEL):
+            for number, headers in enumerate((LAPTOP, IPHONE, PIXEL)):
                 _opened(preview, **headers)
-        assert [one["device"] for one in task.task["tried"]] == [
+                task.tried_on(number + 1)
+        assert task.tried_on(3) == [
             "Chrome on Linux", "iPhone, iOS 18", "Pixel 8, Android 16",
         ]  # fmt: skip
         log = up.client.get(f"/tasks/{task.id}").text
@@ -83,9 +84,10 @@ def test_a_browser_that_tells_more_the_next_time_is_one_device(make_repository: 
     with running(_repository(make_repository, f"verify: {{}}\n{PAGE}")) as up:
         task = ask(up, up.repo, MORE)
         _opened(task.artifact["url"], **shy)
-        assert [one["device"] for one in task.task["tried"]] == ["Android device"]
+        assert task.tried_on(1) == ["Android device"]
         _opened(task.artifact["url"], **PIXEL)
-        assert [one["device"] for one in task.task["tried"]] == ["Pixel 8, Android 16"]
+        assert [task.until("tried")["data"]["exact"] for _ in range(2)] == [False, True]
+        assert task.tried_on(1) == ["Pixel 8, Android 16"]
 
 
 def test_honks_own_picture_is_no_receipt_and_a_browsers_visit_is_one(
@@ -109,7 +111,7 @@ def test_a_preview_at_a_port_of_its_own_is_tried_as_well(make_repository: MakeRe
         task = ask(up, repo, MORE)
         with httpx.Client(follow_redirects=True, trust_env=False, headers=IPHONE) as phone:
             assert phone.get(task.artifact["url"]).status_code == 200
-        assert [one["device"] for one in task.task["tried"]] == ["iPhone, iOS 18"]
+        assert task.tried_on(1) == ["iPhone, iOS 18"]
 
 
 def _refused(answer: httpx.Response) -> str:
@@ -143,6 +145,7 @@ def test_nothing_is_merged_untried_where_honk_yaml_asks_for_that(
         task.until("ready")
         assert "nobody has tried" in _refused(task.merge("second"))
         visit(task.artifact["url"], **IPHONE)
+        task.tried_on(1)
         assert task.merge("third").status_code == 202
         assert task.until("merge.landed", "merge.refused")["kind"] == "merge.landed"
 

@@ -57,7 +57,7 @@ def fetched_by(headers: Mapping[str, str]) -> Trial | None:
         model, system = _APPLE_MODEL.search(agent), _APPLE_SYSTEM.search(agent)
         return _named(agent, Device("ios", system[1] if system else None, model[1] if model else "iPhone"))
     if _ANDROID_FETCHER.search(agent):
-        return _named(agent, device_of(agent, {}))
+        return _named(agent, device_of(agent.partition("(")[2], {}))
     return _person(headers)
 
 

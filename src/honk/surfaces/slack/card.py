@@ -207,8 +207,8 @@ def _small_print(facts: Facts) -> str:
         parts.append(took)
     if task.unsafe:
         parts.append("without a sandbox")
-    if task.next_action and task.state.resting:
-        parts.append(f"next: {plain_line(task.next_action, 150)}")
+    if (following := facts.view["next_action"]) and task.state.resting:
+        parts.append(f"next: {plain_line(following, 150)}")
     return " · ".join(parts) or f"task {task.id}"
 
 
