@@ -322,6 +322,10 @@ def test_a_package_is_set_beside_the_one_people_have(make_repository: MakeReposi
         assert first.merge().status_code == 202
         first.until("merge.landed")
 
+        same = ask(up, repo, "echo words > README.md", key="same")
+        assert same.artifact["packages"][0]["compared"] is None, "it is the very one that people have"
+        assert at(up, same.artifact["install_url"], **PIXEL).status_code == 200
+
         second = ask(up, repo, "echo three.apk > which", key="second")
         (package,) = second.artifact["packages"]
         assert package["compared"]["build"] == "8", "what was merged last is what people have"

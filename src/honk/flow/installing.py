@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 
 from honk.flow.ports import rooms
 from honk.model import Artifact, HonkError
-from honk.ship.installs import Installable, InstallLinks, installable, read_packages
+from honk.ship.installs import Installable, InstallLinks, earlier_packages, installable, read_packages
 from honk.store import PackageRow, Store
 
 
@@ -39,7 +39,7 @@ def found_packages(store: Store, rows: Sequence[RowMapping], links: InstallLinks
     known = store.packages(wanted)
     https, now = links.url.startswith("https:"), datetime.now(UTC)
     return {
-        (row["commit"], row["kind"]): _told(known[row["sha256"]], known.get(row["compared_with"], ()), https, now)
+        (row["commit"], row["kind"]): _told(known[row["sha256"]], earlier_packages(row, known), https, now)
         for row in rows
         if row["sha256"] in known
     }

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import RowMapping
+
 from honk.ship.packages import (
     ChunkDigests,
     Device,
@@ -28,7 +30,7 @@ log = logging.getLogger("honk.ship")
 _ENDINGS = frozenset({".apk", ".aab", ".ipa"})
 _MOST = 20
 """Packages of one artifact that are read. A build for every device is one; one for each ABI is a handful."""
-_TOLD_BEFOREHAND = frozenset({"another-app", "more-permissions", "same-version"})
+_TOLD_BEFOREHAND = frozenset({"another-app", "more-permissions"})
 """What does not block, and is said where nobody has opened the install page yet."""
 
 
@@ -87,6 +89,11 @@ def _read(path: Path, name: str) -> PackageRow:
     del facts["icon"]
     kept = {"package": facts, "chunks": [digests.size, *digests.sha256s] if digests else None}
     return PackageRow(name, kept, package.icon)
+
+
+def earlier_packages(row: RowMapping, known: Mapping[str, Sequence[PackageRow]]) -> Sequence[PackageRow]:
+    """The packages that people have, for an artifact's row; none if they have the very same."""
+    return known.get(row["compared_with"], ()) if row["compared_with"] != row["sha256"] else ()
 
 
 def installable(rows: Sequence[PackageRow], before: Sequence[PackageRow] = ()) -> list[Installable]:

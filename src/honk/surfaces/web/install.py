@@ -24,7 +24,7 @@ from honk.flow.inbox import Inbox
 from honk.model import Artifact, HonkError, Task
 from honk.settings import Settings
 from honk.ship import qr_code
-from honk.ship.installs import Installable, Opened, install_links, installable
+from honk.ship.installs import Installable, Opened, earlier_packages, install_links, installable
 from honk.ship.packages import Device, Obstacle, device_of, itms_url, ota_manifest
 from honk.ship.previews import with_one_range
 from honk.ship.visitors import ASKED, fetched_by
@@ -110,7 +110,7 @@ class _Door:
         found = known.get(row["sha256"], [])
         if row["removed"] or not found:
             raise _Ended(f"What was built of version {short} is not kept any more.", thread)
-        packages = installable(found, known.get(row["compared_with"], ()))
+        packages = installable(found, earlier_packages(row, known))
         artifact = Artifact(row["kind"], row["commit"], row["sha256"], row["size"])
         address = f"{links.address(row)}/{opened.until}-{opened.seal}"
         until = datetime.fromtimestamp(opened.until, UTC)
