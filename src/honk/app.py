@@ -10,23 +10,25 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from honk.agents import agent_ready, harness
 from honk.flow import comparing as _comparing  # noqa: F401  registers its workflow
 from honk.flow import deploy as _deploy  # noqa: F401  registers its workflows
 from honk.flow import merge as _merge  # noqa: F401  registers its workflow
+from honk.flow import trying as _trying  # noqa: F401  registers its workflow
 from honk.flow import turn as _turn  # noqa: F401  registers its workflows
 from honk.flow.engine import Engine
 from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
 from honk.flow.ports import Rooms, furnish
-from honk.flow.view import artifacts
+from honk.flow.view import artifacts, task_view
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
 from honk.model import Check, Checkout, HonkError, Task, UsageError
 from honk.repository_file import RepositoryFile
 from honk.settings import Settings
 from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots, SiteHost, qr_code
+from honk.ship.installs import install_links, make_install_key
 from honk.store import Attachments, Store, open_database
 from honk.verify import distil, prepare, verify
 from honk.workspace import Workspaces
@@ -110,7 +112,8 @@ class Installation:
         if not self.lock.take():
             return False
         if serve_previews:
-            self.previews = PreviewServer(self.store, self.artifacts.path, self.settings)
+            make_install_key(self.settings.home)
+            self.previews = PreviewServer(self.store, self.artifacts.path, self.settings, self.inbox.tried)
             self.previews.restore()
             for trouble in self.sites.start():
                 log.error("%s", trouble)
@@ -152,6 +155,11 @@ class Installation:
             github.start()
         return Surfaces(slack, github)
 
+    def view(self, task: Task) -> dict[str, Any]:
+        """The task as the interface and `--json` give it."""
+        settings = self.settings
+        return task_view(self.store, task, settings.url, settings.previews_at, install_links(settings))
+
     def with_previews(self, pages: ASGIApp) -> ASGIApp:
         """Honk's pages with the previews that have host names before them."""
         return self.previews.in_front_of(pages) if self.previews else pages
@@ -161,7 +169,7 @@ class Installation:
         was before, or the `qr` code of its address."""
         offered = [
             artifact
-            for artifact in artifacts(self.store, task, self.settings.previews_at)
+            for artifact in artifacts(self.store, task, self.settings.previews_at, install_links(self.settings))
             if not artifact.void and artifact.commit == task.head_sha
         ]
         if kind == "screenshot":

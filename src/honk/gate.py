@@ -68,6 +68,22 @@ def approvals_missing(wanted: int, protected: Sequence[str], approved_by: Collec
     return None
 
 
+def trial_missing(tried_on: Collection[str], offered: Sequence[str], not_built: Sequence[str]) -> str | None:
+    """Why a version that has to be tried may not land yet, or None. `tried_on` are the devices it was tried on,
+    `offered` says what of it there is to open or install, `not_built` names builds that are to come or failed."""
+    if tried_on:
+        return None
+    asks = "honk.yaml asks that a version is tried before it is merged (`require_trial`)"
+    if offered:
+        return f"nobody has tried this version yet, and {asks}: {' or '.join(offered)}, then tap Merge again."
+    if not_built:
+        return f"{asks}, and there is nothing to try yet: {', '.join(not_built)} was not built (its card says why)."
+    return (
+        f"{asks}, but this version has no build that can be opened or installed: name one under `builds`, or take "
+        "`require_trial` out of honk.yaml."
+    )
+
+
 def protected_paths(changed: Sequence[str], patterns: Sequence[str]) -> list[str]:
     """Those of the changed paths that a pattern of honk.yaml's `protect` covers (written as in .gitignore)."""
     from pathspec import GitIgnoreSpec

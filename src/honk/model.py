@@ -192,6 +192,17 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """That somebody opened or fetched what was built: on what, and no more of them than that."""
+
+    device: str
+    """As people say it: `iPhone, iOS 18`, `Pixel 8, Android 16`, `Chrome on Linux`."""
+    platform: Literal["ios", "android", "desktop"]
+    exact: bool = True
+    """False where the browser kept the model or the version to itself."""
+
+
+@dataclass(frozen=True)
 class Attachment:
     """A file that came with a message, kept by its content. `size` in bytes."""
 

@@ -260,6 +260,8 @@ class Merge(_Part):
 
     method: Literal["squash", "merge", "rebase"] = "squash"
     approvals: Annotated[int, Field(ge=0, le=10)] = 0
+    require_trial: bool = False
+    """Whether somebody has to open or install a version before it is merged."""
     freeze: list[Freeze] = Field(default_factory=list)
 
     @property

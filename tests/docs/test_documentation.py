@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from honk.cli.commands import app
+from honk.repository_file import parse_repository_file
 from honk.settings import Settings, read_settings
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,19 @@ def test_the_example_of_honk_toml_is_read(home: Path) -> None:
     settings = read_settings()
     for name, value in tomllib.loads(example).items():
         assert getattr(settings, name) == value
+
+
+def test_the_examples_about_installing_are_read_and_its_obstacles_are_those_that_are_told() -> None:
+    text = (ROOT / "docs/installing.md").read_text()
+    examples = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    builds, merge = map(parse_repository_file, examples)
+    assert builds.builds and set(builds.builds) == {"android", "ios"}
+    assert merge.merge.require_trial
+    (settings,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert set(tomllib.loads(settings)) <= set(Settings.model_fields)
+    told = "".join(path.read_text() for path in (ROOT / "src/honk/ship/packages").glob("*obstacles.py"))
+    for words in ("bundletool build-apks --mode=universal", "-sdk iphoneos", "assembleDebug"):
+        assert words in text and words in told
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/setup-slack.md", "docs/setup-github.md"])

@@ -17,7 +17,7 @@ from pathlib import Path
 from dbos import DBOSClient
 
 from honk.app import Installation, assemble
-from honk.model import Event, Person, State, Task
+from honk.model import Event, Person, State, Task, Trial
 from honk.settings import read_settings
 from tests.conftest import git
 
@@ -165,6 +165,8 @@ class Thread:
 def _good_then_follow_up(thread: Thread, repo: Path) -> None:
     thread.ask(repo, "echo good >> app.txt")
     thread.until("ready")
+    thread.honk.inbox.tried(thread.id, thread.task.head_sha or "", "web", Trial("iPhone, iOS 18", "ios"))
+    until_nothing_runs(thread.honk.settings.home)
     thread.honk.inbox.say(thread.id, "And again", "more", ADA)
     thread.until("ready")
     thread.tap("merge")

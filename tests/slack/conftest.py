@@ -151,6 +151,7 @@ class Team:
         summary: str = "The queue may be *empty* now.",
         *,
         approval_wanted: bool = False,
+        trial_wanted: bool = False,
     ) -> None:
         self.store.take_messages(task.id, "turn")
         self.store.save_checks(task.repository, head, "", [Check("test", "passed", 1.25, "12 passed")])
@@ -158,7 +159,12 @@ class Team:
         self.happens(
             task,
             "ready",
-            {"head_sha": head, "summary": summary, "approval_wanted": approval_wanted},
+            {
+                "head_sha": head,
+                "summary": summary,
+                "approval_wanted": approval_wanted,
+                "trial_wanted": trial_wanted,
+            },
             state=State.READY.value,
             summary=summary,
             pull_request=7,

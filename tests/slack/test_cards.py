@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from honk.model import Artifact, Check, State
+from honk.model import Artifact, Check, State, Trial
 from honk.settings import Settings
+from honk.ship.installs import make_install_key, read_packages
+from tests.ship.made_android import apk_files, zipped
 from tests.slack.conftest import HEAD, NEXT_HEAD, Team
 from tests.slack.played import BOT, buttons, texts
 
@@ -185,6 +188,35 @@ def test_where_an_approval_is_asked_for_the_card_says_whose(team: Team) -> None:
     team.whisper("cannot approve it")
     team.slack.tap(card, "honk:approve", user="UBOB")
     team.card("Approved by Bob")
+
+
+def test_an_app_is_installed_from_the_card_and_tried_before_it_is_merged_where_that_is_asked(
+    team: Team, tmp_path: Path
+) -> None:
+    make_install_key(team.settings.home)
+    team.images["qr"] = b"\x89PNG a code"
+    team.up()
+    task, ts = team.asked()
+    (tmp_path / "app.apk").write_bytes(zipped(apk_files(label="<!channel> *Encore*")))
+    team.store.save_packages("0" * 64, read_packages(tmp_path))
+    team.store.save_artifact(task.id, Artifact("android", HEAD, "0" * 64, 10))
+    team.becomes_ready(task, trial_wanted=True)
+
+    card = team.card("Try it first", "1.2.3 (7)", "✗ The APK is not signed", "next: Try it first, then merge")
+    assert "<!channel>" not in texts(card)
+    assert "Merge" not in buttons(card)
+    install = buttons(card)["Install android"]
+    assert install["style"] == "primary"
+    assert install["url"].startswith(f"https://honk.example.com/install/{task.id}/{HEAD[:12]}/android/")
+    names = team.until(
+        lambda: [file["name"] for each in team.slack.thread("CDEV", ts) for file in each.get("files", ())]
+    )
+    assert names == [f"honk-{task.id}-{HEAD[:8]}-qr.png"], "there is no preview to be pictured"
+
+    team.inbox.tried(task.id, HEAD, "android", Trial("Pixel 8, Android 16", "android"))
+    tried = team.card("Tried on Pixel 8, Android 16", "next: Try it, then merge")
+    assert "Merge" in buttons(tried) and "Try it first" not in texts(tried)
+    assert buttons(tried)["Install android"]["url"] == install["url"], "the same link as long as it is the same version"
 
 
 def test_what_others_wrote_cannot_ping_or_forge(team: Team) -> None:

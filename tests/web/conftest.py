@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,20 +44,29 @@ class Up:
         )
 
 
+@contextmanager
+def running(repo: Path, listen: str = "127.0.0.1:0", **environment: str) -> Iterator[Up]:
+    """`honk up` in a process of its own, reached where it listens whatever it calls itself."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "honk", "up", "--listen", listen],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ | environment,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        found = re.search(r"(https?://\S+)/\?token=(\S+)", process.stdout.readline())
+        assert found
+        url = f"http://{listen}" if listen.rpartition(":")[2] != "0" else found[1]
+        yield Up(f"{url}/?token={found[2]}", found[2], repo)
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.fixture
 def up(home: Path, make_repository: Callable[..., Path], sandbox: None) -> Iterator[Up]:
-    """`honk up` in a process of its own."""
-    repo = make_repository({"app.txt": "one\n", "honk.yaml": CHECKS})
-    process = subprocess.Popen(
-        [sys.executable, "-m", "honk", "up", "--listen", "127.0.0.1:0"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    found = re.search(r"(http://\S+/\?token=(\S+))", process.stdout.readline())
-    assert found
-    yield Up(found[1], found[2], repo)
-    process.kill()
-    process.wait()
+    """`honk up` with a repository that has a check and a page."""
+    with running(make_repository({"app.txt": "one\n", "honk.yaml": CHECKS})) as server:
+        yield server
 
 
 @pytest.fixture

@@ -161,8 +161,6 @@ def _conclude(
     cancelled: bool = False,
     rolled_back: bool = False,
 ) -> int:
-    from honk.flow.view import task_view
-
     good = (
         task.state in _DONE - ({State.READY} if merged else set())
         or (cancelled and task.state is State.CANCELLED)
@@ -170,7 +168,7 @@ def _conclude(
         or (merged and task.state is State.READY and task.head_sha is None)
     )
     if as_json:
-        print_json(task_view(installation.store, task, installation.settings.url, installation.settings.previews_at))
+        print_json(installation.view(task))
     elif task.state is State.READY and task.head_sha:
         results.print(f"{task.branch} {task.head_sha}")
         progress.print(

@@ -65,6 +65,7 @@ def serve(listen: str | None) -> None:
         github=surfaces.github,
         screenshot=installation.screenshots.path,
         comparison=installation.screenshots.comparison,
+        folder=installation.artifacts.path,
     )
     server = uvicorn.Server(
         uvicorn.Config(

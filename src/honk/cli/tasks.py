@@ -18,19 +18,10 @@ if TYPE_CHECKING:
 
 def list_tasks(*, as_json: bool) -> None:
     """See `honk task list`."""
-    from honk.flow.view import task_view
-
     installation = open_installation()
     tasks = installation.store.tasks()
     if as_json:
-        print_json(
-            {
-                "tasks": [
-                    task_view(installation.store, task, installation.settings.url, installation.settings.previews_at)
-                    for task in tasks
-                ]
-            }
-        )
+        print_json({"tasks": [installation.view(task) for task in tasks]})
         return
     if not tasks:
         progress.print('No tasks yet: start one with `honk run "what should change" --repo PATH`.')
@@ -46,14 +37,12 @@ def list_tasks(*, as_json: bool) -> None:
 
 def show_task(task_id: str, *, apply: bool, diff: bool, as_json: bool) -> None:
     """See `honk task show`."""
-    from honk.flow.view import task_view
-
     installation = open_installation()
     task = installation.store.task(task_id)
     if apply:
         _apply(installation, task)
     if as_json:
-        print_json(task_view(installation.store, task, installation.settings.url, installation.settings.previews_at))
+        print_json(installation.view(task))
         return
     if diff:
         results.print(installation.inbox.diff(task.id), markup=False)

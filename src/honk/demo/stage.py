@@ -151,6 +151,7 @@ def _web(installation: Installation, settings: Settings, token: str) -> Iterator
         token,
         screenshot=installation.screenshots.path,
         comparison=installation.screenshots.comparison,
+        folder=installation.artifacts.path,
     )
     server = uvicorn.Server(
         uvicorn.Config(

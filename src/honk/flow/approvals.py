@@ -6,10 +6,13 @@ from collections.abc import Iterable
 
 from honk.flow.ports import Forge
 from honk.flow.verification import base_file
+from honk.flow.view import artifacts, devices, not_built, trials
 from honk.freeze import frozen
-from honk.gate import protected_paths
+from honk.gate import protected_paths, trial_missing
 from honk.model import HonkError, Repository, Task
 from honk.repository_file import RepositoryFile
+from honk.settings import Settings
+from honk.ship.installs import install_links
 from honk.store import Store
 
 
@@ -28,6 +31,21 @@ def takes_back(store: Store, task: Task) -> bool:
 def frozen_for(store: Store, task: Task, file: RepositoryFile) -> str | None:
     """Why this change is not merged now, in a sentence. What takes an ill version back never waits."""
     return None if takes_back(store, task) else frozen(file.merge.windows)
+
+
+def untried(store: Store, settings: Settings, task: Task, file: RepositoryFile) -> str | None:
+    """Why this version has to be tried before it is merged, in a sentence; None if it was, or need not be. What takes
+    an ill version back never waits."""
+    if not file.merge.require_trial or takes_back(store, task):
+        return None
+    built = [
+        one
+        for one in artifacts(store, task, settings.previews_at, install_links(settings))
+        if one.commit == task.head_sha and not one.void
+    ]
+    offered = [f"install its `{one.kind}` build" for one in built if one.install_url]
+    offered += [f"open its `{one.kind}` preview" for one in built if one.url and not one.install_url]
+    return trial_missing(devices(trials(store, task)), offered, [one["kind"] for one in not_built(store, task)])
 
 
 def approval_wanted(forge: Forge, repository: Repository, task: Task) -> bool:

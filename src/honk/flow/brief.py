@@ -57,8 +57,11 @@ def commit_message(task: Task) -> str:
     return change_title(task) + asked + "\n\n" + "\n".join(trailers) + "\n"
 
 
-def pull_request_body(task: Task, checks: Sequence[Check], artifacts: Sequence[Artifact], url: str) -> str:
-    """What was asked, what was done and what speaks for it, as Markdown. `url` is the task's own page."""
+def pull_request_body(
+    task: Task, checks: Sequence[Check], artifacts: Sequence[Artifact], url: str, tried_on: Sequence[str] = ()
+) -> str:
+    """What was asked, what was done and what speaks for it, as Markdown. `url` is the task's own page, `tried_on` are
+    the devices on which this commit was tried."""
     marks = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
     rows = [
         f"| {marks[check.status]} {for_markdown(check.name, 100)} "
@@ -68,10 +71,13 @@ def pull_request_body(task: Task, checks: Sequence[Check], artifacts: Sequence[A
     asked = "\n".join(f"> {line}" for line in for_markdown(task.text.strip(), 4000).splitlines())
     asked_at = f" ([where]({task.origin}))" if task.origin else ""
     offered = [
-        f"- **{artifact.kind}**: {artifact.install_url or artifact.url or 'see the task'} ({artifact.commit[:8]})"
+        f"- **{artifact.kind}**: {_where(artifact)} ({artifact.commit[:8]})"
         for artifact in artifacts
         if not artifact.void
     ]
+    if tried_on:
+        shown = ", ".join(for_markdown(device, 80) for device in tried_on)
+        offered += ["", f"Tried on {shown}."]
     agent = task.agent.partition(":")[0]
     return "\n".join(
         [
@@ -94,6 +100,11 @@ def pull_request_body(task: Task, checks: Sequence[Check], artifacts: Sequence[A
             f"on a clean checkout of the commit. Every step: {url}",
         ]
     )
+
+
+def _where(artifact: Artifact) -> str:
+    told = ([f"install from {artifact.install_url}"] if artifact.install_url else []) + [artifact.url or ""]
+    return " · ".join(one for one in told if one) or "see the task"
 
 
 def brief(

@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from honk.flow.brief import change_title, pull_request_body
 from honk.flow.engine import TASKS, builds_on, follow, step, workflow
+from honk.flow.installing import packages_of
 from honk.flow.ports import known_repository, rooms
 from honk.flow.progress import newest_line
 from honk.flow.verification import base_file
-from honk.flow.view import artifacts
+from honk.flow.view import artifacts, devices, trials
 from honk.git import GitError, succeeds
 from honk.model import Artifact, Cancelled, HonkError, Repository, State, Task
 from honk.repository_file import Build, RepositoryFile
 from honk.ship.builds import Tracked, fingerprint, plan_builds
+from honk.ship.installs import install_links, installable
+from honk.store import PackageRow
 from honk.store.rows import read_making
 
 GITHUB_ACTIONS = "github-actions"
@@ -139,7 +142,7 @@ def describe_built(task_id: str) -> None:
     """Bring the pull request's text up to date with what was built."""
     room = rooms()
     task, repository = known_repository(task_id)
-    offered = artifacts(room.store, task, room.settings.previews_at)
+    offered = artifacts(room.store, task, room.settings.previews_at, install_links(room.settings))
     if not offered:
         return
     checks = room.store.checks(task.repository, task.head_sha)
@@ -147,7 +150,9 @@ def describe_built(task_id: str) -> None:
         repository,
         branch=task.branch or "",
         title=change_title(task),
-        body=pull_request_body(task, checks, offered, f"{room.settings.url}/tasks/{task_id}"),
+        body=pull_request_body(
+            task, checks, offered, f"{room.settings.url}/tasks/{task_id}", devices(trials(room.store, task))
+        ),
         head_sha=task.head_sha or "",
         person=task.person,
     )
@@ -295,11 +300,12 @@ def _made_on_github(asked: Order, tell: Callable[[str], None]) -> Artifact:
 
 
 def _offer(asked: Order, artifact: Artifact, unchanged_since: str | None = None) -> None:
-    """Keep the artifact for the task's commit, serve it, and say so."""
+    """Keep the artifact for the task's commit with what it holds for phones, serve it, and say so."""
     room, task = rooms(), asked.task
     before = room.store.landed_artifact(asked.repository.name, asked.kind, without=task.id)
     offered = Artifact(asked.kind, asked.commit, artifact.sha256, artifact.size, making=artifact.making)
-    room.store.save_artifact(task.id, offered, asked.fingerprint)
+    packages = packages_of(offered)
+    room.store.save_artifact(task.id, offered, asked.fingerprint, _what_people_have(asked) if packages else None)
     if room.previews and asked.commit == task.head_sha:
         room.previews.serve(task.id, offered)
     told = {
@@ -312,5 +318,37 @@ def _offer(asked: Order, artifact: Artifact, unchanged_since: str | None = None)
         "seconds": round(offered.making.seconds, 1) if offered.making else None,
         "size_before": before["size"] if before else None,
         "unchanged_since": unchanged_since,
+        "packages": _in_short(packages),
     }
     room.store.record(task.id, "build.finished", told, key=asked.key)
+
+
+def _what_people_have(asked: Order) -> str | None:
+    """The SHA-256 of the build that a package is an update of: the newest that has landed, or what was made of the
+    base; None if there is none (yet)."""
+    room = rooms()
+    landed = room.store.landed_artifact(asked.repository.name, asked.kind, without=asked.task.id)
+    if landed and packages_of(Artifact(asked.kind, landed["commit"], landed["sha256"], landed["size"])):
+        return str(landed["sha256"])
+    with suppress(HonkError):
+        base = order(asked.task, asked.repository, asked.task.base_sha or "", asked.kind)
+        made = built_before(base) if base else None
+        if made and packages_of(made):
+            return made.sha256
+    return None
+
+
+def _in_short(packages: Sequence[PackageRow]) -> list[dict[str, str]]:
+    """What the log tells of packages."""
+    faults = [{"file": row.file, "error": row.fault} for row in packages if row.fault]
+    return [
+        {
+            "file": one.file,
+            "kind": one.package.kind,
+            "identifier": one.package.identifier,
+            "name": one.package.name,
+            "version": one.package.version,
+            "build": one.package.build,
+        }
+        for one in installable(packages)
+    ] + faults

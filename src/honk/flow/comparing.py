@@ -1,17 +1,19 @@
-"""How the page looked before: made after the card is there, so that nobody waits for it."""
+"""How it was before, made after the card is there, so that nobody waits for it: the page, and the app people have."""
 
 from __future__ import annotations
 
 from honk.flow.building import Order, built_before, order
 from honk.flow.engine import step, workflow
+from honk.flow.installing import packages_of
 from honk.flow.ports import known_repository, rooms
 from honk.model import Artifact, HonkError, Repository, Task
 
 
 @workflow
 def compare(task_id: str, commit: str) -> None:
-    """The pages of a commit beside those of its base."""
+    """The pages and packages of a commit beside those of its base."""
     compare_pages(task_id, commit)
+    compare_packages(task_id, commit)
 
 
 @step
@@ -44,6 +46,42 @@ def compare_pages(task_id: str, commit: str) -> None:
             "places": found.places,
         }
         room.store.record(task_id, "build.compared", told, key=f"compared:{commit}:{kind}")
+
+
+@step
+def compare_packages(task_id: str, commit: str) -> None:
+    """Build the base's app where nothing that people have is known, so that what is different can be told."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    for row in room.store.artifact_rows(task_id):
+        if row["commit"] != commit or task.head_sha != commit or row["compared_with"] or row["void"]:
+            continue
+        if not any(one.facts for one in room.store.packages([row["sha256"]]).get(row["sha256"], ())):
+            continue
+        kind = str(row["kind"])
+        try:
+            before = _package_before(task, repository, kind)
+        except HonkError:
+            continue
+        if before:
+            room.store.compare_with(task_id, commit, kind, before)
+            told = {"kind": kind, "commit": commit, "before": before}
+            room.store.record(task_id, "package.compared", told, key=f"package:{commit}:{kind}")
+
+
+def _package_before(task: Task, repository: Repository, kind: str) -> str | None:
+    """The SHA-256 of what the base's build makes; None if that holds no package."""
+    room = rooms()
+    wanted = order(task, repository, task.base_sha or "", kind)
+    if wanted is None:
+        return None
+    place = f"{repository.name}:{kind}:{wanted.fingerprint}"
+    if known := room.store.recall("ship", "package", place):
+        return str(known["sha256"]) if known["sha256"] else None
+    made = built_before(wanted) or _build(wanted)
+    found = made.sha256 if packages_of(made) else None
+    room.store.remember("ship", "package", place, {"sha256": found})
+    return found
 
 
 def _before(task: Task, repository: Repository, kind: str) -> str | None:

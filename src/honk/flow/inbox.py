@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
-from honk.flow.approvals import frozen_for, may_approve, permitted_by
+from honk.flow.approvals import frozen_for, may_approve, permitted_by, untried
 from honk.flow.engine import LANDINGS, TASKS, Engine
 from honk.flow.naming import named
 from honk.flow.ports import Accounts, Forges
-from honk.flow.view import actions
+from honk.flow.view import actions, offered_event, trials
 from honk.gate import check_access, check_tap
 from honk.model import (
     Access,
@@ -23,6 +23,7 @@ from honk.model import (
     Repository,
     State,
     Task,
+    Trial,
     UsageError,
 )
 from honk.repository_file import parse_repository_file
@@ -35,6 +36,9 @@ Action = Literal["merge", "cancel", "retry", "rollback", "approve"]
 
 MAX_TEXT = 200_000
 """Characters of a message. Longer texts belong into the repository."""
+
+_MOST_TRIALS = 50
+"""Devices that are named for one version. A browser may call itself anything."""
 
 CI = Person("github:ci", "CI")
 """Who speaks when a check of the team's own goes red."""
@@ -268,6 +272,24 @@ class Inbox:
         }[action](task, head_sha, key, person)
         return self._store.task(task.id)
 
+    def tried(self, task_id: str, commit: str, kind: str, trial: Trial) -> None:
+        """Note that somebody tried what was built of a commit, once a device; nothing once that is merged or replaced.
+        Who it was is not asked, and not kept."""
+        task = self._store.find_task(task_id)
+        if task is None or task.head_sha != commit or task.merged_sha or task.state is State.CANCELLED:
+            return
+        known = [event for event in self._store.events_of(task.id, "tried") if event.data["commit"] == commit]
+        same = any(event.data["kind"] == kind and event.data["device"] == trial.device for event in known)
+        if same or len(known) >= _MOST_TRIALS:
+            return
+        told = {"kind": kind, "commit": commit, "device": trial.device, "platform": trial.platform}
+        key = f"tried:{commit}:{kind}:{_digest(trial.device)[:16]}"
+        self._store.record(task.id, "tried", told | {"exact": trial.exact}, key=key)
+        self._tell_tried(task.id, commit, key)
+
+    def _tell_tried(self, task_id: str, commit: str, key: str) -> None:
+        self._engine.start("tell_tried", f"{key}:{task_id}", TASKS, task_id, task_id, commit)
+
     def diff(self, task_id: str) -> str:
         """The change as a unified diff; empty while there is none."""
         task = self._store.task(task_id)
@@ -293,10 +315,8 @@ class Inbox:
 
     def wants_approval(self, task: Task) -> bool:
         """Whether somebody else's approval was asked for when this change was offered."""
-        offered = [
-            event for event in self._store.events_of(task.id, "ready") if event.data["head_sha"] == task.head_sha
-        ]
-        return bool(offered and offered[-1].data.get("approval_wanted"))
+        offered = offered_event(self._store, task)
+        return bool(offered and offered.data.get("approval_wanted"))
 
     def repositories(self) -> Sequence[Repository]:
         """Those this installation knows, the newest first."""
@@ -306,6 +326,10 @@ class Inbox:
         """Start what was written down but not started when an earlier life ended."""
         for task_id, key in self._store.untaken():
             self._start_turn(task_id, key)
+        for task in self._store.tasks():
+            if task.state is State.READY:
+                for event in trials(self._store, task):
+                    self._tell_tried(task.id, str(event.data["commit"]), event.key)
         for task, tap in self._store.merging():
             self._start_merge(task, tap.data["head_sha"], self._store.count_events(task.id, "merge.refused"))
 
@@ -332,7 +356,7 @@ class Inbox:
         self._check(task, person, "write")
         repository = self._repository(task.repository)
         file = parse_repository_file(self._forges.of(repository).base_text(repository, "honk.yaml") or "")
-        if reason := frozen_for(self._store, task, file):
+        if reason := frozen_for(self._store, task, file) or untried(self._store, self._settings, task, file):
             raise Refused(f"Not merged: {reason}")
         self._line_up(task, person.id)
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from honk.flow.approvals import frozen_for, independent, permitted_by
+from honk.flow.approvals import frozen_for, independent, permitted_by, untried
 from honk.flow.brief import change_title, commit_message
 from honk.flow.engine import LANDINGS, TASKS, follow, step, workflow
 from honk.flow.ports import known_repository, rooms
@@ -239,7 +239,11 @@ def _permit(car: Car, task: Task, repository: Repository, file: RepositoryFile, 
         if pull_request and pull_request.state == "merged":
             raise Refused("Somebody merged it on the forge meanwhile: Honk did not, and deploys nothing of it.")
         access = forge.access(repository, Person(car["person"], car["person"]))
-        missing = frozen_for(room.store, task, file) or _missing_approvals(task, head_sha, file, _landing(car))
+        missing = (
+            frozen_for(room.store, task, file)
+            or untried(room.store, room.settings, task, file)
+            or _missing_approvals(task, head_sha, file, _landing(car))
+        )
         obstacle = forge.obstacle(repository, branch, head_sha)
     speaks = head_sha if verified == car["sha"] and _as_tried([car], task) else verified
     checks = room.store.checks(repository.name, speaks)

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from honk.flow.approvals import approval_wanted
+from honk.flow.approvals import approval_wanted, takes_back
 from honk.flow.at_work import Gate, asker, emitter, inbox, with_files
 from honk.flow.brief import brief, change_title, commit_message, pull_request_body
 from honk.flow.building import describe_built, make, plan
@@ -395,6 +395,8 @@ def present(task_id: str, turn_id: str) -> str | None:
             "head_sha": task.head_sha,
             "summary": task.summary or "",
             "approval_wanted": approval_wanted(room.forges.of(repository), repository, task),
+            "trial_wanted": base_file(repository, task.base_sha or "").merge.require_trial
+            and not takes_back(store, task),
         },
         key=f"{turn_id}:ready",
         changes={"state": State.READY.value, "next_action": "Try it, then merge"},

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import RowMapping
 
+from honk.flow.installing import found_packages
 from honk.model import Artifact, Check, Event, Making, State, Task
+from honk.ship.installs import InstallLinks
 from honk.store import Store
 from honk.store.rows import read_making
 
+NO_LINKS = InstallLinks("", timedelta(), None)
+"""Where nobody can install anything."""
 _RUNNING = frozenset({State.QUEUED, State.PREPARING, State.WORKING, State.VERIFYING, State.BUILDING})
 
 
@@ -39,7 +45,8 @@ def actions(store: Store, task: Task) -> list[str]:
     if task.state in _RUNNING:
         return ["cancel"]
     if task.state is State.READY:
-        return ["merge", "cancel"] if task.pull_request and task.head_sha == task.pushed_sha else ["cancel"]
+        offered = task.pull_request and task.head_sha == task.pushed_sha
+        return ["merge", "cancel"] if offered and not trial_missing(store, task) else ["cancel"]
     if task.state is State.FAILED and task.merged_sha:
         return []
     if task.state in (State.FAILED, State.CANCELLED):
@@ -50,9 +57,38 @@ def actions(store: Store, task: Task) -> list[str]:
     return []
 
 
-def artifacts(store: Store, task: Task, previews_at: str) -> list[Artifact]:
-    """What was built for the task, newest commit's last; `url` is set where the running server serves it. How links
-    to previews are made is said by `Settings.previews_at`."""
+def offered_event(store: Store, task: Task) -> Event | None:
+    """What was said when the task's commit was offered, the last time."""
+    said = [event for event in store.events_of(task.id, "ready") if event.data["head_sha"] == task.head_sha]
+    return said[-1] if said else None
+
+
+def trials(store: Store, task: Task) -> list[Event]:
+    """Who tried the task's commit on what, the first first. Somebody whose browser said only half of that the first
+    time and all of it the next is there once."""
+    tried = [event for event in store.events_of(task.id, "tried") if event.data["commit"] == task.head_sha]
+    known = {(event.data["kind"], event.data["platform"]) for event in tried if event.data["exact"]}
+    return [
+        event for event in tried if event.data["exact"] or (event.data["kind"], event.data["platform"]) not in known
+    ]
+
+
+def devices(tried: Sequence[Event]) -> list[str]:
+    """The devices of trials, each once."""
+    return list(dict.fromkeys(str(event.data["device"]) for event in tried))
+
+
+def trial_missing(store: Store, task: Task) -> bool:
+    """Whether the version that is offered has to be tried first, as was known when it was offered."""
+    said = offered_event(store, task)
+    return bool(said and said.data.get("trial_wanted")) and not trials(store, task)
+
+
+def artifacts(store: Store, task: Task, previews_at: str, links: InstallLinks = NO_LINKS) -> list[Artifact]:
+    """What was built for the task, newest commit's last; `url` and `install_url` are set where the server serves it.
+    How links to previews are made is said by `Settings.previews_at`, those to install pages by `links`."""
+    rows = store.artifact_rows(task.id)
+    with_packages = store.packages({row["sha256"] for row in rows}) if links.key else {}
     return [
         Artifact(
             kind=row["kind"],
@@ -62,14 +98,17 @@ def artifacts(store: Store, task: Task, previews_at: str) -> list[Artifact]:
             url=previews_at.format(token=row["token"], port=row["port"]) or None
             if _offered(row, previews_at)
             else None,
+            install_url=links.of(row)
+            if not (row["void"] or row["removed"]) and any(one.facts for one in with_packages.get(row["sha256"], ()))
+            else None,
             void=row["void"],
             making=read_making(row),
         )
-        for row in store.artifact_rows(task.id)
+        for row in rows
     ]
 
 
-def _not_built(store: Store, task: Task) -> list[dict[str, str]]:
+def not_built(store: Store, task: Task) -> list[dict[str, str]]:
     """The builds of the newest commit that there are not, or not yet, and why."""
     told = {}
     for kind in ("build.waiting", "build.skipped", "build.failed"):
@@ -102,14 +141,20 @@ def check_view(check: Check) -> dict[str, Any]:
     return asdict(check) | {"seconds": round(check.seconds, 2)}
 
 
-def task_view(store: Store, task: Task, url: str, previews_at: str = "") -> dict[str, Any]:
-    """The task as the HTTP interface and `--json` give it. `url` is Honk's own address, without a trailing slash."""
+def task_view(
+    store: Store, task: Task, url: str, previews_at: str = "", links: InstallLinks = NO_LINKS
+) -> dict[str, Any]:
+    """The task as the HTTP interface and `--json` give it. `url` is Honk's own address, without a trailing slash;
+    `previews_at` and `links` are as in `artifacts`."""
     checks = store.checks(task.repository, task.merged_sha or task.head_sha) or store.checks(
         task.repository, task.head_sha
     )
     pictured = {
         event.data["sha256"] for event in store.events_of(task.id, "build.finished") if event.data.get("pictured")
     }
+    packages = found_packages(store, [row for row in store.artifact_rows(task.id) if not row["void"]], links)
+    tried = trials(store, task)
+    missing = trial_missing(store, task)
     return {
         "id": task.id,
         "repo": task.repository,
@@ -137,14 +182,19 @@ def task_view(store: Store, task: Task, url: str, previews_at: str = "") -> dict
                 "size": artifact.size,
                 "commit": artifact.commit,
                 "built": _built(artifact.making),
+                "packages": packages.get((artifact.commit, artifact.kind), []),
                 "screenshot_url": f"{url}/tasks/{task.id}/screenshots/{artifact.sha256}.png"
                 if artifact.sha256 in pictured
                 else None,
             }
-            for artifact in artifacts(store, task, previews_at)
+            for artifact in artifacts(store, task, previews_at, links)
             if not artifact.void
         ],
-        "not_built": _not_built(store, task),
+        "not_built": not_built(store, task),
+        "tried": [
+            {"kind": event.data["kind"], "device": event.data["device"], "at": event.at.isoformat()} for event in tried
+        ],
+        "trial_missing": missing,
         "comparisons": [
             {
                 "kind": event.data["kind"],
@@ -164,7 +214,7 @@ def task_view(store: Store, task: Task, url: str, previews_at: str = "") -> dict
         "max_turns": task.max_turns,
         "summary": task.summary,
         "error": task.error,
-        "next_action": task.next_action,
+        "next_action": "Try it first, then merge" if missing and task.state is State.READY else task.next_action,
         "actions": actions(store, task),
         "person": {"id": task.person.id, "name": task.person.name},
         "unsafe": task.unsafe,

@@ -2,7 +2,8 @@
 
 from honk.store.attachments import Attachments
 from honk.store.database import now
+from honk.store.results import PackageRow
 from honk.store.store import Store
 from honk.store.tables import open_database
 
-__all__ = ["Attachments", "Store", "now", "open_database"]
+__all__ = ["Attachments", "PackageRow", "Store", "now", "open_database"]

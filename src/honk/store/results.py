@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
 
 from honk.model import Artifact, Check, PullRequest
 from honk.store import tables
@@ -16,6 +18,17 @@ from honk.store.database import Database, now
 from honk.store.rows import read_check, read_pull_request
 
 _WITHOUT_LOG = [column for column in tables.artifacts.c if column.name != "log"]
+
+
+@dataclass(frozen=True)
+class PackageRow:
+    """A package for phones in an artifact. `file` is its path there, `facts` what was read of it as JSON, without its
+    `icon` (a PNG); `fault` says why nothing could be read."""
+
+    file: str
+    facts: dict[str, Any] | None
+    icon: bytes | None = None
+    fault: str | None = None
 
 
 class Results(Database):
@@ -86,24 +99,62 @@ class Results(Database):
                 update(rows).where(rows.c.repository == repository, rows.c.branch == branch).values(state=state)
             )
 
-    def save_artifact(self, task_id: str, artifact: Artifact, fingerprint: str | None = None) -> None:
-        """One a task, commit and kind. Saving again changes the content and how it was made, and offers it again.
-        `fingerprint` names what the build read."""
+    def save_artifact(
+        self, task_id: str, artifact: Artifact, fingerprint: str | None = None, compared_with: str | None = None
+    ) -> None:
+        """One a task, commit and kind. Saving again changes the content and how it was made, and offers it again; what
+        was offered all along keeps its time. `fingerprint` names what the build read, `compared_with` is the SHA-256 of
+        the artifact that people have."""
         rows = tables.artifacts
         key = (rows.c.task_id == task_id) & (rows.c.commit == artifact.commit) & (rows.c.kind == artifact.kind)
         content: dict[str, Any] = {"sha256": artifact.sha256, "size": artifact.size, "removed": False, "void": False}
-        content["fingerprint"] = fingerprint
+        content |= {"fingerprint": fingerprint, "compared_with": compared_with}
         if made := artifact.making:
             at = made.at.astimezone(UTC).isoformat(timespec="milliseconds")
             content |= {"built_at": at, "machine": made.machine, "command": made.command, "seconds": made.seconds}
             content["log"] = self._mask(made.log)
         with self._write() as connection:
-            if connection.execute(select(rows.c.kind).where(key)).first():
-                connection.execute(update(rows).where(key).values(**content))
-            else:
+            known = connection.execute(select(rows).where(key)).mappings().first()
+            if known is None:
                 connection.execute(
-                    insert(rows).values(task_id=task_id, commit=artifact.commit, kind=artifact.kind, **content)
+                    insert(rows).values(
+                        task_id=task_id, commit=artifact.commit, kind=artifact.kind, offered_at=now(), **content
+                    )
                 )
+                return
+            if known["void"] or known["removed"] or known["offered_at"] is None:
+                content["offered_at"] = now()
+            connection.execute(update(rows).where(key).values(**content))
+
+    def save_packages(self, sha256: str, found: Iterable[PackageRow]) -> None:
+        """Keep what was read of an artifact's packages; what is kept already stays."""
+        rows = tables.packages
+        new = [{"sha256": sha256} | asdict(one) for one in found]
+        # Who else was first with it read the same.
+        with suppress(IntegrityError), self._write() as connection:
+            if new and connection.execute(select(rows.c.file).where(rows.c.sha256 == sha256)).first() is None:
+                connection.execute(insert(rows), new)
+
+    def packages(self, sha256s: Collection[str], *, icons: bool = False) -> dict[str, list[PackageRow]]:
+        """What is known of the packages in artifacts, by their SHA-256; those without packages are left out."""
+        rows = tables.packages
+        columns = [column for column in rows.c if icons or column.name != "icon"]
+        wanted = select(*columns).where(rows.c.sha256.in_(sha256s)).order_by(rows.c.sha256, rows.c.file)
+        found: dict[str, list[PackageRow]] = {}
+        if not sha256s:
+            return found
+        with self._read() as connection:
+            for row in connection.execute(wanted).mappings():
+                one = PackageRow(row["file"], row["facts"], row.get("icon"), row["fault"])
+                found.setdefault(row["sha256"], []).append(one)
+        return found
+
+    def compare_with(self, task_id: str, commit: str, kind: str, sha256: str) -> None:
+        """Note which artifact holds what people have, where that was not known when this one was built."""
+        rows = tables.artifacts
+        key = (rows.c.task_id == task_id) & (rows.c.commit == commit) & (rows.c.kind == kind)
+        with self._write() as connection:
+            connection.execute(update(rows).where(key, rows.c.compared_with.is_(None)).values(compared_with=sha256))
 
     def same_build(self, repository: str, kind: str, fingerprint: str) -> RowMapping | None:
         """The newest artifact of the repository that is kept and was made of the same."""

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Engine,
     Float,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -153,7 +154,21 @@ artifacts = Table(
     Column("seconds", Float),
     Column("log", Text),
     Column("fingerprint", String),
+    Column("compared_with", String),
 )
+"""`compared_with` is the SHA-256 of the artifact whose packages people have, as far as is known."""
+
+packages = Table(
+    "packages",
+    metadata,
+    Column("sha256", String, primary_key=True),
+    Column("file", String, primary_key=True),
+    Column("facts", JSON),
+    Column("icon", LargeBinary),
+    Column("fault", Text),
+)
+"""What the packages for phones in an artifact are, by the artifact's content: read once. `fault` says why one could not
+be read."""
 
 deployments = Table(
     "deployments",

@@ -103,6 +103,8 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind
             return f"   [red]✗[/] {escape(data['kind'])}: {escape(data['error'])}"
         case "build.skipped":
             return f"   [yellow]–[/] {escape(data['kind'])}: {escape(data['reason'])}"
+        case "tried":
+            return f"   [green]✓[/] Tried on {escape(data['device'])} [dim]{escape(data['kind'])}[/]"
         case "card.void":
             return f"   [dim]the version of {data['commit'][:8]} is void[/]"
         case "ready":

@@ -110,6 +110,19 @@ def _marked(response: Response) -> ASGIApp:
     return application
 
 
+def asking(send: Send, hints: str) -> Send:
+    """Has the browser tell these client hints from now on (RFC 8942), where the page itself does not ask for some."""
+
+    async def asked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            found = list(message["headers"])
+            if not any(name == b"accept-ch" for name, _ in found):
+                message = {**message, "headers": [*found, (b"accept-ch", hints.encode())]}
+        await send(message)
+
+    return asked
+
+
 def _marking(send: Send) -> Send:
     async def marked(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import anyio.to_thread
 from sqlalchemy import RowMapping
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from honk.model import Artifact, HonkError
+from honk.model import Artifact, HonkError, Trial
 from honk.settings import Settings
-from honk.ship.previews.doors import by_host, by_port, host_name, nothing_here
+from honk.ship.previews.doors import asking, by_host, by_port, host_name, nothing_here
 from honk.ship.previews.pages import plain
-from honk.ship.previews.site import Site, open_site, respond
+from honk.ship.previews.site import Site, asks_for_page, open_site, respond
 from honk.ship.serving import Servers
+from honk.ship.visitors import ASKED, opened_by
 from honk.store import Store
 
 log = logging.getLogger("honk.ship")
@@ -47,7 +49,15 @@ class PreviewServer:
     the port is still free. The address of a void or ended preview goes on to say what became of it.
     """
 
-    def __init__(self, store: Store, path: Callable[[Artifact], Path], settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        path: Callable[[Artifact], Path],
+        settings: Settings,
+        tried: Callable[[str, str, str, Trial], None] = lambda *_: None,
+    ) -> None:
+        """`tried` is told of the task, commit, kind and device when a person opens a preview."""
+        self._tried = tried
         self._store = store
         self._path = path
         self._settings = settings
@@ -121,7 +131,18 @@ class PreviewServer:
                 told = f"What was built of version {short} is not to be had any more."
                 await plain(410, f"{told} {await self._remedy(preview)}", thread=thread)(scope, receive, send)
             else:
-                await respond(site, scope, receive, send)
+                trial = opened_by(Headers(scope=scope)) if asks_for_page(site, scope) else None
+                await respond(site, scope, receive, asking(send, ASKED) if trial else send)
+                if trial:
+                    await anyio.to_thread.run_sync(self._note, preview, trial)
+
+    def _note(self, preview: _Preview, trial: Trial) -> None:
+        artifact = preview.artifact
+        try:
+            self._tried(preview.task_id, artifact.commit, artifact.kind, trial)
+        except Exception:
+            # The page was shown; that it was is told the next time.
+            log.warning("a trial of %s could not be put down", artifact.sha256, exc_info=True)
 
     async def _remedy(self, preview: _Preview) -> str:
         task = await anyio.to_thread.run_sync(self._store.find_task, preview.task_id)

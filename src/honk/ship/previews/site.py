@@ -97,13 +97,27 @@ def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 async def respond(site: Site, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request, whatever is asked. A Range header with anything but one range of bytes is passed over, as RFC
-    9110, section 14.2, allows: the whole file is the answer."""
-    ranges = [value.decode("latin-1") for name, value in scope["headers"] if name == b"range"]
-    if ranges and (len(ranges) > 1 or not _ONE_RANGE.fullmatch(ranges[0])):
-        scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
+    """Answer a request, whatever is asked."""
+    scope = with_one_range(scope)
     response = await _answer(site, scope)
     await response(scope, receive, send)
+
+
+def with_one_range(scope: Scope) -> Scope:
+    """The request without a Range header that has anything but one range of bytes: it is passed over, as RFC 9110,
+    section 14.2, allows, and the whole file is the answer."""
+    ranges = [value.decode("latin-1") for name, value in scope["headers"] if name == b"range"]
+    if ranges and (len(ranges) > 1 or not _ONE_RANGE.fullmatch(ranges[0])):
+        return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
+    return scope
+
+
+def asks_for_page(site: Site, scope: Scope) -> bool:
+    """Whether the answer is one of the site's pages."""
+    if scope["method"] != "GET":
+        return False
+    name = _find(site, scope["path"], Headers(scope=scope))
+    return name is not None and name.endswith((".html", ".htm"))
 
 
 async def _answer(site: Site, scope: Scope) -> Response:

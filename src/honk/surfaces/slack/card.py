@@ -115,7 +115,10 @@ def _body(facts: Facts) -> list[Block]:
     elif facts.approval_wanted:
         asked = plain_line(task.person.name, 80)
         made.append(section(f"Somebody other than {asked} has to approve this before it can be merged."))
-    lines = [line for line in (_stat(facts), _checks(facts)) if line]
+    if facts.view["trial_missing"] and task.state is State.READY:
+        made.append(section("*Try it first*: honk.yaml asks that a version is tried before it is merged."))
+    lines = [line for line in (_stat(facts), _checks(facts), _tried(facts)) if line]
+    lines += _packages(facts)
     lines += [f"{plain_line(one['kind'], 40)}: {plain_line(one['reason'], 300)}" for one in facts.view["not_built"][:3]]
     if lines:
         made.append(context(*lines))
@@ -124,6 +127,24 @@ def _body(facts: Facts) -> list[Block]:
         told = mrkdwn(str(red[0]["summary"]).replace("```", "'''"), 1200)
         made.append(section(f"*{plain_line(red[0]['name'], 60)}*\n```\n{told}\n```"))
     return made
+
+
+def _tried(facts: Facts) -> str:
+    on = dict.fromkeys(plain_line(str(one["device"]), 80) for one in facts.view["tried"][:20])
+    return f"Tried on {', '.join(on)}" if on else ""
+
+
+def _packages(facts: Facts) -> list[str]:
+    """The apps that can be installed, each with what is in the way of that."""
+    told = []
+    for artifact in facts.view["artifacts"]:
+        for one in artifact["packages"][:5] if artifact["commit"] == facts.task.head_sha else ():
+            if error := one.get("error"):
+                told.append(f"✗ {plain_line(one['file'], 80)}: {plain_line(error, 300)}")
+                continue
+            told.append(plain_line(f"{one['name']} {one['version']} ({one['build']})", 120))
+            told += [("✗ " if found["blocks"] else "") + plain_line(found["text"], 300) for found in one["warnings"]]
+    return told[:6]
 
 
 def doing_now(facts: Facts) -> str:
@@ -186,8 +207,8 @@ def _small_print(facts: Facts) -> str:
         parts.append(took)
     if task.unsafe:
         parts.append("without a sandbox")
-    if task.next_action and task.state.resting:
-        parts.append(f"next: {plain_line(task.next_action, 150)}")
+    if (following := facts.view["next_action"]) and task.state.resting:
+        parts.append(f"next: {plain_line(following, 150)}")
     return " · ".join(parts) or f"task {task.id}"
 
 
@@ -252,7 +273,8 @@ def _previews(facts: Facts) -> list[Block]:
         if not linkable(url) or (_local(url) and not _local(facts.url)):
             url = page
         label = f"Install {artifact['kind']}" if install else f"Try {artifact['kind']}"
-        made.append(button(label, f"honk:open:{place}", url=url))
+        first = facts.view["trial_missing"] and facts.task.state is State.READY
+        made.append(button(label, f"honk:open:{place}", url=url, style="primary" if first else None))
     return made
 
 

@@ -16,6 +16,7 @@ from honk.flow.inbox import Inbox
 from honk.flow.view import settles, task_view
 from honk.model import Event, HonkError, State, Task
 from honk.settings import Settings
+from honk.ship.installs import install_links
 from honk.store import Store
 from honk.surfaces.slack.calls import Calls, Gone, SlackError, Unavailable
 from honk.surfaces.slack.card import STAGES, Facts, card
@@ -35,6 +36,8 @@ _NEWEST = 200
 _MATTERS = TOLD | {
     "merge.requested",
     "approved",
+    "tried",
+    "package.compared",
     "card.void",
     "retry.requested",
     "rollback.requested",
@@ -270,7 +273,8 @@ class Cards:
     def facts(self, task: Task, events: list[Event] | None = None) -> Facts:
         """What the task's card is made of now."""
         events = events if events is not None else self._store.newest_events(task.id, _NEWEST)
-        view = task_view(self._store, task, self._settings.url, self._settings.previews_at)
+        settings = self._settings
+        view = task_view(self._store, task, settings.url, settings.previews_at, install_links(settings))
         repository = self._store.repository(task.repository)
         will_deploy, wanted = None, False
         if task.state is State.READY:

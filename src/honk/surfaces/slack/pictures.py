@@ -18,7 +18,7 @@ log = logging.getLogger("honk.slack")
 
 Image = Callable[[str, Task], bytes | None]
 
-_TITLES = {"screenshot": "The preview on a phone", "qr": "Opens the preview on a phone"}
+_TITLES = {"screenshot": "The preview on a phone", "qr": "Opens it on a phone"}
 _COMPARED = {"comparison": "Before and after"}
 _TRIES = 6
 

@@ -16,6 +16,7 @@ from honk.flow.inbox import Inbox
 from honk.flow.view import task_view
 from honk.model import Event, NotFound, Task
 from honk.settings import Settings
+from honk.ship.installs import install_links
 from honk.store import Store
 from honk.surfaces.web.access import Access
 
@@ -91,8 +92,10 @@ def api_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) -
     """The routes under `/api/v1`."""
     router = APIRouter(prefix="/api/v1", tags=["tasks"], dependencies=[Depends(access.check), Depends(_size)])
 
+    links = install_links(settings)
+
     def view(task: Task) -> dict[str, Any]:
-        return task_view(store, task, settings.url, settings.previews_at)
+        return task_view(store, task, settings.url, settings.previews_at, links)
 
     @router.post("/tasks", status_code=201, responses={200: {"description": "The key is known: the same task."}})
     def create_task(body: NewTask) -> JSONResponse:

@@ -15,11 +15,12 @@ from starlette.exceptions import HTTPException
 
 from honk import __version__
 from honk.flow.inbox import Inbox
-from honk.model import HonkError, NotFound, Refused, UsageError
+from honk.model import Artifact, HonkError, NotFound, Refused, UsageError
 from honk.settings import Settings
 from honk.store import Store
 from honk.surfaces.web.access import Access
 from honk.surfaces.web.api import api_routes
+from honk.surfaces.web.install import install_routes
 from honk.surfaces.web.metrics import metrics_text
 from honk.surfaces.web.pages import page_routes
 from honk.surfaces.web.webhooks import GitHubDoor, SlackDoor, troubles, webhook_routes
@@ -34,6 +35,10 @@ _POLICY = (
 )
 
 
+def _no_folder(_: Artifact) -> Path:
+    raise NotFound("This server keeps nothing of what was built.")
+
+
 def create_app(
     store: Store,
     inbox: Inbox,
@@ -44,15 +49,17 @@ def create_app(
     github: GitHubDoor | None = None,
     screenshot: Callable[[str], Path | None] = lambda _: None,
     comparison: Callable[[str, str], Path | None] = lambda *_: None,
+    folder: Callable[[Artifact], Path] = _no_folder,
 ) -> FastAPI:
     """The application. Whoever shows `token` (as a bearer, or once in `/?token=`) may do everything; `slack` and
     `github` check for themselves who comes through their doors. `screenshot` finds an artifact's picture, `comparison`
-    two beside each other."""
+    two beside each other, `folder` an artifact's files."""
     app = FastAPI(title="Honk", version=__version__, description="A self-hosted background coding agent.")
     access = Access(token, settings)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.include_router(api_routes(store, inbox, settings, access))
     app.include_router(webhook_routes(slack, github))
+    app.include_router(install_routes(store, inbox, settings, folder))
     app.include_router(
         page_routes(store, inbox, settings, access, (screenshot, comparison), lambda: troubles(slack, github))
     )
@@ -82,9 +89,9 @@ def create_app(
             return entered
         response = await call_next(request)
         if request.url.path not in ("/docs", "/redoc"):
-            response.headers["content-security-policy"] = _POLICY
+            response.headers.setdefault("content-security-policy", _POLICY)
         response.headers["x-content-type-options"] = "nosniff"
-        response.headers["referrer-policy"] = "same-origin"
+        response.headers.setdefault("referrer-policy", "same-origin")
         return response
 
     return app

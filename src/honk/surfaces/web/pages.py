@@ -22,6 +22,7 @@ from honk.flow.inbox import Action, Inbox
 from honk.flow.view import task_view
 from honk.model import HonkError, NotFound, Task
 from honk.settings import Settings
+from honk.ship.installs import install_links
 from honk.store import Store
 from honk.surfaces.web.access import Access
 from honk.surfaces.web.api import resumed_from, tail
@@ -39,9 +40,10 @@ class _Pages:
         self.store = store
         self.inbox = inbox
         self.settings = settings
+        self.links = install_links(settings)
 
     def view(self, task: Task) -> dict[str, Any]:
-        seen = task_view(self.store, task, self.settings.url, self.settings.previews_at)
+        seen = task_view(self.store, task, self.settings.url, self.settings.previews_at, self.links)
         return seen | {"stage": stage_word(seen["state"]), "busy": busy(seen["state"])}
 
     def card(self, task_id: str, notice: str = "") -> str:

@@ -49,6 +49,8 @@ def _environment() -> Environment:
         "size": size,
         "growth": growth,
         "short": short,
+        "day": day,
+        "codes": codes,
         "seconds": seconds,
     }
     environment.globals |= {"stages": STAGES}
@@ -60,9 +62,9 @@ def fragment(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+def page(template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any) -> HTMLResponse:
     """A whole page."""
-    return HTMLResponse(fragment(template, **values), status_code=status)
+    return HTMLResponse(fragment(template, status=status, **values), status_code=status, headers=headers)
 
 
 @cache
@@ -81,6 +83,21 @@ def words(text: object) -> Markup:
 def clock(at: datetime | str) -> str:
     """Hours and minutes."""
     return (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone().strftime("%H:%M")
+
+
+def day(at: datetime | str) -> str:
+    """The day and time of it, as the server's clock has them."""
+    moment = (datetime.fromisoformat(at) if isinstance(at, str) else at).astimezone()
+    return f"{moment.day} {moment:%B %Y, %H:%M}"
+
+
+def codes(sentence: str) -> Markup:
+    """A sentence of Honk's own, in which what is between backquotes is to be typed."""
+    pieces = sentence.split("`")
+    return Markup("").join(  # escapes each piece
+        Markup("<code>{}</code>").format(piece) if number % 2 else Markup("{}").format(piece)
+        for number, piece in enumerate(pieces)
+    )
 
 
 def short(sha: str | None) -> str:
@@ -150,7 +167,7 @@ _ROWS = {
     **dict.fromkeys(
         (
             "unsafe", "turn.started", "gate.blocked", "commit", "change.opened", "change.updated", "build.finished",
-            "build.skipped", "build.waiting", "build.failed",
+            "build.skipped", "build.waiting", "build.failed", "tried",
             "answered", "merge.requested", "merge.verifying", "merge.refused", "merge.landed",
             "deploy.joined", "deploy.started",
             "deploy.healthy", "deploy.ill", "rolled_back", "revert.prepared", "reverts",
