@@ -18,6 +18,7 @@ from honk.flow import deploy as _deploy  # noqa: F401  registers its workflows
 from honk.flow import merge as _merge  # noqa: F401  registers its workflow
 from honk.flow import trying as _trying  # noqa: F401  registers its workflow
 from honk.flow import turn as _turn  # noqa: F401  registers its workflows
+from honk.flow.building import visited_service
 from honk.flow.engine import Engine
 from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
@@ -113,7 +114,9 @@ class Installation:
             return False
         if serve_previews:
             make_install_key(self.settings.home)
-            self.previews = PreviewServer(self.store, self.artifacts.path, self.settings, self.inbox.tried)
+            self.previews = PreviewServer(
+                self.store, self.artifacts.path, self.settings, self.inbox.tried, visited_service
+            )
             self.previews.restore()
             for trouble in self.sites.start():
                 log.error("%s", trouble)

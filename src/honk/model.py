@@ -310,6 +310,11 @@ class Command:
     """Extra folders, by the absolute path they have inside, that the command may write."""
     readable: Mapping[str, Path] = field(default_factory=dict)
     """Extra folders or files, by the absolute path they have inside, that the command may read."""
+    serves: Mapping[int, int] = field(default_factory=dict)
+    """Ports that the command listens on at 127.0.0.1, each with the descriptor of a listening Unix socket outside. Its
+    connections wait until the command listens; the first one is told `ready` then, and is closed."""
+    reaches: Mapping[int, Path] = field(default_factory=dict)
+    """Ports of 127.0.0.1 inside that lead to Unix sockets outside."""
     limits: Limits = Limits()
 
 

@@ -20,6 +20,7 @@ from pydantic import (
     Tag,
     ValidationError,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -165,6 +166,28 @@ class Build(_Part):
     timeout: Duration = 1800.0
 
 
+SERVICE = "service"
+"""What a preview that runs is called among the builds."""
+
+
+class Preview(_Part):
+    """A service that is started when somebody looks at a version, and stopped when nobody does."""
+
+    run: Line
+    port: Annotated[int, Field(ge=1024, le=65535)]
+    """Where it listens, on 127.0.0.1; told to it as `PORT`."""
+    directory: Below = "."
+    ready: Duration = 60.0
+    """How soon it has to listen."""
+    idle: Duration = 600.0
+    """How long it runs on without a visitor."""
+
+    @property
+    def build(self) -> Build:
+        """The build that tries whether it starts."""
+        return Build(run=self.run, output=f"{self.directory}/127.0.0.1:{self.port}", timeout=self.ready)
+
+
 class Metric(_Part):
     """A number that is asked for while a deployment is watched: an address that answers with one, or with what
     Prometheus answers to a query."""
@@ -291,11 +314,19 @@ class RepositoryFile(_Part):
     protect: list[Pattern] = Field(default_factory=list)
     builds: dict[BuildName, Build] | None = Field(default=None, json_schema_extra=_named(_BUILD_NAME))
     """None: found by what the repository contains. Empty: no builds."""
+    preview: Preview | None = None
     deploy: Deploy | None = None
     merge: Merge = Merge()
     egress: list[Host] = Field(default_factory=list)
     max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_turns: Annotated[int, Field(gt=0)] | None = None
+
+    @field_validator("builds")
+    @classmethod
+    def _keeps_the_name_of_the_service(cls, builds: dict[str, Build] | None) -> dict[str, Build] | None:
+        if builds and SERVICE in builds:
+            raise ValueError(f"must not use the name `{SERVICE}`, which is what `preview` makes")
+        return builds
 
 
 def json_schema() -> dict[str, Any]:

@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     """The domain under which each preview has a host name of its own, at Honk's own port."""
     preview_days: float = Field(default=14.0, gt=0)
     """How long a preview can be visited after its build."""
+    preview_services: int = Field(default=4, gt=0)
+    """How many previews that are services run at the same time."""
     artifacts_url: str | None = None
     """Where artifacts are kept besides the home, as fsspec reads it: `s3://bucket/prefix`, `file:///folder`."""
     artifacts_days: float = Field(default=30.0, gt=0)

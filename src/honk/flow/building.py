@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from honk.flow.progress import newest_line
 from honk.flow.verification import base_file
 from honk.flow.view import artifacts, devices, trials
 from honk.git import GitError, succeeds
-from honk.model import Artifact, Cancelled, HonkError, Repository, State, Task
-from honk.repository_file import Build, RepositoryFile
+from honk.model import Artifact, Cancelled, Checkout, HonkError, Repository, State, Task
+from honk.repository_file import SERVICE, Build, RepositoryFile
 from honk.ship.builds import Tracked, fingerprint, plan_builds
 from honk.ship.installs import install_links, installable
 from honk.store import PackageRow
@@ -53,7 +53,7 @@ class Order:
 
     @property
     def named(self) -> bool:
-        return self.file.builds is not None
+        return self.file.builds is not None or self.kind == SERVICE
 
 
 @step
@@ -230,9 +230,8 @@ def _build(asked: Order) -> None:
 
 def _planned(task: Task, repository: Repository, commit: str, source: Path) -> Mapping[str, Build | str]:
     file = base_file(repository, task.base_sha or "")
-    if file.builds is not None:
-        return file.builds
-    return plan_builds(Tracked.at(source, commit), file)
+    found = plan_builds(Tracked.at(source, commit), file) if file.builds is None else file.builds
+    return {**found, SERVICE: file.preview.build} if file.preview else found
 
 
 def _source(task: Task, repository: Repository, commit: str) -> Path:
@@ -269,6 +268,8 @@ def _make(asked: Order) -> Artifact:
     with room.workspaces.checkout(
         asked.repository, asked.commit, source=asked.source, unsafe=task.unsafe or room.unsafe
     ) as checkout:
+        if asked.kind == SERVICE:
+            return _started(asked, checkout, tell)
         artifact = room.builder.build(
             checkout,
             asked.kind,
@@ -280,6 +281,42 @@ def _make(asked: Order) -> Artifact:
         if room.screenshots:
             room.screenshots.take(checkout, artifact, room.builder.path(artifact))
     return artifact
+
+
+def _started(asked: Order, checkout: Checkout, tell: Callable[[str], None]) -> Artifact:
+    """Try whether the service comes to listen. It is not left running: a visit starts it again."""
+    room, begun = rooms(), time.monotonic()
+    if asked.file.preview is None:
+        raise HonkError("honk.yaml names no `preview` that could run.")
+
+    def stop() -> bool:
+        return room.store.task(asked.task.id).cancel_requested
+
+    with room.builder.running(checkout, asked.file, stop=stop, on_output=tell) as (service, _):
+        seconds = time.monotonic() - begun
+        artifact = room.builder.keep_service(asked.commit, asked.file.preview, asked.fingerprint, seconds=seconds)
+        if room.screenshots:
+            room.screenshots.take_running(checkout, artifact, service)
+    return artifact
+
+
+@contextmanager
+def visited_service(
+    task_id: str, commit: str, stop: Callable[[], bool], on_output: Callable[[str], None]
+) -> Iterator[tuple[Path, Callable[[], bool], float]]:
+    """The service of a version while it is looked at: its Unix socket, whether it runs, and for how many seconds
+    without a visitor it goes on. Raises `HonkError` when it cannot be started, `Cancelled` when `stop()` turns true."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    asked = order(task, repository, commit, SERVICE)
+    if asked is None or asked.file.preview is None:
+        raise HonkError("This version names no `preview` in honk.yaml that could run.")
+    unsafe = task.unsafe or room.unsafe
+    with (
+        room.workspaces.checkout(repository, commit, source=asked.source, unsafe=unsafe) as checkout,
+        room.builder.running(checkout, asked.file, stop=stop, on_output=on_output) as (service, alive),
+    ):
+        yield service, alive, asked.file.preview.idle
 
 
 def _made_on_github(asked: Order, tell: Callable[[str], None]) -> Artifact:

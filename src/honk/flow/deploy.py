@@ -15,7 +15,7 @@ from honk.flow.reverting import revert
 from honk.flow.verification import base_file
 from honk.git import git
 from honk.model import Artifact, HonkError, Repository, State, Task, UsageError
-from honk.repository_file import Deploy
+from honk.repository_file import SERVICE, Deploy
 
 
 @workflow
@@ -98,7 +98,8 @@ def rebuild(task_id: str, sha: str) -> None:
     if _same_tree(repository, sha, task.head_sha or ""):
         return
     for kind in wanted_builds(task, repository, sha):
-        build_commit(task_id, sha, kind)
+        if kind != SERVICE:
+            build_commit(task_id, sha, kind)
 
 
 @step

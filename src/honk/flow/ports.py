@@ -24,7 +24,7 @@ from honk.model import (
     UsageError,
     Workspace,
 )
-from honk.repository_file import Build, Deploy, RepositoryFile
+from honk.repository_file import Build, Deploy, Preview, RepositoryFile
 from honk.settings import Settings
 from honk.ship.comparison import Compared
 from honk.store import Attachments, Store
@@ -237,6 +237,22 @@ class Builder(Protocol):
         """Keep what another machine built, from zip files. Raises `HonkError` for what is damaged or not there."""
         ...
 
+    def running(
+        self,
+        checkout: Checkout,
+        file: RepositoryFile,
+        *,
+        stop: Callable[[], bool],
+        on_output: Callable[[str], None],
+    ) -> AbstractContextManager[tuple[Path, Callable[[], bool]]]:
+        """The service that honk.yaml's `preview` names, started in the checkout: its Unix socket, and whether it runs.
+        Raises `HonkError` with its last words when it does not come to listen, `Cancelled` when `stop()` turns true."""
+        ...
+
+    def keep_service(self, commit: str, preview: Preview, reads: str, *, seconds: float) -> Artifact:
+        """Put down that the service started so, from files with the fingerprint `reads`."""
+        ...
+
     def path(self, artifact: Artifact) -> Path:
         """The folder with its files, compared with what was built. Raises `HonkError` if they are not to be had."""
         ...
@@ -293,6 +309,10 @@ class Screenshots(Protocol):
 
     def take(self, checkout: Checkout, artifact: Artifact, folder: Path) -> bool:
         """Picture a web artifact at a phone's size; True if there is a picture now. Never raises for want of one."""
+        ...
+
+    def take_running(self, checkout: Checkout, artifact: Artifact, service: Path) -> bool:
+        """Picture the first page of a service that listens at a Unix socket, as `take` does a folder's."""
         ...
 
     def compare(self, before: str, after: str) -> Compared | None:

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import logging
 import os
 import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from honk.model import Artifact, Cancelled, Checkout, Command, Completed, HonkError, Limits, Making
-from honk.repository_file import Build, RepositoryFile
+from honk.repository_file import SERVICE, Build, Preview, RepositoryFile
 from honk.settings import Settings
 from honk.ship.fetched import unpack
 from honk.ship.retention import Policy, kept_artifacts, superfluous
+from honk.ship.services import Readiness, running
 from honk.ship.shelf import Shelf
 from honk.store import Store
 
@@ -48,17 +49,6 @@ def digest(folder: Path) -> tuple[str, int]:
                 size += len(chunk)
         whole.update(f"{path.relative_to(folder).as_posix()}\0{content.hexdigest()}\n".encode())
     return whole.hexdigest(), size
-
-
-class Readiness(Protocol):
-    """What a shell line needs after the set-up: what goes in front of it, hosts it may reach, its environment."""
-
-    @property
-    def prefix(self) -> str: ...
-    @property
-    def egress(self) -> Sequence[str]: ...
-    @property
-    def environment(self) -> Mapping[str, str]: ...
 
 
 class ArtifactStore:
@@ -126,6 +116,30 @@ class ArtifactStore:
             if not checkout.export(build.output, scratch):
                 raise _made_nothing(kind, build)
             return self._kept(checkout.commit, kind, scratch, made)
+
+    @contextmanager
+    def running(
+        self,
+        checkout: Checkout,
+        file: RepositoryFile,
+        *,
+        stop: Callable[[], bool],
+        on_output: Callable[[str], None],
+    ) -> Iterator[tuple[Path, Callable[[], bool]]]:
+        """See `Builder.running`."""
+        if file.preview is None:
+            raise HonkError("honk.yaml names no `preview` that could run.")
+        ready = self._prepare(checkout, file, settings_egress=self._egress, stop=stop, log=on_output)
+        with running(checkout, file.preview, ready, distil=self._distil, on_output=on_output, stop=stop) as service:
+            yield service
+
+    def keep_service(self, commit: str, preview: Preview, reads: str, *, seconds: float) -> Artifact:
+        """See `Builder.keep_service`."""
+        made = Making(datetime.now(UTC), socket.gethostname(), preview.run, seconds)
+        with self._aside() as scratch:
+            told = {"run": preview.run, "port": preview.port, "directory": preview.directory, "reads": reads}
+            (scratch / "service.json").write_text(json.dumps(told, indent=1, sort_keys=True))
+            return self._kept(commit, SERVICE, scratch, made)
 
     def keep(self, commit: str, kind: str, build: Build, archives: Sequence[Path], *, seconds: float) -> Artifact:
         """See `Builder.keep`. `build.output` is looked for in what the archives hold together."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from honk.model import Artifact, Checkout, Command, HonkError, Limits
@@ -16,12 +17,14 @@ log = logging.getLogger("honk.ship")
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _MAX_BYTES = 5_000_000
-_SCRIPT = """\
+_SERVE = """\
 python3 -I -m http.server 8000 --bind 127.0.0.1 --directory /site >/dev/null 2>&1 &
 for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   python3 -I -c "import socket; socket.create_connection(('127.0.0.1', 8000))" 2>/dev/null && break
   sleep 0.1
 done
+"""
+_PICTURE = """\
 exec "$1" --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --no-first-run \\
   --disable-extensions --user-data-dir=/tmp/profile --window-size=390,844 --force-device-scale-factor=2 \\
   --virtual-time-budget=4000 --screenshot=/screenshot/page.png http://127.0.0.1:8000/
@@ -65,21 +68,30 @@ class Screenshots:
 
         What the page runs, it runs in a sandbox of the checkout's own kind, which reaches nothing.
         """
+        if not (folder / "index.html").is_file():
+            return False
+        return self._taken(checkout, artifact, Command(("sh", "-c", _SERVE + _PICTURE), readable={"/site": folder}))
+
+    def take_running(self, checkout: Checkout, artifact: Artifact, service: Path) -> bool:
+        """See `flow.ports.Screenshots.take_running`."""
+        return self._taken(checkout, artifact, Command(("sh", "-c", _PICTURE), reaches={8000: service}))
+
+    def _taken(self, checkout: Checkout, artifact: Artifact, command: Command) -> bool:
         browser = next((name for name in _BROWSERS if shutil.which(name)), None)
-        if browser is None or not (folder / "index.html").is_file():
+        if browser is None:
             return False
         if self.path(artifact.sha256):
             return True
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as scratch:
-            command = Command(
-                ("sh", "-c", _SCRIPT, "sh", browser),
-                readable={"/site": folder},
+            whole = replace(
+                command,
+                argv=(*command.argv, "sh", browser),
                 writable={"/screenshot": Path(scratch)},
                 limits=Limits(seconds=30.0, output=1 << 16),
             )
             try:
-                done = checkout.run(command)
+                done = checkout.run(whole)
             except HonkError as error:
                 log.info("no screenshot of %s: %s", artifact.kind, error)
                 return False

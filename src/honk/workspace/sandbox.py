@@ -74,11 +74,11 @@ class Sandbox:
             return self._run_unsafe(command, on_output, stop)
         with contextlib.ExitStack() as stack:
             if not command.egress or command.full_network:
-                return self._run(command, {}, on_output, stop)
+                return self._run(command, command.reaches, on_output, stop)
             from honk.workspace.egress import Egress
 
             gateway = stack.enter_context(Egress(command.egress))
-            completed = self._run(command, {EGRESS_PORT: gateway.socket}, on_output, stop)
+            completed = self._run(command, {**command.reaches, EGRESS_PORT: gateway.socket}, on_output, stop)
             return replace(completed, refused_hosts=tuple(gateway.refused))
 
     def interactive(self, command: Command, sockets: Mapping[int, Path]) -> Interactive:
@@ -119,7 +119,7 @@ class Sandbox:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    pass_fds=descriptors,
+                    pass_fds=(*descriptors, *command.serves.values()),
                 )
             finally:
                 os.close(status_write)
@@ -169,8 +169,9 @@ class Sandbox:
         mark = f"HONK_RUN={secrets.token_hex(8)}"
         environment = self._unsafe_environment(command) | dict([mark.split("=")])
         process = start(
-            _limited(command),
+            [*_bridged_unsafe(command), *_limited(command)],
             env=environment,
+            pass_fds=tuple(command.serves.values()),
             cwd=self.tree / _below(command.directory),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -214,8 +215,15 @@ def _isolation() -> list[str]:
 
 def _inner(command: Command, sockets: Mapping[int, Path]) -> list[str]:
     pairs = [f"{port}=/honk/{port}.socket" for port in sockets]
+    pairs += [f"{port}<{descriptor}" for port, descriptor in command.serves.items()]
     bridge = [interpreter(), "-I", "-S", "/honk/bridge.py", *pairs, "--"] if pairs else []
     return [*bridge, *_limited(command)]
+
+
+def _bridged_unsafe(command: Command) -> list[str]:
+    pairs = [f"{port}={socket}" for port, socket in command.reaches.items()]
+    pairs += [f"{port}<{descriptor}" for port, descriptor in command.serves.items()]
+    return [sys.executable, "-I", "-S", str(_BRIDGE), *pairs, "--"] if pairs else []
 
 
 def _limited(command: Command) -> list[str]:

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from honk.ship.previews.pages import plain
+from honk.ship.previews.proxy import COOKIES
 
 OPEN = "/.honk/open/"
 """What the link to a preview with a port of its own begins with; the preview's token follows."""
@@ -42,7 +43,7 @@ def by_host(inner: ASGIApp, domain: str, own: str, visit: Visit) -> ASGIApp:
         under = [name for name in names if _under(name, domain) and name != own]
         if not under:
             await inner(scope, receive, send)
-        elif scope["type"] == "websocket":
+        elif scope["type"] == "websocket" and (len(names) > 1 or not _same_origin(scope)):
             await send({"type": "websocket.close", "code": 1008})
         elif len(names) > 1:
             await _marked(plain(400, "A request names one host."))(scope, receive, send)
@@ -57,11 +58,15 @@ def by_port(token: str, port: int, days: float, visit: Visit) -> ASGIApp:
     cookie = f"honk-preview-{port}"
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-            return
         given = cookie_parser(Headers(scope=scope).get("cookie", "")).get(cookie, "")
-        if scope["path"].startswith(OPEN) and _same(scope["path"].removeprefix(OPEN), token):
+        # Cookies know no ports: without a name of their own, a service would get those of its neighbours.
+        scope[COOKIES] = f"preview-{port}-"
+        if scope["type"] == "websocket":
+            if _same(given, token) and _same_origin(scope):
+                await visit(token, scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008})
+        elif scope["path"].startswith(OPEN) and _same(scope["path"].removeprefix(OPEN), token):
             opened = RedirectResponse("/", status_code=303)
             opened.set_cookie(cookie, token, max_age=int(days * 86400), path="/", httponly=True, samesite="lax")
             await _marked(opened)(scope, receive, send)
@@ -82,6 +87,12 @@ def host_name(host: str) -> str:
         return ""
 
 
+def _same_origin(scope: Scope) -> bool:
+    """Whether a WebSocket is opened by a page of the preview itself, or by a program: browsers always say."""
+    headers = Headers(scope=scope)
+    return "origin" not in headers or urlsplit(headers["origin"]).netloc == headers.get("host")
+
+
 def _under(name: str, domain: str) -> bool:
     return name.endswith(f".{domain}") or (name == domain and domain != "localhost")
 
@@ -92,6 +103,9 @@ def _same(one: str, other: str) -> bool:
 
 async def _visited(token: str, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
     marked = _marking(send)
+    if not _TOKEN.fullmatch(token) and scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
     if not _TOKEN.fullmatch(token):
         await nothing_here()(scope, receive, marked)
         return

@@ -19,10 +19,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from honk.model import Artifact, HonkError, Trial
+from honk.repository_file import SERVICE
 from honk.settings import Settings
 from honk.ship.previews.doors import asking, by_host, by_port, host_name, nothing_here
 from honk.ship.previews.pages import plain
-from honk.ship.previews.site import Site, asks_for_page, open_site, respond
+from honk.ship.previews.services import Services, Start, port_of, refuse, respond
+from honk.ship.previews.site import Site, asks_for_page, open_site
+from honk.ship.previews.site import respond as show
 from honk.ship.serving import Servers
 from honk.ship.visitors import ASKED, opened_by
 from honk.store import Store
@@ -55,9 +58,12 @@ class PreviewServer:
         path: Callable[[Artifact], Path],
         settings: Settings,
         tried: Callable[[str, str, str, Trial], None] = lambda *_: None,
+        start: Start | None = None,
     ) -> None:
-        """`tried` is told of the task, commit, kind and device when a person opens a preview."""
+        """`tried` is told of the task, commit, kind and device when a person opens a preview; `start` runs those that
+        are services."""
         self._tried = tried
+        self._services = Services(start, settings.preview_services) if start else None
         self._store = store
         self._path = path
         self._settings = settings
@@ -80,8 +86,8 @@ class PreviewServer:
                 self._store.set_port(row["task_id"], row["commit"], row["kind"], port)
 
     def serve(self, task_id: str, artifact: Artifact) -> None:
-        """See `Previews.serve`. Artifacts without an `index.html` are no pages and are left alone."""
-        if not (self._path(artifact) / "index.html").is_file():
+        """See `Previews.serve`. Artifacts that are neither a service nor pages with an `index.html` are left alone."""
+        if artifact.kind != SERVICE and not (self._path(artifact) / "index.html").is_file():
             return
         row = self._store.artifact_row(task_id, artifact.commit, artifact.kind)
         token = (row["token"] if row else None) or base64.b32encode(secrets.token_bytes(16)).decode()[:26].lower()
@@ -95,9 +101,13 @@ class PreviewServer:
         with self._finding:
             for token in [token for token, preview in self._previews.items() if preview.task_id == task_id]:
                 del self._previews[token]
+        if self._services:
+            self._services.end(task_id)
 
     def close(self) -> None:
         """Stop serving everything."""
+        if self._services:
+            self._services.close()
         self._servers.close()
 
     def in_front_of(self, inner: ASGIApp) -> ASGIApp:
@@ -108,8 +118,12 @@ class PreviewServer:
         return by_host(inner, domain, host_name(self._settings.url.partition("//")[2]), self.visit)
 
     async def visit(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request to the preview with that token."""
+        """Answer a request, or a WebSocket, to the preview with that token."""
         preview = self._previews.get(token) or await anyio.to_thread.run_sync(self._find, token)
+        running = preview is not None and preview.artifact.kind == SERVICE
+        if scope["type"] == "websocket" and not running:
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if preview is None:
             await nothing_here()(scope, receive, send)
             return
@@ -121,6 +135,8 @@ class PreviewServer:
         elif preview.offered_at + self._lifetime < datetime.now(UTC):
             told = f"The preview of version {short} has ended."
             await plain(410, f"{told} {await self._remedy(preview)}", thread=thread)(scope, receive, send)
+        elif preview.artifact.kind == SERVICE and self._services:
+            await self._visit_service(self._services, token, preview, scope, receive, send)
         else:
             try:
                 site = preview.site
@@ -132,9 +148,27 @@ class PreviewServer:
                 await plain(410, f"{told} {await self._remedy(preview)}", thread=thread)(scope, receive, send)
             else:
                 trial = opened_by(Headers(scope=scope)) if asks_for_page(site, scope) else None
-                await respond(site, scope, receive, asking(send, ASKED) if trial else send)
+                await show(site, scope, receive, asking(send, ASKED) if trial else send)
                 if trial:
                     await anyio.to_thread.run_sync(self._note, preview, trial)
+
+    async def _visit_service(
+        self, services: Services, token: str, preview: _Preview, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        artifact = preview.artifact
+        thread = f"{self._settings.url}/tasks/{preview.task_id}"
+        trial = opened_by(Headers(scope=scope))
+        try:
+            folder = await anyio.to_thread.run_sync(self._path, artifact)
+            service = services.of(token, preview.task_id, artifact.commit)
+            with service.visit():
+                answer = asking(send, ASKED) if trial else send
+                shown = await respond(service, port_of(folder), artifact.commit[:8], scope, receive, answer)
+        except HonkError as error:
+            await refuse(str(error), thread, scope, receive, send)
+        else:
+            if trial and shown:
+                await anyio.to_thread.run_sync(self._note, preview, trial)
 
     def _note(self, preview: _Preview, trial: Trial) -> None:
         artifact = preview.artifact
