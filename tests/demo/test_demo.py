@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from honk.demo.browser import found_browser
+from honk.demo.stage import missing_android_tools
 from tests.conftest import Honk
 
 pytestmark = [pytest.mark.usefixtures("sandbox"), pytest.mark.slow]
@@ -29,6 +31,12 @@ def test_the_demo_tells_the_commute_story_to_its_end(honk: Honk) -> None:
         "Rolled back",
     ):
         assert words in done.stderr, words
+    if found_browser():
+        assert done.stderr.count("She tries it in Chromium") == 2
+        assert [one["device"] for one in first["tried"] if one["kind"] == "web"] == ["Chrome on Linux"]
+    kinds = {one["kind"] for one in first["artifacts"]}
+    assert kinds == ({"web"} if missing_android_tools() else {"web", "android"})
+    assert ("installs it" in done.stderr) == ("android" in kinds)
 
 
 def test_the_live_demo_wants_a_key_before_anything_is_done(honk: Honk) -> None:

@@ -22,6 +22,9 @@ from honk.git import git
 from honk.model import HonkError
 from honk.settings import Settings, read_settings
 
+_ANDROID_FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
+_WEB_BUILD = "  web: {run: python3 build.py, output: dist}\n"
+_ANDROID_BUILD = "  android: {run: python3 android/build.py, output: android/out/encore.apk}\n"
 PLAYED_KEY = "played-model-needs-no-key"
 
 
@@ -50,11 +53,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def missing_android_tools() -> list[str]:
+    """What this machine lacks to pack the example into an Android app."""
+    missing = [name for name in ("aapt", "smali", "zipalign", "apksigner", "java") if not shutil.which(name)]
+    return missing + ([] if _ANDROID_FRAMEWORK.exists() else ["android-framework-res"])
+
+
 def lay_out_repository(folder: Path, production_port: int) -> None:
-    """A git repository with the example in it, whose health page is on that port."""
-    shutil.copytree(example_folder("encore"), folder, ignore=shutil.ignore_patterns("dist", "__pycache__"))
+    """A git repository with the example in it, whose health page is on that port, and whose app is built where the
+    tools for it are."""
+    shutil.copytree(example_folder("encore"), folder, ignore=shutil.ignore_patterns("dist", "out", "__pycache__"))
     file = folder / "honk.yaml"
-    file.write_text(file.read_text().replace("127.0.0.1:4670", f"127.0.0.1:{production_port}"))
+    text = file.read_text().replace("127.0.0.1:4670", f"127.0.0.1:{production_port}")
+    if not missing_android_tools():
+        text = text.replace(_WEB_BUILD, f"{_WEB_BUILD}{_ANDROID_BUILD}")
+    file.write_text(text)
     git("init", "-q", directory=folder)
     git("add", "-A", directory=folder)
     git("commit", "-qm", "Encore, a music player for the phone", directory=folder)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import httpx
 from rich.markup import escape
 from rich.table import Table
 
-from honk.demo.stage import Stage, example_folder, set_up
+from honk.demo.browser import found_browser, visit
+from honk.demo.stage import Stage, example_folder, missing_android_tools, set_up
 from honk.model import Event, HonkError, UsageError
 from honk.surfaces.terminal import line, print_json, progress
 
@@ -139,6 +142,11 @@ def _tell(stage: Stage, *, live: bool, keep: bool, as_json: bool) -> None:
     teller = _Teller(stage)
     progress.print(f"          On the phone   {stage.url}/?token={stage.token}")
     progress.print(f"          In production  {stage.production_url}\n")
+    if missing := missing_android_tools():
+        teller.tell(
+            f"The example is also an Android app; it is not built here, for want of {', '.join(missing)} (Debian: "
+            "aapt android-framework-res smali zipalign apksigner openjdk-17-jdk-headless)."
+        )
     first = _first_task(teller)
     second = _ill_task(teller, live)
     _finish(teller, first, second, live=live, as_json=as_json)
@@ -149,8 +157,6 @@ def _tell(stage: Stage, *, live: bool, keep: bool, as_json: bool) -> None:
 
 def _page(url: str) -> str:
     """The text of a page and of the scripts and styles that it loads from its own origin."""
-    import re
-
     page = _get(url).raise_for_status().text
     parts = re.findall(r'(?:src|href)="(?!https?:|data:|#)([^"]+\.(?:js|css|json))"', page)
     texts = [_get(str(httpx.URL(url).join(part))).text for part in parts]
@@ -171,14 +177,15 @@ def _first_task(teller: _Teller) -> str:
     ready = teller.follow(task, "ready")
     teller.mark("message → first preview")
     old_head = str(ready.data["head_sha"])
-    preview = teller.task(task)["artifacts"][0]["url"]
-    _expect("About this song" in _page(preview), "the preview does not show the new card")
-    teller.tell(f"[bold]She tries it:[/] {preview}")
+    preview = _offered(teller, task, old_head)["web"]["url"]
+    _try(teller, preview, "About this song")
     teller.say(task, FOLLOW_UP)
     head = str(teller.follow(task, "ready").data["head_sha"])
     _expect(head != old_head, "the follow-up made no new commit")
-    preview = teller.task(task)["artifacts"][0]["url"]
-    teller.tell(f"[bold]She tries the new one:[/] {preview}")
+    offered = _offered(teller, task, head)
+    _try(teller, offered["web"]["url"], "About this song")
+    if "android" in offered:
+        _install(teller, offered["android"])
     refused = teller.tap(task, "merge", old_head)
     _expect(refused.status_code == 409, "a tap on the old card was not refused")
     teller.tell(f"A tap on the old card is refused: [italic]{escape(refused.json()['error'])}[/]")
@@ -190,6 +197,31 @@ def _first_task(teller: _Teller) -> str:
     _expect("About this song" in _page(teller.stage.production_url), "production does not show the new card")
     teller.tell(f"[bold green]In production:[/] {teller.stage.production_url}\n")
     return task
+
+
+def _offered(teller: _Teller, task: str, head: str) -> dict[str, dict[str, Any]]:
+    """What can be tried of a commit, by the build's name."""
+    return {one["kind"]: one for one in teller.task(task)["artifacts"] if one["commit"] == head}
+
+
+def _try(teller: _Teller, preview: str, wanted: str) -> None:
+    """Open a preview as she does, and look for what is new in it."""
+    browser = found_browser()
+    shown = visit(browser, preview) if browser else _page(preview)
+    _expect(wanted in shown, f"the preview does not show “{wanted}”")
+    how = "in Chromium" if browser else "as far as this goes without Chromium, which is not on this machine"
+    teller.tell(f"[bold]She tries it[/] {how}: {preview}")
+
+
+def _install(teller: _Teller, artifact: dict[str, Any]) -> None:
+    """Do what an Android phone does with the install page: open it, take the app, look who signed it."""
+    page = _get(artifact["install_url"]).raise_for_status().text
+    found = re.search(r'href="([^"]+\.apk[^"]*)"', page)
+    _expect(found is not None, "the install page has no button that leads to the app")
+    app = _get(str(httpx.URL(artifact["install_url"]).join(unescape(found[1])))) if found else None
+    _expect(app is not None and app.is_success and app.content.startswith(b"PK"), "the app cannot be downloaded")
+    size = len(app.content) // 1000 if app else 0
+    teller.tell(f"[bold]Or installs it[/] as an Android app of {size} kB: {artifact['install_url']}")
 
 
 def _ill_task(teller: _Teller, live: bool) -> str:
