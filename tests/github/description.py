@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 REST = ("@octokit/openapi", "23.0.2", "package/generated/api.github.com.json")
+GRAPHQL = ("@octokit/graphql-schema", "15.26.1", "package/schema.graphql")
 WEBHOOKS = ("@octokit/webhooks-examples", "7.6.1", "package/api.github.com/index.json")
 
 
@@ -29,9 +30,10 @@ def cache_folder() -> Path:
 
 @cache
 def published(package: tuple[str, str, str]) -> Any:
-    """The JSON file of a published package, fetched once for a machine. Skips the test if it cannot be had."""
+    """A file of a published package, fetched once for a machine: what its JSON says, or its text. Skips the test if it
+    cannot be had."""
     name, version, member = package
-    target = cache_folder() / f"{name.replace('/', '-').strip('@')}-{version}.json"
+    target = cache_folder() / f"{name.replace('/', '-').strip('@')}-{version}{Path(member).suffix}"
     with target.with_suffix(".lock").open("a") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not target.exists():
@@ -57,7 +59,30 @@ def published(package: tuple[str, str, str]) -> Any:
                     draft = Path(folder) / "draft"
                     draft.write_bytes(found.read())
                     draft.rename(target)
-    return json.loads(target.read_bytes())
+    return json.loads(target.read_bytes()) if target.suffix == ".json" else target.read_text()
+
+
+@cache
+def description() -> Description:
+    """GitHub's REST interface, read once for a process."""
+    return Description()
+
+
+def graphql_faults(query: str) -> list[str]:
+    """What about a query is not as GitHub's published GraphQL schema has it."""
+    from graphql import GraphQLSyntaxError, parse, validate
+
+    try:
+        return [fault.message for fault in validate(_graphql_schema(), parse(query))]
+    except GraphQLSyntaxError as fault:
+        return [str(fault)]
+
+
+@cache
+def _graphql_schema() -> Any:
+    from graphql import build_ast_schema, parse
+
+    return build_ast_schema(parse(published(GRAPHQL), no_location=True), assume_valid=True)
 
 
 class Description:

@@ -32,7 +32,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from tests.conftest import git
-from tests.github.description import Description
+from tests.github.description import description, graphql_faults
 from tests.github.git_http import serve_git
 
 APP_ID = 4242
@@ -81,6 +81,10 @@ class Forge:
     statuses: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     protection: dict[str, int] = field(default_factory=dict)
     rules: dict[str, int] = field(default_factory=dict)
+    queued: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """The merge queue: by pull request, the head that was lined up and the state of its entry."""
+    queues: set[str] = field(default_factory=set)
+    """Branches that take changes by the queue only."""
     changed: dict[int, str] = field(default_factory=dict)
     """When something last happened to an issue or a pull request."""
     reactions: list[tuple[str, str]] = field(default_factory=list)
@@ -99,7 +103,7 @@ class PlayedGitHub:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._description = Description()
+        self._description = description()
         self._numbers = itertools.count(1000)
         self.repositories: dict[str, Forge] = {}
         self.permissions: dict[tuple[str, str], str] = {}
@@ -274,6 +278,22 @@ class PlayedGitHub:
     def protect(self, name: str, branch: str, approvals: int, *, by_ruleset: bool = False) -> None:
         forge = self.repositories[name]
         (forge.rules if by_ruleset else forge.protection)[branch] = approvals
+
+    def require_queue(self, name: str, branch: str) -> None:
+        """From now on, the branch takes changes by the merge queue only."""
+        self.repositories[name].queues.add(branch)
+
+    def run_queue(self, name: str, number: int, *, passes: bool = True) -> None:
+        """The queue's own checks end: the pull request is merged, or taken out."""
+        forge = self.repositories[name]
+        with self._lock:
+            head, _ = forge.queued[number]
+            if passes:
+                self._land(name, forge.pulls[number], head, {"merge_method": "squash"}, "app")
+            del forge.queued[number]
+        if passes:
+            merged = self._pull(name, forge.pulls[number])
+            self._tell("pull_request", name, f"{SLUG}[bot]", action="closed", pull_request=merged)
 
     def close_pull(self, name: str, number: int, as_: str) -> None:
         pull = self.repositories[name].pulls[number]
@@ -587,7 +607,7 @@ class PlayedGitHub:
         return 200, self._pull(name, pull)
 
     def _merge(self, name: str, found: re.Match[str], _: Any, body: Any, who: str) -> tuple[int, Any]:
-        pull, directory = self._known(name, found), self.directory(name)
+        pull = self._known(name, found)
         if pull["state"] != "open":
             raise Refusal(405, "Pull Request is not mergeable")
         head = self._head(name, pull["branch"])
@@ -597,6 +617,12 @@ class PlayedGitHub:
         if not mergeable or state in ("blocked", "draft"):
             raise Refusal(405, {"blocked": "At least 1 approving review is required.", "draft": "This is a draft"}.get(
                 state, "Pull Request is not mergeable"))  # fmt: skip
+        if pull["base"] in self.repositories[name].queues:
+            raise Refusal(405, "Changes must be made through the merge queue")
+        return 200, self._land(name, pull, head, body, who)
+
+    def _land(self, name: str, pull: dict[str, Any], head: str, body: Any, who: str) -> dict[str, Any]:
+        directory = self.directory(name)
         base = self._head(name, pull["base"])
         tree = git(directory, "merge-tree", "--write-tree", base, head).splitlines()[0]
         message = f"{body.get('commit_title') or pull['title']}\n\n{body.get('commit_message') or ''}"
@@ -607,7 +633,7 @@ class PlayedGitHub:
         pull |= {"state": "closed", "merged_at": now(), "merge_commit_sha": sha, "merged_head": head, "merged_by": by,
                  "closed_at": now()}  # fmt: skip
         self._touch(name, pull["number"])
-        return 200, {"sha": sha, "merged": True, "message": "Pull Request successfully merged"}
+        return {"sha": sha, "merged": True, "message": "Pull Request successfully merged"}
 
     def merge_by_hand(self, name: str, number: int, as_: str) -> None:
         """Somebody presses the button on GitHub's own page."""
@@ -811,7 +837,10 @@ class PlayedGitHub:
                       "require_code_owner_review": False, "require_last_push_approval": False,
                       "required_review_thread_resolution": False}  # fmt: skip
         source = {"ruleset_source_type": "Repository", "ruleset_source": name, "ruleset_id": 1}
-        return 200, [{"type": "pull_request", "parameters": parameters} | source] if wanted is not None else []
+        rules = [{"type": "pull_request", "parameters": parameters} | source] if wanted is not None else []
+        if found[1] in self.repositories[name].queues:
+            rules.append({"type": "merge_queue"} | source)
+        return 200, rules
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 
@@ -819,13 +848,48 @@ class PlayedGitHub:
         self._who(request)
         body = json.loads(await request.body())
         with self._lock:
+            self.violations += graphql_faults(body["query"])
             for forge_name, forge in self.repositories.items():
-                for number, pull in forge.pulls.items():
+                for number in forge.pulls:
                     if body["variables"].get("id") == f"PR_{forge_name}_{number}":
-                        pull["draft"] = "convertPullRequestToDraft" in body["query"]
                         self.calls.append(("POST", "/graphql", body, "app"))
-                        return JSONResponse({"data": {}})
+                        try:
+                            return JSONResponse({"data": self._asked(forge_name, forge, number, body)})
+                        except Refusal as refusal:
+                            return JSONResponse({"errors": [{"message": str(refusal)}]})
         return JSONResponse({"errors": [{"message": "Could not resolve to a node"}]})
+
+    def _asked(self, name: str, forge: Forge, number: int, body: Any) -> dict[str, Any]:
+        """What a GraphQL query about a pull request, or a mutation of it, comes to."""
+        query, pull = body["query"], forge.pulls[number]
+        head = pull.get("merged_head") or self._head(name, pull["branch"])
+        if "enqueuePullRequest" in query:
+            if body["variables"]["head"] != head:
+                raise Refusal(422, "Head branch was modified.")
+            if number in forge.queued or pull["state"] != "open":
+                raise Refusal(422, "Pull request is already in the queue")
+            forge.queued[number] = (head, "AWAITING_CHECKS")
+        elif "dequeuePullRequest" in query:
+            forge.queued.pop(number, None)
+        elif "node(" not in query:
+            pull["draft"] = "convertPullRequestToDraft" in query
+            return {}
+        places = list(forge.queued)
+        entry = (
+            {"id": f"MQE_{number}", "state": forge.queued[number][1], "position": places.index(number) + 1}
+            if number in forge.queued
+            else None
+        )
+        merged = bool(pull.get("merged_at"))
+        return {
+            "node": {
+                "headRefOid": head,
+                "merged": merged,
+                "state": "MERGED" if merged else pull["state"].upper(),
+                "mergeQueueEntry": entry,
+                "mergeCommit": {"oid": pull["merge_commit_sha"]} if merged else None,
+            }
+        }
 
     async def _device(self, request: Request) -> Response:
         form = await request.form()

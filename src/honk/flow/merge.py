@@ -224,7 +224,13 @@ def land(car: Car, verified: str) -> str | None:
         branch=task.branch or "",
         method=_method(task, repository, file),
         message=commit_message(task),
+        tell=lambda words: _tell_waiting(car, words.strip()),
     )
+
+
+def _tell_waiting(car: Car, words: str) -> None:
+    key = f"land:{car['head_sha']}:{car['attempt']}:{words}"
+    rooms().store.record(car["task_id"], "merge.progress", {"line": words[:200]}, key=key)
 
 
 def _permit(car: Car, task: Task, repository: Repository, file: RepositoryFile, verified: str) -> MergePermit:

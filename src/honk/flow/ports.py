@@ -132,11 +132,19 @@ class Forge(Protocol):
         ...
 
     def land(
-        self, repository: Repository, permit: MergePermit, landing: Landing, *, branch: str, method: str, message: str
+        self,
+        repository: Repository,
+        permit: MergePermit,
+        landing: Landing,
+        *,
+        branch: str,
+        method: str,
+        message: str,
+        tell: Callable[[str], None],
     ) -> str | None:
         """Advance the default branch from `landing.base` to `landing.sha`, or between commits with the same files; the
-        commit that landed, also if it had before, or None if the branch has moved meanwhile. Raises `Refused` when it
-        cannot be done safely."""
+        commit that landed, also if it had before, or None if the branch has moved meanwhile. `tell` gets what is waited
+        for. Raises `Refused` when it cannot be done safely."""
         ...
 
     def run_workflow(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from honk.forges.composing import Composition, changed_paths, composed, unified_diff
@@ -185,7 +185,15 @@ class LocalForge:
         return git("rev-parse", _BASE, directory=directory)
 
     def land(
-        self, repository: Repository, permit: MergePermit, landing: Landing, *, branch: str, method: str, message: str
+        self,
+        repository: Repository,
+        permit: MergePermit,
+        landing: Landing,
+        *,
+        branch: str,
+        method: str,
+        message: str,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> str | None:
         """See `Forge.land`."""
         if permit.sha != landing.sha:

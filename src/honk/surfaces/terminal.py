@@ -57,7 +57,7 @@ def _check(event: Event) -> str:
     return f"   {mark} {escape(data['name'])} {data['seconds']:.1f} s [dim]{_headline(data['summary'])}[/]"
 
 
-def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind of event
+def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one line a kind of event
     """The event as a line of progress, or None if it is not worth one."""
     data = event.data
     match event.kind:
@@ -119,6 +119,10 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912  one line a kind
         case "merge.verifying":
             others = f" together with {data['together'] - 1} others" if data["together"] > 1 else ""
             return f"[blue]●[/] Verifying it as it will land{others}"
+        case "merge.progress":
+            return f"   [dim]it {escape(data['line'])}[/]"
+        case "deploy.progress":
+            return f"   [dim]{data['seconds']:.0f} s: {escape(data['line'])}[/]"
         case "deploy.joined":
             return f"[blue]●[/] Goes into production with the newer task {data['task']}"
         case "merge.landed":

@@ -15,6 +15,7 @@ from honk.forges.composing import Composition, changed_paths, composed, unified_
 from honk.forges.github.accounts import GitHubAccounts
 from honk.forges.github.api import GitHubApi, GitHubError, Place
 from honk.forges.github.deployments import deploy
+from honk.forges.github.merge_queue import merge_by_queue, wants_queue
 from honk.forges.github.pulls import elsewhere, merge_pull, obstacle_of, red_checks, set_draft, wanted_approvals
 from honk.forges.github.workflows import run_workflow
 from honk.gate import MergePermit
@@ -345,7 +346,15 @@ class GitHubForge:
         return composed(self.git_dir(repository), wanted, repository.default_branch)
 
     def land(
-        self, repository: Repository, permit: MergePermit, landing: Landing, *, branch: str, method: str, message: str
+        self,
+        repository: Repository,
+        permit: MergePermit,
+        landing: Landing,
+        *,
+        branch: str,
+        method: str,
+        message: str,
+        tell: Callable[[str], None],
     ) -> str | None:
         """See `Forge.land`. GitHub makes the commit, of exactly the tried head."""
         if permit.sha != landing.sha:
@@ -361,7 +370,10 @@ class GitHubForge:
             trees = {git("rev-parse", f"{one}^{{tree}}", directory=directory) for one in (newest, landing.base)}
             if len(trees) > 1:
                 return None
-            sha = merge_pull(self._api, place, int(found["number"]), permit.head_sha, method, message)
+            if wants_queue(self._api, place, repository.default_branch):
+                sha = merge_by_queue(self._api, place, found, permit.head_sha, tell)
+            else:
+                sha = merge_pull(self._api, place, int(found["number"]), permit.head_sha, method, message)
         else:
             sha = self._api.call("GET", f"/pulls/{found['number']}", place, to="read what was merged")[
                 "merge_commit_sha"

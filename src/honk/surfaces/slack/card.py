@@ -44,7 +44,17 @@ STAGES = {
 _MARKS = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
 _TELLING = ("description", "command", "file_path", "path", "pattern", "query")
 _NOW = frozenset(
-    {"check.started", "build.started", "build.progress", "agent.tool", "agent.text", "gate.blocked", "deploy.started"}
+    {
+        "check.started",
+        "build.started",
+        "build.progress",
+        "agent.tool",
+        "agent.text",
+        "gate.blocked",
+        "merge.progress",
+        "deploy.started",
+        "deploy.progress",
+    }
 )
 
 
@@ -149,10 +159,10 @@ def _packages(facts: Facts) -> list[str]:
 
 def doing_now(facts: Facts) -> str:
     """What the task does at this moment, in a few escaped words."""
-    if facts.task.state.resting or facts.task.state in (State.QUEUED, State.PREPARING, State.MERGING):
+    if facts.task.state.resting or facts.task.state in (State.QUEUED, State.PREPARING):
         return ""
     event = next((event for event in facts.events if event.kind in _NOW), None)
-    if event is None:
+    if event is None or (facts.task.state is State.MERGING and event.kind != "merge.progress"):
         return ""
     data = event.data
     if event.kind == "agent.tool":
@@ -165,6 +175,8 @@ def doing_now(facts: Facts) -> str:
             "check.started": f"checking {data.get('name', '')}",
             "build.started": f"building {data.get('kind', '')}",
             "build.progress": f"building {data.get('kind', '')}: {data.get('line', '')}",
+            "merge.progress": str(data.get("line", "")),
+            "deploy.progress": f"deploying: {data.get('line', '')}",
             "deploy.started": "deploying, then watching its health",
             "gate.blocked": f"the checks are red, round {data.get('round')} of {data.get('rounds')}",
         }[event.kind]

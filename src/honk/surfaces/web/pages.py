@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 from honk.flow.inbox import Action, Inbox
 from honk.flow.view import task_view
-from honk.model import HonkError, NotFound, Task
+from honk.model import HonkError, NotFound, State, Task
 from honk.settings import Settings
 from honk.ship.installs import install_links
 from honk.store import Store
@@ -29,6 +29,15 @@ from honk.surfaces.web.api import resumed_from, tail
 from honk.surfaces.web.diff import highlight_css, read_diff
 from honk.surfaces.web.rendering import busy, fragment, page, row, stage_word
 
+_WORK = ("check.started", "build.started", "build.progress", "agent.tool")
+_RUNNING = {
+    State.WORKING: _WORK,
+    State.VERIFYING: _WORK,
+    State.BUILDING: _WORK,
+    State.MERGING: ("merge.progress",),
+    State.DEPLOYING: ("deploy.progress",),
+}
+"""What the card shows of a task that is in this state."""
 _SHOWN_AT_ONCE = 400
 """Rows of a long conversation that a page begins with."""
 
@@ -48,18 +57,9 @@ class _Pages:
 
     def card(self, task_id: str, notice: str = "") -> str:
         task = self.store.task(task_id)
-        running = None
-        if task.state.value in ("verifying", "building", "working"):
-            events = self.store.newest_events(task.id, 12)
-            running = next(
-                (
-                    event
-                    for event in events
-                    if event.kind
-                    in ("check.started", "build.started", "build.progress", "deploy.progress", "agent.tool")
-                ),
-                None,
-            )
+        kinds = _RUNNING.get(task.state, ())
+        events = self.store.newest_events(task.id, 12) if kinds else ()
+        running = next((event for event in events if event.kind in kinds), None)
         return fragment(
             "card.html", task=self.view(task), notice=notice, running=running, key=uuid.uuid4().hex,
             will_deploy=self.inbox.will_deploy(task),
