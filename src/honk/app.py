@@ -26,6 +26,7 @@ from honk.flow.ports import Rooms, furnish
 from honk.flow.view import artifacts, task_view
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
 from honk.model import Check, Checkout, HonkError, Task, UsageError
+from honk.provenance import make_signing_key, sign
 from honk.repository_file import RepositoryFile
 from honk.settings import Settings
 from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots, SiteHost, qr_code
@@ -112,6 +113,7 @@ class Installation:
         """
         if not self.lock.take():
             return False
+        make_signing_key(self.settings.home)
         if serve_previews:
             make_install_key(self.settings.home)
             self.previews = PreviewServer(
@@ -131,6 +133,7 @@ class Installation:
                 verification=_Verification(self.settings),
                 builder=self.artifacts,
                 deployer=self.deployer,
+                sign=lambda statement: sign(statement, self.settings.home),
                 screenshots=self.screenshots if self.settings.screenshots else None,
                 previews=self.previews,
                 unsafe=unsafe,

@@ -448,6 +448,10 @@ class AgentResult:
     session: str | None
     cost_usd: float
     turns: int
+    harness: str = ""
+    """What worked, with its version."""
+    models: Sequence[str] = ()
+    """The models it asked, as far as it says."""
 
 
 @dataclass(frozen=True)

@@ -58,13 +58,13 @@ def test_the_examples_about_installing_are_read_and_its_obstacles_are_those_that
         assert words in text and words in told
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/setup-slack.md", "docs/setup-github.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/setup-slack.md", "docs/setup-github.md", "docs/provenance.md"])
 def test_every_command_of_a_page_exists(page: str) -> None:
     lines = re.findall(r"^    (?:\w+=\S+ )*(?:\.venv/bin/)?honk (.+)$", (ROOT / page).read_text(), re.MULTILINE)
     assert len(lines) >= 5
     for line in lines:
         words = shlex.split(line.partition("  #")[0].partition(" < ")[0])
-        command = words[:2] if words[0] in ("task", "setup") else words[:1]
+        command = words[:2] if words[0] in ("task", "setup", "provenance") else words[:1]
         shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
         assert shown.exit_code == 0, line
         for option in [word for word in words if word.startswith("--")]:

@@ -127,6 +127,5 @@ def test_metrics_and_description_are_there(up: Up) -> None:
     metrics = up.client.get("/metrics").text
     assert 'honk_tasks{state="ready"} 0' in metrics
     described = httpx.get(f"{up.url}/openapi.json", trust_env=False).json()
-    assert {"/api/v1/tasks", "/api/v1/tasks/{task_id}/events", "/api/v1/tasks/{task_id}/actions"} <= set(
-        described["paths"]
-    )
+    wanted = {"", "/{task_id}/events", "/{task_id}/actions", "/{task_id}/provenance"}
+    assert {f"/api/v1/tasks{path}" for path in wanted} <= set(described["paths"])

@@ -62,6 +62,13 @@ def test_a_thread_from_message_to_merge_with_the_page_live(phone: Page, up: Up) 
     phone.get_by_text("Merged as").wait_for()
     phone.locator(".card.merged").wait_for()
     assert phone.get_by_role("button", name="Merge", exact=True).count() == 0
+    story = phone.get_by_role("img", name=re.compile("^Asked .*, Checks green .*, Built .*, Merged "))
+    assert "web" in (story.text_content() or "")
+    signed = up.client.get(f"/api/v1/tasks/{phone.url.rpartition('/')[2]}/provenance").json()
+    assert [json.loads(base64.b64decode(one["payload"]))["predicateType"] for one in signed["statements"]] == [
+        "https://slsa.dev/provenance/v1", "https://slsa.dev/provenance/v1", "urn:honk:change:v1",
+    ]  # fmt: skip
+    assert signed["key"].startswith("-----BEGIN PUBLIC KEY-----")
     ids = phone.evaluate("[...document.querySelectorAll('#rows > *')].map(row => row.id)")
     assert len(ids) == len(set(ids))
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390

@@ -73,13 +73,16 @@ class _Conversation:
         self._errors = b""
         self._number = 0
         self._words: list[str] = []
+        self._name = shlex.split(command)[0].rpartition("/")[2]
         self._said = 0
         threading.Thread(target=self._read, daemon=True).start()
         self._error_reader = threading.Thread(target=self._read_errors, daemon=True)
         self._error_reader.start()
 
     def run(self) -> AgentResult:
-        self._ask("initialize", {"protocolVersion": _PROTOCOL, "clientCapabilities": {}}, _LOADING_SECONDS)
+        told = self._ask("initialize", {"protocolVersion": _PROTOCOL, "clientCapabilities": {}}, _LOADING_SECONDS)
+        agent = told.get("agentInfo") or {}
+        self._name = " ".join(str(agent[key])[:80] for key in ("name", "version") if agent.get(key)) or self._name
         session = self._session()
         prompts = [self._turn.prompt]
         turns = 0
@@ -98,7 +101,7 @@ class _Conversation:
                 prompts += [message.text for message in self._turn.inbox()]
             answer = self._turn.gate("stop")
             if answer.green:
-                return AgentResult("".join(self._words).strip(), session, 0.0, turns)
+                return AgentResult("".join(self._words).strip(), session, 0.0, turns, self._name)
             prompts.append(answer.text)
 
     def _session(self) -> str:

@@ -51,6 +51,7 @@ class _Session:
         self._ended: HonkError | None = None
         self._answers: set[str] = set()
         self._cost = 0.0
+        self._version = ""
         self._asked = False
 
     async def run(self) -> AgentResult:
@@ -98,7 +99,14 @@ class _Session:
                 for late in arrived:
                     await client.query(late.text)
                 continue
-            return AgentResult((message.result or "").strip(), message.session_id, self._cost, len(self._answers))
+            return AgentResult(
+                (message.result or "").strip(),
+                message.session_id,
+                self._cost,
+                len(self._answers),
+                f"Claude Code {self._version}".strip(),
+                sorted(message.model_usage or {}),
+            )
         raise self._ended or HonkError(self._crash(None))
 
     def _check(self, result: ResultMessage) -> None:
@@ -146,9 +154,11 @@ class _Session:
     # -- what the log gets -------------------------------------------------------------------------------------------
 
     async def _tell(self, message: Message) -> None:
-        from claude_agent_sdk import AssistantMessage, ResultMessage, UserMessage
+        from claude_agent_sdk import AssistantMessage, ResultMessage, SystemMessage, UserMessage
 
-        if isinstance(message, ResultMessage):
+        if isinstance(message, SystemMessage) and message.subtype == "init":
+            self._version = str(message.data.get("claude_code_version") or "")
+        elif isinstance(message, ResultMessage):
             self._cost = message.total_cost_usd or self._cost
             await self._emit(
                 "agent.usage", {"turns": len(self._answers), "cost_usd": self._cost}, f"result:{message.uuid}"

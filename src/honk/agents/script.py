@@ -38,4 +38,4 @@ class ScriptHarness:
         turn.gate("tool")
         last = output.rpartition("\n")[2]
         said = last.removeprefix(SUMMARY).strip() if last.startswith(SUMMARY) else ""
-        return AgentResult(said or f"`{self._command[:200]}` was run.", None, 0.0, 0)
+        return AgentResult(said or f"`{self._command[:200]}` was run.", None, 0.0, 0, "script")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,9 @@ task_app = typer.Typer(no_args_is_help=True, help="Tasks: list, look, talk, merg
 app.add_typer(task_app, name="task")
 setup_app = typer.Typer(no_args_is_help=True, help="Connect Honk with Slack and GitHub.")
 app.add_typer(setup_app, name="setup")
+
+provenance_app = typer.Typer(no_args_is_help=True, help="Signed statements: where a file or a commit comes from.")
+app.add_typer(provenance_app, name="provenance")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id, or the beginning of it.")]
@@ -192,6 +196,43 @@ def setup_github(
             as_json=as_json,
         )
     )
+
+
+@provenance_app.command("verify")
+def provenance_verify(
+    what: Annotated[str, typer.Argument(metavar="FILE|COMMIT", help="A built file or folder, a bundle, or a commit.")],
+    bundle: Annotated[
+        Path | None, typer.Option(help="The statements, as `honk provenance export` wrote them; default: this home's.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="The key to believe, as `honk provenance key` printed it; default: this home's.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check what is said about a file or a commit: who asked, who made it, what spoke for it. Needs no network."""
+    from honk.cli.provenance import verify
+
+    raise typer.Exit(verify(what, bundle=bundle, key=key, as_json=as_json))
+
+
+@provenance_app.command("export")
+def provenance_export(
+    what: Annotated[str, typer.Argument(metavar="TASK|COMMIT", help="A task's id, or the commit that landed.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; default: standard output.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the signed statements down, one a line, for others to check."""
+    from honk.cli.provenance import export
+
+    raise typer.Exit(export(what, output=output, as_json=as_json))
+
+
+@provenance_app.command("key")
+def provenance_key(as_json: Json = False) -> None:
+    """Print the public key, which others need to check the statements."""
+    from honk.cli.provenance import show_key
+
+    raise typer.Exit(show_key(as_json=as_json))
 
 
 @task_app.command("list")

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from honk.flow.attesting import attest_artifact
 from honk.flow.brief import change_title, pull_request_body
 from honk.flow.engine import TASKS, builds_on, follow, step, workflow
 from honk.flow.installing import packages_of
@@ -358,6 +359,7 @@ def _offer(asked: Order, artifact: Artifact, unchanged_since: str | None = None)
         "packages": _in_short(packages),
     }
     room.store.record(task.id, "build.finished", told, key=asked.key)
+    attest_artifact(task.id, offered)
 
 
 def _what_people_have(asked: Order) -> str | None:

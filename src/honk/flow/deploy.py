@@ -7,6 +7,7 @@ A deploy carries whoever landed together with it, or waited for a deploy when it
 
 from __future__ import annotations
 
+from honk.flow.attesting import attest_deployment
 from honk.flow.building import build_commit, wanted_builds
 from honk.flow.engine import step, workflow
 from honk.flow.ports import known_repository, rooms
@@ -159,6 +160,7 @@ def settle(task_id: str, sha: str) -> None:
             key=f"healthy:{sha}",
             changes={"state": State.DEPLOYED.value, "deploy_status": "healthy", "next_action": None},
         )
+        attest_deployment(each, sha, "deploy.healthy")
 
 
 @step
@@ -235,6 +237,7 @@ def settle_rolled_back(task_id: str, sha: str, reason: str) -> list[str]:
                 "next_action": f"{repository.default_branch} still contains the change: ask for a fix or a revert",
             },
         )
+        attest_deployment(each, sha, "rolled_back")
     return carried
 
 

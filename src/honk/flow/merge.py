@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from honk.flow.approvals import frozen_for, independent, permitted_by, untried
+from honk.flow.attesting import attest_merge
 from honk.flow.brief import change_title, commit_message
 from honk.flow.engine import LANDINGS, TASKS, follow, step, workflow
 from honk.flow.ports import known_repository, rooms
@@ -308,6 +309,7 @@ def announce(car: Car, sha: str, sound: bool, newest: Mapping[str, str]) -> bool
         person=car["person"],
         changes={"state": State.MERGED.value, "merged_sha": sha, "next_action": None, "error": trouble},
     )
+    attest_merge(task.id, sha)
     return deploys
 
 

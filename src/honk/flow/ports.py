@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from honk.gate import MergePermit
 from honk.model import (
@@ -265,6 +265,10 @@ class Builder(Protocol):
         """The folder with its files, compared with what was built. Raises `HonkError` if they are not to be had."""
         ...
 
+    def files(self, artifact: Artifact) -> Mapping[str, str]:
+        """The SHA-256 of each of its files, by path. Raises `HonkError` if they are not to be had."""
+        ...
+
     def collect(self) -> Collection[str]:
         """Remove what nobody needs any longer; the tasks of what was removed."""
         ...
@@ -351,6 +355,8 @@ class Rooms:
     verification: Verification
     builder: Builder
     deployer: Deployer
+    sign: Callable[[Mapping[str, Any]], dict[str, Any]]
+    """Puts a statement into an envelope with this installation's signature."""
     screenshots: Screenshots | None = None
     previews: Previews | None = None
     unsafe: bool = False

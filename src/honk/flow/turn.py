@@ -273,7 +273,13 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
     room.store.record(
         task_id,
         "agent.finished",
-        {"summary": result.summary, "cost_usd": task.cost_usd + result.cost_usd, "turns": task.turns + result.turns},
+        {
+            "summary": result.summary,
+            "cost_usd": task.cost_usd + result.cost_usd,
+            "turns": task.turns + result.turns,
+            "harness": result.harness,
+            "models": list(result.models),
+        },
         key=f"{turn_id}:worked",
         changes={
             "summary": result.summary,

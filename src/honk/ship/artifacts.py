@@ -41,14 +41,18 @@ _LEFT_BEHIND = 86400.0
 def digest(folder: Path) -> tuple[str, int]:
     """The SHA-256 of a folder's content (paths and bytes, nothing else), and its size in bytes."""
     whole, size = hashlib.sha256(), 0
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
-        content = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                content.update(chunk)
-                size += len(chunk)
-        whole.update(f"{path.relative_to(folder).as_posix()}\0{content.hexdigest()}\n".encode())
+    for name, content in _contents(folder):
+        whole.update(f"{name}\0{content}\n".encode())
+        size += (folder / name).stat().st_size
     return whole.hexdigest(), size
+
+
+def _contents(folder: Path) -> Iterator[tuple[str, str]]:
+    """Each file's path below the folder and the SHA-256 of its content, sorted by path."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256")
+        yield path.relative_to(folder).as_posix(), content.hexdigest()
 
 
 class ArtifactStore:
@@ -85,6 +89,10 @@ class ArtifactStore:
                 )
             self._place(scratch, artifact.sha256)
         return target
+
+    def files(self, artifact: Artifact) -> dict[str, str]:
+        """See `Builder.files`."""
+        return dict(_contents(self.path(artifact)))
 
     def find(self, sha256: str) -> Path:
         """The folder with that content, as `path` gives an artifact's."""

@@ -3,7 +3,8 @@
 from honk.store.attachments import Attachments
 from honk.store.database import now
 from honk.store.results import PackageRow
+from honk.store.statements import StatementRow
 from honk.store.store import Store
 from honk.store.tables import open_database
 
-__all__ = ["Attachments", "PackageRow", "Store", "now", "open_database"]
+__all__ = ["Attachments", "PackageRow", "StatementRow", "Store", "now", "open_database"]

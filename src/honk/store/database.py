@@ -29,6 +29,10 @@ class Database:
         """The text without the secrets this installation knows."""
         return text
 
+    def masked(self, text: str) -> str:
+        """What of a text may leave the store's keeping."""
+        return self._mask(text)
+
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         with self._engine.begin() as connection:

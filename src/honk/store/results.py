@@ -59,6 +59,14 @@ class Results(Database):
         with self._read() as connection:
             return [read_check(row) for row in connection.execute(wanted).mappings()]
 
+    def configuration_of(self, repository: str, commit: str) -> str | None:
+        """The digest of what the commit's results were made with, if there are any."""
+        rows = tables.checks
+        wanted = select(rows.c.configuration).where(rows.c.repository == repository, rows.c.commit == commit)
+        with self._read() as connection:
+            found = connection.execute(wanted).first()
+        return str(found[0]) if found else None
+
     def save_pull_request(self, repository: str, branch: str, title: str, body: str, head_sha: str) -> PullRequest:
         """Open the branch's pull request on the local forge, or bring it up to date; one a branch."""
         rows = tables.pull_requests

@@ -21,6 +21,7 @@ from honk.store.database import now
 from honk.store.memory import Memory
 from honk.store.results import Results
 from honk.store.rows import read_event, read_message, read_repository, read_task
+from honk.store.statements import Statements
 
 _GENESIS = "0" * 64
 
@@ -34,7 +35,7 @@ def _with_context(text: str, context: str) -> str:
     return f"{text}\n\n{context}" if context else text
 
 
-class Store(Results, Memory):
+class Store(Results, Statements, Memory):
     """All of Honk's rows. `mask` is applied to every text that becomes an event, so that no known secret is kept."""
 
     def __init__(self, engine: Engine, mask: Callable[[str], str] = lambda text: text) -> None:

@@ -181,6 +181,25 @@ deployments = Table(
     Column("previous", String),
 )
 
+statements = Table(
+    "statements",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("task_id", String, nullable=False, index=True),
+    Column("kind", String, nullable=False),
+    Column("at", String, nullable=False),
+    Column("envelope", Text, nullable=False),
+)
+"""Signed statements about what was built, merged and deployed; none is ever changed."""
+
+statement_subjects = Table(
+    "statement_subjects",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("key", String, primary_key=True),
+)
+"""What statements are about, by its digest: a file's, a folder's, a commit's."""
+
 memory = Table(
     "memory",
     metadata,

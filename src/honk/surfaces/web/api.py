@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from honk.flow.inbox import Inbox
 from honk.flow.view import task_view
 from honk.model import Event, NotFound, Task
+from honk.provenance import public_key
 from honk.settings import Settings
 from honk.ship.installs import install_links
 from honk.store import Store
@@ -149,6 +150,13 @@ def api_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) -
         if row is None or row["log"] is None:
             raise NotFound("There is no log of that build here.")
         return str(row["log"])
+
+    @router.get("/tasks/{task_id}/provenance", tags=["provenance"])
+    def provenance(task_id: str) -> dict[str, Any]:
+        """The signed statements about what was built, merged and deployed (in-toto statements in DSSE envelopes), and
+        the public key (PEM) that signed those of this installation."""
+        rows = store.statements(store.task(task_id).id)
+        return {"statements": [row.envelope for row in rows], "key": public_key(settings.home).pem}
 
     @router.get("/repositories", tags=["repositories"])
     def repositories() -> dict[str, list[dict[str, str]]]:

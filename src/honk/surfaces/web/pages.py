@@ -28,6 +28,7 @@ from honk.surfaces.web.access import Access
 from honk.surfaces.web.api import resumed_from, tail
 from honk.surfaces.web.diff import highlight_css, read_diff
 from honk.surfaces.web.rendering import busy, fragment, page, row, stage_word
+from honk.surfaces.web.timeline import chain, lasted, picture
 
 _WORK = ("check.started", "build.started", "build.progress", "agent.tool")
 _RUNNING = {
@@ -62,8 +63,16 @@ class _Pages:
         running = next((event for event in events if event.kind in kinds), None)
         return fragment(
             "card.html", task=self.view(task), notice=notice, running=running, key=uuid.uuid4().hex,
-            will_deploy=self.inbox.will_deploy(task),
+            will_deploy=self.inbox.will_deploy(task), **self._chain(task),
         )  # fmt: skip
+
+    def _chain(self, task: Task) -> dict[str, Any]:
+        """How what landed came to be, and what is signed about it."""
+        if not task.merged_sha:
+            return {}
+        links = chain(self.store.events(task_id=task.id, limit=1_000_000))
+        took = lasted((links[-1].at - links[0].at).total_seconds())
+        return {"chain": picture(links), "took": took, "last": links[-1].name.lower()}
 
     def rows(self, task_id: str) -> tuple[str, int, int]:
         """The newest rows of a conversation, the id of the last event, and how many earlier rows are left out."""
