@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
+from tests import processes
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -100,15 +101,7 @@ def honk(home: Path) -> Honk:
     def run(
         *arguments: str, given: str = "", check: int | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "honk", *arguments],
-            input=given,
-            capture_output=True,
-            text=True,
-            env=os.environ | environment,
-            timeout=200,
-            check=False,
-        )
+        done = processes.run(["-m", "honk", *arguments], given=given, environment=os.environ | environment)
         if check is not None:
             assert done.returncode == check, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done

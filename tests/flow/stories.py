@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -20,6 +17,7 @@ from honk.app import Installation, assemble
 from honk.model import Event, Person, State, Task, Trial
 from honk.settings import read_settings
 from tests.conftest import git
+from tests.processes import Process
 
 ADA = Person("local:ada", "Ada", "ada@example.com")
 DOOMED = Path(__file__).with_name("doomed.py")
@@ -70,7 +68,7 @@ class Server:
     folder: Path
     points: tuple[str, ...] = ()
     deaths: int = 0
-    _process: subprocess.Popen[bytes] | None = None
+    _process: Process | None = None
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -81,13 +79,8 @@ class Server:
         return self
 
     def _start(self) -> None:
-        log = self.folder.with_suffix(".log").open("ab")
-        self._process = subprocess.Popen(
-            [sys.executable, str(DOOMED), str(self.folder), *self.points],
-            stdout=log,
-            stderr=log,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        )
+        log = self.folder.with_suffix(".log")
+        self._process = Process([str(DOOMED), str(self.folder), *self.points], stdout=log, stderr=log)
 
     def _revive(self) -> None:
         while not self._over.is_set():

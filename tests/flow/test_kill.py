@@ -39,7 +39,7 @@ def _tellings() -> Iterator[list[str]]:
         yield from (steps[number : number + _AT_ONCE] for number in range(0, len(steps), _AT_ONCE))
 
 
-@pytest.mark.parametrize("steps", _tellings(), ids="+".join)
+@pytest.mark.parametrize("steps", list(_tellings()), ids="+".join)
 def test_a_server_killed_before_and_inside_steps_ends_the_story_as_if_nothing_had_happened(
     steps: list[str], tmp_path: Path, home: Path, make_repository: Callable[..., Path]
 ) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +16,7 @@ from honk.app import Installation, assemble
 from honk.model import Event, Person, State, Task
 from honk.settings import read_settings
 from tests.github.played import APP_ID, PlayedGitHub
+from tests.processes import Process, start_up
 
 PLACE = "acme/encore"
 CHECKS = """\
@@ -64,7 +61,7 @@ class Team:
     github: PlayedGitHub
     honk: Installation
     url: str
-    process: subprocess.Popen[str]
+    process: Process
     seen: int = 0
 
     def ask(self, text: str = "Please greet", *, agent: str | None = None, person: str = "ada", key: str = "k") -> Task:
@@ -121,14 +118,7 @@ def _free_port() -> int:
 def team(github: PlayedGitHub, environment: dict[str, str], sandbox: None, tmp_path: Path) -> Iterator[Team]:
     """`honk up` in a process of its own, told of by webhooks."""
     port = _free_port()
-    errors = (tmp_path / "up.log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "honk", "up", "--listen", f"127.0.0.1:{port}"],
-        stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | environment,
-    )  # fmt: skip
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert re.search(r"http://\S+/\?token=\S+", line), (tmp_path / "up.log").read_text()
+    process, _, _ = start_up(f"127.0.0.1:{port}", tmp_path / "up.log", **environment)
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 30
     while True:

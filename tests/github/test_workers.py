@@ -15,6 +15,7 @@ from honk.app import access_token
 from tests.conftest import git, visit
 from tests.github.conftest import PLACE, Team
 from tests.github.played import PlayedGitHub
+from tests.processes import Process
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -45,15 +46,16 @@ def environment(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.fixture
-def worker(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+def worker(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], Process]]:
     """Starts a worker with the label `macos`, on a home of its own."""
     started = []
 
-    def start() -> subprocess.Popen[bytes]:
-        log = (tmp_path / "worker.log").open("ab")
-        command = [sys.executable, "-m", "honk", "worker", "--labels", "macos"]
-        there = {"HONK_HOME": str(tmp_path / "mac")}
-        started.append(subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | environment | there))
+    def start() -> Process:
+        log = tmp_path / "worker.log"
+        there = os.environ | environment | {"HONK_HOME": str(tmp_path / "mac")}
+        started.append(
+            Process(["-m", "honk", "worker", "--labels", "macos"], environment=there, stdout=log, stderr=log)
+        )
         return started[-1]
 
     yield start
@@ -63,7 +65,7 @@ def worker(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[],
 
 
 def test_a_worker_with_the_label_builds_what_waited_and_the_server_offers_it(
-    team: Team, worker: Callable[[], subprocess.Popen[bytes]], home: Path
+    team: Team, worker: Callable[[], Process], home: Path
 ) -> None:
     task = team.ask()
     team.until("build.waiting")
@@ -84,7 +86,7 @@ def test_a_worker_with_the_label_builds_what_waited_and_the_server_offers_it(
 
 
 def test_a_worker_that_is_killed_builds_again_when_it_is_back(
-    team: Team, worker: Callable[[], subprocess.Popen[bytes]], tmp_path: Path
+    team: Team, worker: Callable[[], Process], tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     (source / "honk.yaml").write_text(BUILDS.replace("mkdir dist;", "sleep 1; mkdir dist;"))
@@ -100,7 +102,7 @@ def test_a_worker_that_is_killed_builds_again_when_it_is_back(
     team.until("build.finished")
 
 
-def test_what_a_newer_commit_replaced_is_not_built(team: Team, worker: Callable[[], subprocess.Popen[bytes]]) -> None:
+def test_what_a_newer_commit_replaced_is_not_built(team: Team, worker: Callable[[], Process]) -> None:
     task = team.ask()
     team.until("ready")
     old = team.task(task.id).head_sha

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.processes import start_up
 from tests.slack.conftest import MENTION
 from tests.slack.played import APP_TOKEN, BOT_TOKEN, Message, PlayedSlack, buttons, texts
 
@@ -41,14 +41,7 @@ def encore(slack: PlayedSlack, home: Path, make_repository: Callable[..., Path],
         "assemble(read_settings()).forges.resolve(sys.argv[1])"
     ), str(folder)]  # fmt: skip
     subprocess.run(register, env=os.environ | environment, check=True, timeout=60)
-    log = home.with_suffix(".log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "honk", "up"], stdout=subprocess.PIPE, stderr=log, text=True,
-        env=os.environ | environment,
-    )  # fmt: skip
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert re.search(r"token=\S+", line), home.with_suffix(".log").read_text()
+    process, _, _ = start_up("127.0.0.1:0", home.with_suffix(".log"), **environment)
     yield folder
     process.kill()
     process.wait()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
+from tests.processes import start_up
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -47,19 +46,14 @@ class Up:
 @contextmanager
 def running(repo: Path, listen: str = "127.0.0.1:0", **environment: str) -> Iterator[Up]:
     """`honk up` in a process of its own, reached where it listens whatever it calls itself."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "honk", "up", "--listen", listen],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ | environment,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        found = re.search(r"(https?://\S+)/\?token=(\S+)", process.stdout.readline())
-        assert found
-        url = f"http://{listen}" if listen.rpartition(":")[2] != "0" else found[1]
-        yield Up(f"{url}/?token={found[2]}", found[2], repo)
-    finally:
-        process.kill()
-        process.wait()
+    with tempfile.TemporaryDirectory(prefix="honk-up-") as folder:
+        process, address, token = start_up(listen, Path(folder) / "up.log", **environment)
+        url = f"http://{listen}" if listen.rpartition(":")[2] != "0" else address
+        try:
+            yield Up(f"{url}/?token={token}", token, repo)
+        finally:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture

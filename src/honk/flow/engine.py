@@ -23,6 +23,7 @@ from sqlalchemy import create_engine, event
 
 from honk.flow.ports import rooms
 from honk.model import Cancelled, Conflict, HonkError, LimitReached, NotFound, Refused, UsageError
+from honk.store import write_ahead
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,7 +110,7 @@ def _database(address: str) -> Database:
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
+        for pragma in ("synchronous=NORMAL", "busy_timeout=30000"):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
@@ -120,7 +121,9 @@ def _migrate(address: str) -> None:
     if not address.startswith("sqlite"):
         DBOS.migrate(address)
         return
-    with Path(address.removeprefix("sqlite:///") + ".lock").open("a") as turn:
+    path = Path(address.removeprefix("sqlite:///"))
+    write_ahead(path)
+    with path.with_name(f"{path.name}.lock").open("a") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         DBOS.migrate(address)
 

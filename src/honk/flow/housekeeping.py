@@ -17,8 +17,10 @@ def housekeeping(at: datetime, context: Any) -> None:
 
 @step
 def remove_artifacts() -> None:
-    """Remove what was built and is not needed any longer."""
+    """Remove what was built and is not needed any longer, with its pictures."""
     room = rooms()
     for task_id in room.builder.collect():
         if room.previews:
             room.previews.withdraw(task_id)
+    if room.screenshots:
+        room.screenshots.collect({str(row["sha256"]) for row in room.store.artifact_rows() if not row["removed"]})

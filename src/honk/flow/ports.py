@@ -319,6 +319,10 @@ class Screenshots(Protocol):
         """The picture of an artifact's first page, if one was taken."""
         ...
 
+    def collect(self, kept: Collection[str]) -> None:
+        """Remove the pictures of what is not among these SHA-256 any more."""
+        ...
+
     def take(self, checkout: Checkout, artifact: Artifact, folder: Path) -> bool:
         """Picture a web artifact at a phone's size; True if there is a picture now. Never raises for want of one."""
         ...

@@ -7,6 +7,8 @@ import os
 import shutil
 import stat
 import tempfile
+import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ log = logging.getLogger("honk.ship")
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _MAX_BYTES = 5_000_000
+_RESTED = 86_400.0
 _SERVE = """\
 python3 -I -m http.server 8000 --bind 127.0.0.1 --directory /site >/dev/null 2>&1 &
 for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
@@ -41,6 +44,13 @@ class Screenshots:
         """The picture of an artifact's first page, if one was taken."""
         path = self._folder / f"{sha256}.png"
         return path if path.is_file() else None
+
+    def collect(self, kept: Collection[str]) -> None:
+        """Remove the pictures of artifacts that are not kept any more, by their SHA-256; not those made today, whose
+        artifact may still be on its way into the store."""
+        for path in self._folder.glob("*.png"):
+            if path.stem.rpartition("-")[2] not in kept and time.time() - path.stat().st_mtime > _RESTED:
+                path.unlink(missing_ok=True)
 
     def comparison(self, before: str, after: str) -> Path | None:
         """The two pictures beside each other, if they were found to differ."""

@@ -13,6 +13,10 @@ from urllib.parse import urlsplit
 
 from honk.model import HonkError, UsageError
 
+_GONE = "The artifact store does not have what was built any more; it has to be built again."
+_WITH_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "obs")
+"""Stores without folders: asked for one, a driver would make a bucket, by whatever name was mistyped."""
+
 
 class Shelf:
     """Archives at `url`/<sha256>.tar. The place belongs to one installation. Every call raises `HonkError` where the
@@ -32,10 +36,14 @@ class Shelf:
 
     def put(self, sha256: str, folder: Path) -> None:
         """Keep a folder. The same files make the same archive, and it is there whole or not at all."""
-        with self._reached():
+        with self._reached(
+            f"The artifact store ({self._scheme}) has no {self._root.partition('/')[0]}: make it, or mend "
+            "HONK_ARTIFACTS_URL, then tap Retry."
+        ):
             if self._files.exists(self._at(sha256)):
                 return
-            self._files.makedirs(self._root, exist_ok=True)
+            if self._scheme not in _WITH_BUCKETS:
+                self._files.makedirs(self._root, exist_ok=True)
             draft = f"{self._root}/.new-{uuid.uuid4().hex}"
             with self._files.open(draft, "wb") as out, tarfile.open(fileobj=out, mode="w|") as archive:
                 for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
@@ -62,13 +70,11 @@ class Shelf:
         return f"{self._root}/{sha256}.tar"
 
     @contextmanager
-    def _reached(self) -> Iterator[None]:
+    def _reached(self, missing: str = _GONE) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
-            raise HonkError(
-                "The artifact store does not have what was built any more; it has to be built again."
-            ) from error
+            raise HonkError(missing) from error
         except HonkError:
             raise
         # Each driver of fsspec has exceptions of its own.

@@ -5,6 +5,6 @@ from honk.store.database import now
 from honk.store.results import PackageRow
 from honk.store.statements import StatementRow
 from honk.store.store import Store
-from honk.store.tables import open_database
+from honk.store.tables import open_database, write_ahead
 
-__all__ = ["Attachments", "PackageRow", "StatementRow", "Store", "now", "open_database"]
+__all__ = ["Attachments", "PackageRow", "StatementRow", "Store", "now", "open_database", "write_ahead"]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import sqlite3
+from pathlib import Path
+
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -243,19 +248,28 @@ def _bring_up_to_date(engine: Engine) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {table_name} ADD COLUMN {column.name} {kind}")
 
 
+def write_ahead(path: Path) -> None:
+    """Have SQLite keep this database with a log of writes, once for all: it cannot take up that mode while another
+    process looks, and does not wait for it, so processes take turns."""
+    with path.with_name(f"{path.name}.lock").open("a") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+
+
 def open_database(address: str) -> Engine:
     """An engine whose writes are serial and durable enough to survive a killed process, with the tables made."""
     if not address.startswith("sqlite"):
         engine = create_engine(address, pool_pre_ping=True)
         _bring_up_to_date(engine)
         return engine
+    write_ahead(Path(address.removeprefix("sqlite:///")))
     engine = create_engine(address, connect_args={"timeout": 30, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA busy_timeout=30000")
         cursor.close()
