@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-CHANGES = 12
+CHANGES = 50
 CHECK = "verify: {test: 'sleep 1'}\n"
 
 

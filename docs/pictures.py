@@ -29,6 +29,7 @@ def take(browser: Browser, link: str, production: str) -> None:
         page.wait_for_timeout(400)
         page.screenshot(path=FOLDER / f"thread-{scheme}.png")
         if scheme == "light":
+            page.locator(".story").screenshot(path=FOLDER / "story.png")
             page.goto(base + threads[-1] + "/diff")
             page.screenshot(path=FOLDER / "diff.png")
             page.goto(production)

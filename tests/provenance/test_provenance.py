@@ -74,6 +74,20 @@ def test_a_built_file_and_a_merged_commit_can_be_followed_back_to_the_words_that
     assert "There are no statements about" in honk("provenance", "export", "zzzz", check=2).stderr
 
 
+@pytest.mark.usefixtures("sandbox")
+def test_a_key_that_cannot_be_read_is_told_and_keeps_nothing_from_production(
+    honk: Honk, home: Path, make_repository: Callable[..., Path]
+) -> None:
+    repo = make_repository({"app.txt": "app\n", "honk.yaml": HONK_YAML})
+    home.mkdir(exist_ok=True)
+    (home / "provenance.key").write_text("not a key")
+    script = ("--agent", "script:echo hello >> app.txt")
+    done = honk("run", "Please greet", "--repo", str(repo), *script, "--merge", "--json", check=0)
+    assert json.loads(done.stdout)["state"] == "deployed"
+    assert "No signed statement about the merge: The key at" in done.stderr
+    assert "put it back from a backup" in honk("provenance", "key", check=2).stderr
+
+
 def _said(bundle: Path) -> list[dict[str, Any]]:
     kinds = ["https://slsa.dev/provenance/v1", "urn:honk:change:v1", "urn:honk:deployment:v1"]
     said = [json.loads(base64.b64decode(one["payload"])) for one in read_bundle(bundle.read_text())]

@@ -1,20 +1,24 @@
 """What happened, put into signed statements: of each artifact, each merge and each deployment.
 
 Called at the end of the steps in which that happened. A statement is made once for a key, from the log alone, so a step
-that is repeated changes nothing.
+that is repeated changes nothing. One that cannot be made is told in the log and never stands in the way of what it is
+about: a key that cannot be read must not roll a healthy deployment back.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, ParamSpec
+from urllib.parse import urlsplit
 
 from honk import __version__
 from honk.flow.ports import known_repository, rooms
 from honk.flow.view import trials
-from honk.model import Artifact, Event, HonkError, Task
+from honk.model import Artifact, Event, HonkError, Making, Task
 from honk.provenance import (
     ARTIFACT,
     CHANGE,
@@ -26,7 +30,30 @@ from honk.provenance import (
     subjects_of,
 )
 
+log = logging.getLogger("honk.flow")
 
+Given = ParamSpec("Given")
+
+_STATUS = {"deploy.healthy": "healthy", "rolled_back": "rolled back", "failed": "ill, and not rolled back"}
+
+
+def _beside(attest: Callable[Given, None]) -> Callable[Given, None]:
+    """A failure of this is told and goes no further."""
+
+    @wraps(attest)
+    def attempt(*arguments: Given.args, **named: Given.kwargs) -> None:
+        try:
+            attest(*arguments, **named)
+        except Exception as error:
+            log.exception("no statement could be signed (%s)", attest.__name__)
+            told = {"about": attest.__name__.removeprefix("attest_"), "error": str(error)[:500]}
+            key = f"unattested:{':'.join(str(one) for one in arguments if isinstance(one, str))}"
+            rooms().store.record(str(arguments[0]), "attest.failed", told, key=key)
+
+    return attempt
+
+
+@_beside
 def attest_artifact(task_id: str, artifact: Artifact) -> None:
     """State what was built, from what, by what and on whose word."""
     room = rooms()
@@ -46,7 +73,7 @@ def attest_artifact(task_id: str, artifact: Artifact) -> None:
         task_id,
         ARTIFACT,
         artifact_statement(
-            repository=repository.git_url,
+            repository=_address(repository.git_url),
             commit=artifact.commit,
             base=task.base_sha,
             kind=artifact.kind,
@@ -54,11 +81,12 @@ def attest_artifact(task_id: str, artifact: Artifact) -> None:
             files=files,
             making={"command": made.command if made else None, "finished": finished},
             change=_change(task, artifact.commit),
-            builder={"id": f"urn:honk:builder:{made.machine if made else ''}", "version": {"honk": __version__}},
+            builder={"id": _builder(task, made), "version": {"honk": __version__}},
         ),
     )
 
 
+@_beside
 def attest_merge(task_id: str, sha: str) -> None:
     """State what landed, and all that spoke for it."""
     room = rooms()
@@ -91,26 +119,56 @@ def attest_merge(task_id: str, sha: str) -> None:
             "checks": _checks(task, sha),
         },
     }
-    statement = change_statement(repository=repository.git_url, branch=landed.data["branch"], sha=sha, change=change)
+    statement = change_statement(
+        repository=_address(repository.git_url), branch=landed.data["branch"], sha=sha, change=change
+    )
     _keep(key, task_id, CHANGE, statement)
 
 
+@_beside
 def attest_deployment(task_id: str, sha: str, kind: str) -> None:
     """State what became of a commit in production. `kind` is the event that says so."""
     room = rooms()
     _, repository = known_repository(task_id)
     key = f"deployment:{task_id}:{sha}:{kind}"
-    told = next((event for event in room.store.events_of(task_id, kind) if event.data["sha"] == sha), None)
+    told = next((event for event in room.store.events_of(task_id, kind) if event.data.get("sha") == sha), None)
     if told is None or room.store.has_statement(key):
         return
-    change = next((row for row in room.store.statements(task_id) if row.key == f"change:{task_id}:{sha}"), None)
+    # A task that went into production with a newer one landed as another commit.
+    change = next((row for row in reversed(room.store.statements(task_id)) if row.kind == CHANGE), None)
     deployment = {
-        "status": {"deploy.healthy": "healthy", "rolled_back": "rolled back"}.get(kind, kind),
+        "status": _STATUS[kind],
         "at": told.at.isoformat(),
         "change": {"sha256": _digest(change.envelope["payload"])} if change else None,
-        **{name: told.data.get(name) for name in ("url", "watched_seconds", "reason", "to") if told.data.get(name)},
+        **{
+            name: told.data.get(name)
+            for name in ("url", "watched_seconds", "reason", "to", "error")
+            if told.data.get(name)
+        },
     }
-    _keep(key, task_id, DEPLOYMENT, deployment_statement(repository=repository.git_url, sha=sha, deployment=deployment))
+    _keep(
+        key,
+        task_id,
+        DEPLOYMENT,
+        deployment_statement(repository=_address(repository.git_url), sha=sha, deployment=deployment),
+    )
+
+
+def _builder(task: Task, made: Making | None) -> str:
+    """Who built it. What is trusted otherwise is called otherwise: a machine without a sandbox, GitHub's machines."""
+    machine = made.machine if made else ""
+    if machine == "github-actions":
+        return "urn:honk:builder:github-actions"
+    return f"urn:honk:builder:{'unsandboxed' if task.unsafe or rooms().unsafe else 'sandbox'}:{machine}"
+
+
+def _address(url: str) -> str:
+    """Where a repository is, without whatever opens it."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return url
+    port = f":{parts.port}" if parts.port else ""
+    return parts._replace(netloc=f"{parts.hostname}{port}", query="", fragment="").geturl()
 
 
 def _keep(key: str, task_id: str, kind: str, statement: Mapping[str, Any]) -> None:

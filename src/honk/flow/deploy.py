@@ -249,10 +249,11 @@ def stop_ill(task_id: str, sha: str, reason: str, trouble: str) -> None:
         rooms().store.record(
             each,
             "failed",
-            {"error": text, "next": "Look at production now"},
+            {"error": text, "next": "Look at production now", "sha": sha},
             key=f"stuck:{sha}",
             changes={"state": State.FAILED.value, "error": text, "next_action": "Look at production now"},
         )
+        attest_deployment(each, sha, "failed")
 
 
 def _carried(task_id: str, sha: str) -> list[str]:

@@ -119,6 +119,8 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
         case "merge.verifying":
             others = f" together with {data['together'] - 1} others" if data["together"] > 1 else ""
             return f"[blue]●[/] Verifying it as it will land{others}"
+        case "attest.failed":
+            return f"   [yellow]![/] No signed statement about the {escape(data['about'])}: {escape(data['error'])}"
         case "merge.progress":
             return f"   [dim]it {escape(data['line'])}[/]"
         case "deploy.progress":

@@ -169,7 +169,7 @@ _ROWS = {
             "unsafe", "turn.started", "gate.blocked", "commit", "change.opened", "change.updated", "build.finished",
             "build.skipped", "build.waiting", "build.failed", "tried",
             "answered", "merge.requested", "merge.verifying", "merge.refused", "merge.landed",
-            "deploy.joined", "deploy.started",
+            "deploy.joined", "deploy.started", "attest.failed",
             "deploy.healthy", "deploy.ill", "rolled_back", "revert.prepared", "reverts",
             "rollback.requested", "retry.requested", "limit", "failed",
             "cancelled", "approved", "egress.refused", "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",
