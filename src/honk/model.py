@@ -315,6 +315,8 @@ class Command:
     connections wait until the command listens; the first one is told `ready` then, and is closed."""
     reaches: Mapping[int, Path] = field(default_factory=dict)
     """Ports of 127.0.0.1 inside that lead to Unix sockets outside."""
+    reads_only: bool = False
+    """The tree is there as it is now and cannot be written, so that the command may run beside another."""
     limits: Limits = Limits()
 
 

@@ -82,6 +82,8 @@ class Settings(BaseSettings):
     """Hosts that setup, checks and builds of every repository may reach, besides the repository's own `egress`."""
     sandbox_readable: list[Path] = Field(default_factory=list)
     """Further folders of this machine that sandboxes may read, e.g. a toolchain in an unusual place."""
+    bases_bytes: int = Field(default=20_000_000_000, gt=0)
+    """How much the read-only trees may take that workspaces stand on, besides those that are in use."""
     deploy_environment: list[str] = Field(default_factory=list)
     """Names of environment variables that deploy, rollback and no other commands get."""
     labels: list[str] = Field(default_factory=list)
