@@ -226,7 +226,9 @@ def test_a_base_that_was_half_made_by_a_killed_process_is_made_anew(
     assert not left.exists()
 
 
-def test_a_command_that_reads_only_runs_beside_one_that_writes(workspaces: Workspaces, make_repository: Make) -> None:
+def test_a_command_that_reads_only_runs_beside_one_that_writes(
+    workspaces: Workspaces, make_repository: Make, tmp_path: Path
+) -> None:
     repository = repository_at(make_repository({"a": "1\n"}))
     with workspaces.open(task_on(workspaces.fetch(repository)), repository) as workspace:
         seen: list[str] = []
@@ -234,11 +236,11 @@ def test_a_command_that_reads_only_runs_beside_one_that_writes(workspaces: Works
         def look(text: str) -> None:
             if "written" in text:
                 seen.append(workspace.run(replace(shell("cat a b; touch c"), reads_only=True)).output)
-                do_not_wait = replace(shell("touch ~/go-on"), reads_only=True)
-                workspace.run(do_not_wait)
+                (tmp_path / "go-on").touch()
 
-        line = "echo 2 > a; echo new > b; echo written; while [ ! -e ~/go-on ]; do sleep 0.02; done"
-        assert workspace.run(shell(line), on_output=look).exit_code == 0
+        line = "echo 2 > a; echo new > b; echo written; while [ ! -e /signal/go-on ]; do sleep 0.02; done"
+        writes = replace(shell(line), writable={"/signal": tmp_path})
+        assert workspace.run(writes, on_output=look).exit_code == 0
         assert seen == ["2\nnew\ntouch: cannot touch 'c': Read-only file system\n"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,24 +13,31 @@ from pathlib import Path
 from honk.model import Command, Completed, HonkError, Limits, UsageError
 from honk.workspace.mirror import locked
 from honk.workspace.sandbox import Sandbox
+from honk.workspace.set_ups import SetUpStand
 from honk.workspace.system import interpreter
-from honk.workspace.trees import committed_text, remove_tree, tracked
+from honk.workspace.trees import blobs, committed_text, remove_tree, tracked
 
 _EXPORT = Path(__file__).with_name("export.py")
 _EXPORT_BYTES = 8 * 1024**3
 
 
-@dataclass(frozen=True)
+@dataclass
 class CleanCheckout:
     """Implements `model.Checkout`. Its commit is read from the git directory `source`, which no sandbox can write."""
 
     commit: str
     source: Path
     sandbox: Sandbox
+    stands: SetUpStand | None = None
+    """Where what a set-up leaves is kept; None where trees have no layers."""
 
     def files(self) -> Sequence[str]:
         """Every tracked path, sorted."""
         return tracked(self.source, self.commit)
+
+    def blobs(self) -> Mapping[str, str]:
+        """The id of each tracked file's content, by path."""
+        return blobs(self.source, self.commit)
 
     def read(self, path: str) -> str | None:
         """The file's text as committed, or None."""
@@ -45,6 +52,22 @@ class CleanCheckout:
     ) -> Completed:
         """Run a command in the tree. Raises `HonkError` if no sandbox can start."""
         return self.sandbox.run(command, on_output=on_output, stop=stop)
+
+    def set_up(self, key: str, run: Callable[[], bool]) -> bool:
+        """See `model.Checkout.set_up`."""
+        tree = self.sandbox.tree
+        if self.stands is None or isinstance(tree, Path):
+            return run()
+        below = (tree, self.sandbox.home)
+        if kept := self.stands.find(key):
+            self.sandbox = self.stands.over(self.sandbox, below, kept)
+            return True
+        self.sandbox = self.stands.over(self.sandbox, below, None)
+        if not run():
+            return False
+        if kept := self.stands.keep(key, self.sandbox, self.files()):
+            self.sandbox = self.stands.over(self.sandbox, below, kept)
+        return True
 
     def export(self, pattern: str, destination: Path) -> Sequence[Path]:
         """Copy regular files and folders out of the tree as it is now. Raises `UsageError` for a pattern that leads

@@ -45,14 +45,14 @@ _ETC = {
 class Sandbox:
     """One working tree and one home, and how to run commands with them.
 
-    The tree is a folder, or layers that are put together for each command. `readable` are folders by the path they
+    Each is a folder, or layers that are put together for each command. `readable` are folders by the path they
     have inside. With `unsafe`, commands run as plain processes of this machine's user with a scrubbed environment, and
     nothing here is promised but that.
     """
 
     settings: Settings
     tree: Path | Layers
-    home: Path
+    home: Path | Layers
     readable: Mapping[str, Path] = field(default_factory=dict)
     unsafe: bool = False
 
@@ -149,7 +149,7 @@ class Sandbox:
         ):
             arguments += ("--tmpfs", str(self.settings.home))
         arguments += _etc_arguments(self.settings.home, command.full_network)
-        arguments += ("--bind", str(self.home), INSIDE_HOME, *self._tree_arguments(command))
+        arguments += (*self._home_arguments(command), *self._tree_arguments(command))
         arguments += ("--ro-bind", str(_BRIDGE), "/honk/bridge.py")
         for inside, outside in (*self.readable.items(), *command.readable.items()):
             arguments += ("--ro-bind", str(outside), inside)
@@ -164,6 +164,13 @@ class Sandbox:
         for name, value in (environment | dict(command.environment)).items():
             arguments += ("--setenv", name, value)
         return [*arguments, "--chdir", str(Path(INSIDE_TREE, _below(command.directory)))]
+
+    def _home_arguments(self, command: Command) -> list[str]:
+        if command.reads_only:
+            return ["--size", str(_TEMPORARY_BYTES), "--tmpfs", INSIDE_HOME]
+        if isinstance(self.home, Path):
+            return ["--bind", str(self.home), INSIDE_HOME]
+        return self.home.arguments(INSIDE_HOME, read_only=False)
 
     def _tree_arguments(self, command: Command) -> list[str]:
         if isinstance(self.tree, Path):

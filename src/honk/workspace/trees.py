@@ -98,6 +98,13 @@ def tracked(git_dir: Path, sha: str) -> list[str]:
     return sorted(name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name)
 
 
+def blobs(git_dir: Path, sha: str) -> dict[str, str]:
+    """The id of each regular file's content in the commit, by path."""
+    lines = git_bytes("ls-tree", "-r", "-z", "--full-tree", sha, directory=git_dir).split(b"\0")
+    entries = [line.partition(b"\t") for line in lines if line.startswith(b"100")]
+    return {name.decode("utf-8", "surrogateescape"): entry.split()[2].decode() for entry, _, name in entries}
+
+
 def committed_text(git_dir: Path, sha: str, path: str) -> str | None:
     """The text of the file `path` in the commit; None if there is no such regular file."""
     line = git_bytes("--literal-pathspecs", "ls-tree", "-z", "--full-tree", sha, "--", path, directory=git_dir)

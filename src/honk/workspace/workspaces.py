@@ -5,10 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
-from honk.git import succeeds
+from honk.git import git, succeeds
 from honk.model import Checkout, HonkError, Repository, Task, UsageError, Workspace
 from honk.settings import Settings
 from honk.workspace.agent_tree import AgentWorkspace, branch_of
@@ -19,6 +18,7 @@ from honk.workspace.layers import Layers, kept_layers, kept_lowers
 from honk.workspace.mirror import Mirrors, locked
 from honk.workspace.overlays import overlays_work
 from honk.workspace.sandbox import Sandbox
+from honk.workspace.set_ups import SetUps, SetUpStand
 from honk.workspace.submodules import populate
 from honk.workspace.trees import (
     borrow,
@@ -47,6 +47,7 @@ class Workspaces:
         self._folder = settings.home / "workspaces"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._bases = Bases(settings)
+        self._set_ups = SetUps(settings)
         remove_leftovers(settings.home)
 
     def fetch(self, repository: Repository) -> str:
@@ -78,16 +79,24 @@ class Workspaces:
             (place / "home").mkdir()
             tree: Path | Layers
             if self._layered(unsafe):
-                base = stack.enter_context(
-                    self._bases.held(partial(self._bases.near, repository, sha, git_dir, trusted))
-                )
+                base = stack.enter_context(self._bases.near(repository, sha, git_dir, trusted))
                 tree = self._bases.lay_out(base, repository, sha, git_dir, trusted, place / _LAYERS)
             else:
                 tree = place / "tree"
                 make_tree(git_dir, sha, tree, inside=not unsafe)
                 populate(trusted, (git_dir, sha), tree, repository.git_url)
-            binds = object_binds(git_dir, empty_file(home))
-            yield CleanCheckout(sha, git_dir, Sandbox(self._settings, tree, place / "home", binds, unsafe))
+            sandbox = Sandbox(self._settings, tree, place / "home", object_binds(git_dir, empty_file(home)), unsafe)
+            stand = None
+            if isinstance(tree, Layers):
+                stand = SetUpStand(self._set_ups, repository.name, self._own(git_dir, sha, trusted), place, stack)
+            yield CleanCheckout(sha, git_dir, sandbox, stand)
+
+    def _own(self, git_dir: Path, sha: str, trusted: tuple[Path, str]) -> str | None:
+        """The name of a change's own tree; None for a commit of the default branch."""
+        mirror, branch = trusted
+        if self._has(mirror, sha) and succeeds("merge-base", "--is-ancestor", sha, branch, directory=mirror):
+            return None
+        return git("rev-parse", f"{sha}^{{tree}}", directory=git_dir)
 
     def _layered(self, unsafe: bool) -> bool:
         return not unsafe and overlays_work(self._settings.home)
@@ -133,9 +142,7 @@ class Workspaces:
                 return change_head(folder, branch) or base, merging.paths if merging else ()
             tree, shown, trusted = folder / f".tree-{secrets.token_hex(4)}", done.shown, (mirror, base)
             if (folder / _LAYERS).is_dir():
-                found = stack.enter_context(
-                    self._bases.held(partial(self._bases.near, repository, shown, change, trusted))
-                )
+                found = stack.enter_context(self._bases.near(repository, shown, change, trusted))
                 self._bases.lay_out(found, repository, shown, change, trusted, tree, branch)
             else:
                 make_tree(change, shown, tree, branch=branch, inside=not task.unsafe)
@@ -175,7 +182,8 @@ class Workspaces:
     def collect(self, limit: int | None = None) -> int:
         """Remove the read-only trees that are least used, until all take no more than `limit` bytes (by the settings);
         never one that a workspace stands on or that is in use. Returns the bytes that were freed."""
-        return self._bases.collect(self._stood_on, self._settings.bases_bytes if limit is None else limit)
+        limit = self._settings.bases_bytes if limit is None else limit
+        return self._set_ups.collect(self._stood_on, limit // 2) + self._bases.collect(self._stood_on, limit)
 
     def _stood_on(self) -> set[str]:
         return {lower for folder in self._folder.glob(f"*/{_LAYERS}*") for lower in kept_lowers(folder)}
@@ -204,7 +212,7 @@ class Workspaces:
         make_bare(change)
         borrow(change, object_folders(mirror))
         if self._layered(task.unsafe):
-            with self._bases.held(partial(self._bases.ensure, repository, base, mirror, trusted)) as found:
+            with self._bases.ensured(repository, base, mirror, trusted) as found:
                 self._bases.lay_out(found, repository, base, change, trusted, draft / _LAYERS, branch)
                 draft.rename(folder)
             return
