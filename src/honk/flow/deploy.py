@@ -38,8 +38,8 @@ def deploy(task_id: str, sha: str) -> None:
 @workflow
 def roll_back(task_id: str, sha: str, person: str) -> None:
     """A tap on Roll back."""
-    ask_rollback(task_id, sha, person)
-    _go_back(task_id, sha, "asked for by a person")
+    if ask_rollback(task_id, sha, person):
+        _go_back(task_id, sha, "asked for by a person")
 
 
 def _go_back(task_id: str, sha: str, reason: str) -> None:
@@ -179,10 +179,19 @@ def declare_ill(task_id: str, sha: str, reason: str) -> None:
 
 
 @step
-def ask_rollback(task_id: str, sha: str, person: str) -> None:
-    """Accept the tap on Roll back."""
+def ask_rollback(task_id: str, sha: str, person: str) -> bool:
+    """Accept the tap on Roll back, unless a newer version came into production while it waited for its turn: what it
+    would bring back is older than what was replaced then."""
+    store = rooms().store
+    task = store.task(task_id)
+    newest = store.deployment(task.repository)
+    if task.state is State.DEPLOYED and newest and newest["commit"] != sha:
+        reason = f"Not rolled back: the newer {newest['commit'][:8]} is in production by now. Roll that one back first."
+        key = f"rollback-refused:{sha}:{newest['commit']}"
+        store.record(task_id, "rollback.refused", {"sha": sha, "reason": reason}, key=key, person=person)
+        return False
     for each in _carried(task_id, sha):
-        rooms().store.record(
+        store.record(
             each,
             "rollback.requested",
             {"sha": sha},
@@ -190,6 +199,7 @@ def ask_rollback(task_id: str, sha: str, person: str) -> None:
             person=person,
             changes={"state": State.DEPLOYING.value},
         )
+    return True
 
 
 @step
