@@ -162,7 +162,7 @@ def _conclude(
     rolled_back: bool = False,
 ) -> int:
     good = (
-        task.state in _DONE - ({State.READY} if merged else set())
+        task.state in _DONE - ({State.READY} if merged else set()) - ({State.DEPLOYED} if rolled_back else set())
         or (cancelled and task.state is State.CANCELLED)
         or (rolled_back and task.state is State.ROLLED_BACK)
         or (merged and task.state is State.READY and task.head_sha is None)
