@@ -12,16 +12,29 @@ from typing import Any
 from rich.markup import escape
 
 from honk.model import NotFound, UsageError
-from honk.provenance import Finding, PublicKey, opened, public_key, read_bundle, read_public_key, subjects_of, tell
+from honk.provenance import (
+    Believed,
+    Finding,
+    Identity,
+    PublicKey,
+    opened,
+    public_key,
+    read_bundle,
+    read_public_key,
+    subjects_of,
+    tell,
+)
 from honk.surfaces.terminal import print_json, progress, results
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
-def verify(what: str, *, bundle: Path | None, key: Path | None, as_json: bool) -> int:
+def verify(
+    what: str, *, bundle: Path | None, key: Path | None, identity: str | None, issuer: str | None, as_json: bool
+) -> int:
     """See `honk provenance verify`. Returns 1 unless every statement holds and there is one."""
     known = read_bundle(_text(bundle)) if bundle else None
-    path, keys = Path(what), _keys(key)
+    path, keys = Path(what), _believed(key, identity, issuer)
     given = _bundle_in(path) if known is None and path.is_file() else None
     if given is not None:
         about, envelopes = "the bundle", given
@@ -86,7 +99,7 @@ def _print(finding: Finding) -> None:
     if finding.fault:
         results.print(f"[bold red]✗[/] {escape(finding.fault)}")
         return
-    results.print(f"[green]✓[/] signed by {(finding.signed_by or '')[:16]}…")
+    results.print(f"[green]✓[/] signed by {escape(finding.signed_by or '')}", soft_wrap=True)
     for word, sentence in tell(finding.statement):
         results.print(f"  [dim]{word:>10}[/]  {escape(sentence)}", soft_wrap=True)
 
@@ -143,8 +156,15 @@ def _stored(digest: str) -> list[dict[str, Any]]:
     return [row.envelope for row in open_installation().store.statements_about(digest)]
 
 
-def _keys(given: Path | None) -> list[PublicKey]:
-    return [read_public_key(given)] if given else [_own_key()]
+def _believed(key: Path | None, identity: str | None, issuer: str | None) -> list[Believed]:
+    from honk.settings import read_settings
+
+    if (identity is None) != (issuer is None):
+        raise UsageError("--identity and --issuer belong together: an identity is somebody to whoever knows them.")
+    given: list[Believed] = [read_public_key(key)] if key else []
+    if identity and issuer:
+        given.append(Identity(identity, issuer, read_settings().sigstore_trust))
+    return given or [_own_key()]
 
 
 def _own_key() -> PublicKey:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from honk.app import Installation
 
 _DONE = frozenset({State.READY, State.MERGED, State.DEPLOYED})
+_PATIENCE = 20.0
+"""Seconds that a step which is under way has to come to its end, before the process leaves it to the next one."""
 
 
 def local_person() -> Person:
@@ -175,5 +177,6 @@ def _conclude(
             f"   [bold]Next:[/] honk task show {task.id} --diff, honk task show {task.id} --apply, "
             f"honk task merge {task.id}"
         )
-    installation.close()
+    # What is told last is told before the statement about it is signed.
+    installation.close(_PATIENCE)
     return 0 if good else 1
