@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,11 @@ def verify(
     path, keys = Path(what), _believed(key, identity, issuer)
     given = _bundle_in(path) if known is None and path.is_file() else None
     if given is not None:
-        about, envelopes = "the bundle", given
+        about, findings = "the bundle", [opened(envelope, keys) for envelope in given]
     else:
         digest, about = _digest(what, path)
         envelopes = _about(digest, known) if known is not None else _stored(digest)
-    findings = [opened(envelope, keys) for envelope in envelopes]
+        findings = [_fitting(opened(envelope, keys), digest) for envelope in envelopes]
     trouble = None if findings else f"Nothing is known of {about}: it was not made here, or not like this."
     holds = bool(findings) and all(finding.fault is None for finding in findings)
     if as_json:
@@ -148,6 +149,13 @@ def _about(digest: str, envelopes: Sequence[dict[str, Any]]) -> list[dict[str, A
         if not statement or any(one.startswith(digest) for one in subjects_of(statement)):
             found.append(envelope)
     return found
+
+
+def _fitting(finding: Finding, digest: str) -> Finding:
+    """What is kept for a digest has to be about it: what finds statements is not signed, only they are."""
+    if finding.fault or any(one.startswith(digest) for one in subjects_of(finding.statement)):
+        return finding
+    return replace(finding, fault="it is kept for this, but speaks of something else")
 
 
 def _stored(digest: str) -> list[dict[str, Any]]:
