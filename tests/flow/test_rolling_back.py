@@ -1,4 +1,4 @@
-"""A tap on Roll back counts for the newest version, also when it has to wait for its turn."""
+"""Going back: to what was built before, and only from the newest version."""
 
 from __future__ import annotations
 
@@ -62,3 +62,24 @@ def test_a_tap_that_waited_while_a_newer_version_went_live_brings_nothing_older_
         second.until("rolled_back")
         assert (folder / "live").read_text() == "one\n"
         until_nothing_runs(home)
+
+
+def test_a_rollback_command_finds_what_was_built_of_the_version_before(
+    tmp_path: Path, home: Path, make_repository: Callable[..., Path]
+) -> None:
+    text = (
+        'verify: {}\nbuilds: {web: {run: "mkdir dist; cp app.txt dist/index.html", output: dist}}\n'
+        'deploy: {run: "cp $HONK_ARTIFACT_WEB/index.html $HONK_DEPLOY_DIR/live",'
+        ' rollback: "cp $HONK_ARTIFACT_WEB/index.html $HONK_DEPLOY_DIR/live", revert: false}\n'
+    )
+    repo = make_repository({"app.txt": "zero\n", "honk.yaml": text})
+    with Server(tmp_path / "server") as server:
+        thread = Thread(assemble(read_settings(home=home)), server)
+        _asked(thread, repo, "echo one > app.txt", "one").until("deploy.healthy")
+        second = _asked(thread, repo, "echo two > app.txt", "two")
+        second.until("deploy.healthy")
+        (live,) = home.glob("production/*/live")
+        assert live.read_text() == "two\n"
+        second.tap("rollback")
+        second.until("rolled_back", "failed")
+        assert live.read_text() == "one\n"
