@@ -71,6 +71,12 @@ class Settings(BaseSettings):
     """How often a task goes back to work by itself because a check on its pull request is red."""
     signing_key: Path | None = None
     """An SSH key (ed25519, without passphrase) with which the commits are signed."""
+    sigstore: bool = False
+    """Whether statements about what was made are signed by sigstore, too."""
+    sigstore_trust: Path | None = None
+    """The client trust configuration (JSON) of a sigstore of one's own; default: the public one."""
+    sigstore_token: Path | None = None
+    """The file in which the platform keeps an identity token fresh; default: what the platform offers by itself."""
     max_cost_usd: float = Field(default=5.0, gt=0)
     """Per task, in US dollars."""
     max_turns: int = Field(default=60, gt=0)

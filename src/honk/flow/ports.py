@@ -297,8 +297,11 @@ class Deployer(Protocol):
         repository: Repository,
         *,
         previous: str | None,
+        artifacts: dict[str, Path],
         on_output: Callable[[str], None],
-    ) -> None: ...
+    ) -> None:
+        """Bring the deployment of `previous` back. `artifacts` are what was built of it, by their build's name."""
+        ...
 
     def measure(self, deploy: Deploy) -> Mapping[str, float]:
         """The metrics that are compared with what they were before the deploy, by address."""

@@ -31,6 +31,7 @@ _SETTLING = frozenset(
         "merge.elsewhere",
         "deploy.healthy",
         "rolled_back",
+        "rollback.refused",
     }
 )
 

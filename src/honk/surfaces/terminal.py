@@ -129,7 +129,7 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
             return f"[blue]●[/] Goes into production with the newer task {data['task']}"
         case "merge.landed":
             return f"[green]●[/] Merged as {data['sha'][:8]} on {escape(data['branch'])}"
-        case "merge.refused":
+        case "merge.refused" | "rollback.refused":
             return f"[red]✗[/] {escape(data['reason'])}"
         case "deploy.started":
             return f"[blue]●[/] Deploying: {_first(data['command'])}"
