@@ -20,8 +20,8 @@ _TESTS = [
 ]  # fmt: skip
 
 _READS_PROSE = re.compile(
-    r"docs|\.md|\.rst|markdown|mdx|readme|changelog|licen[cs]e|notice|docusaurus|vitepress|vuepress|11ty|eleventy|astro|gatsby"
-    r"|jekyll|hugo|sphinx|nextra",
+    r"docs|\.md|\.rst|markdown|mdx|readme|changelog|licen[cs]e|notice"
+    r"|docusaurus|vitepress|vuepress|11ty|eleventy|astro|gatsby|jekyll|hugo|sphinx|nextra",
     re.IGNORECASE,
 )
 """Words of a build that makes pages of prose: the files themselves, and tools that look for them unasked."""
