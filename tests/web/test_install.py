@@ -418,6 +418,8 @@ def test_the_pull_request_and_the_page_tell_of_the_link_and_the_receipt(
             time.sleep(0.02)
         card = up.client.get(f"/tasks/{task.id}").text
         assert "Install Encore" in card and "Tried on Pixel 8, Android 16" in card
+        built = re.search(r'class="built">app · \d+ k?B · <a href="([^"]+)"[^>]*>built in \d+\.\d s</a>', card)
+        assert built and up.client.get(built[1]).status_code == 200
         assert task.merge().status_code == 202
         task.until("merge.landed")
         at(up, f"{link}/0.apk", **LAPTOP)

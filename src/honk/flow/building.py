@@ -321,7 +321,12 @@ def visited_service(
 
 
 def _made_on_github(asked: Order, tell: Callable[[str], None]) -> Artifact:
-    room, task = rooms(), asked.task
+    room, task, said = rooms(), asked.task, list[str]()
+
+    def follow_along(line: str) -> None:
+        said.append(line)
+        tell(line)
+
     with tempfile.TemporaryDirectory(prefix="honk-fetched-") as folder:
         begun = time.monotonic()
         archives = room.forges.of(asked.repository).run_workflow(
@@ -331,10 +336,11 @@ def _made_on_github(asked: Order, tell: Callable[[str], None]) -> Artifact:
             sha=asked.commit,
             seconds=asked.build.timeout,
             folder=Path(folder),
-            tell=tell,
+            tell=follow_along,
             stop=lambda: room.store.task(task.id).cancel_requested,
         )
-        return room.builder.keep(asked.commit, asked.kind, asked.build, archives, seconds=time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        return room.builder.keep(asked.commit, asked.kind, asked.build, archives, seconds=seconds, log="".join(said))
 
 
 def _offer(asked: Order, artifact: Artifact, unchanged_since: str | None = None) -> None:
