@@ -148,3 +148,19 @@ def test_the_page_is_shown_beside_how_it_was_before(
         unseen = thread.until("build.compared")
         assert unseen.data["before"] == compared.data["before"]
         assert (unseen.data["places"], unseen.data["changed"]) == (0, 0)
+
+
+def test_a_service_is_shown_beside_how_it_was_before(
+    tmp_path: Path, home: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HONK_SCREENSHOTS", "true")
+    text = "verify: {}\nbuilds: {}\npreview: {run: python3 -m http.server -b 127.0.0.1 $PORT, port: 3000, ready: 30s}\n"
+    repo = make_repository({"index.html": "<h1>Encore</h1>", "honk.yaml": text})
+    with Server(tmp_path / "server") as server:
+        thread = Thread(assemble(read_settings(home=home)), server)
+        told = _built(thread, repo, "echo '<h1>Coda</h1>' > index.html")
+        if not told.data["pictured"]:
+            pytest.skip("this machine has no Chromium")
+        compared = thread.until("build.compared")
+        assert (compared.data["kind"], compared.data["after"]) == ("service", told.data["sha256"])
+        assert compared.data["places"] >= 1

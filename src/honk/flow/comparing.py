@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from honk.flow.building import Order, built_before, order
+from honk.flow.building import Order, built_before, made_here, order
 from honk.flow.engine import step, workflow
 from honk.flow.installing import packages_of
 from honk.flow.ports import known_repository, rooms
@@ -111,18 +111,8 @@ def _before(task: Task, repository: Repository, kind: str) -> Mapping[str, Any] 
 
 def _build(wanted: Order) -> Artifact:
     """The base's page, for its picture only: it is offered to nobody and swept away like what a dead process left."""
-    room = rooms()
-    with room.workspaces.checkout(
-        wanted.repository, wanted.commit, source=wanted.source, unsafe=wanted.task.unsafe
-    ) as checkout:
-        artifact = room.builder.build(
-            checkout,
-            wanted.kind,
-            wanted.build,
-            file=wanted.file,
-            stop=lambda: room.store.task(wanted.task.id).head_sha != wanted.task.head_sha,
-            on_output=lambda _: None,
-        )
-        if room.screenshots:
-            room.screenshots.take(checkout, artifact, room.builder.path(artifact))
-    return artifact
+
+    def outdated() -> bool:
+        return rooms().store.task(wanted.task.id).head_sha != wanted.task.head_sha
+
+    return made_here(wanted, outdated, lambda _: None)

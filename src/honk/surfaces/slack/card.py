@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from honk.model import Event, State, Task
+from honk.repository_file import SERVICE
 from honk.surfaces.slack.blocks import (
     FALLBACK,
     Block,
@@ -147,7 +148,9 @@ def _tried(facts: Facts) -> str:
 def _builds(facts: Facts) -> list[str]:
     """What was built: how large it is, how much that changed, and how long it took."""
     return [
-        f"{plain_line(one['kind'], 40)} {size_told(one['size'], one['size_before'])}"
+        f"service started in {duration(one['built']['seconds'])}"
+        if one["kind"] == SERVICE
+        else f"{plain_line(one['kind'], 40)} {size_told(one['size'], one['size_before'])}"
         f", built in {duration(one['built']['seconds'])}"
         for one in facts.view["artifacts"][:3]
         if one["commit"] == facts.task.head_sha and one["built"]
