@@ -241,7 +241,9 @@ class Builder(Protocol):
         on_output: Callable[[str], None],
     ) -> Artifact: ...
 
-    def keep(self, commit: str, kind: str, build: Build, archives: Sequence[Path], *, seconds: float) -> Artifact:
+    def keep(
+        self, commit: str, kind: str, build: Build, archives: Sequence[Path], *, seconds: float, log: str
+    ) -> Artifact:
         """Keep what another machine built, from zip files. Raises `HonkError` for what is damaged or not there."""
         ...
 
