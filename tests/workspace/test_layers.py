@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from honk.model import Repository, Workspace
+from honk.model import Checkout, Repository, Workspace
 from honk.settings import Settings, read_settings
 from honk.workspace import Workspaces
 from honk.workspace.layers import MONITORED
@@ -275,3 +275,53 @@ def test_a_repository_named_like_a_part_of_a_base_is_no_trouble(workspaces: Work
     repository = Repository("project", str(path), str(path), "main")
     with workspaces.open(task_on(workspaces.fetch(repository)), repository) as workspace:
         assert do(workspace, "cat upper work lowers.json; git status -s") == "u\nw\n[]\n"
+
+
+def test_an_agent_finds_what_the_set_up_made_and_it_is_no_part_of_its_change(
+    workspaces: Workspaces, make_repository: Make
+) -> None:
+    repository = repository_at(make_repository({"a": "1\n", "src/b": "2\n"}))
+    base = workspaces.fetch(repository)
+    runs: list[str] = []
+
+    def set_up(checkout: Checkout) -> str:
+        def run() -> bool:
+            runs.append("run")
+            line = "mkdir -p modules 'src/odd [name]' ~/tools/bin; echo dep > modules/dep; touch src/b2;"
+            tool = "printf '#!/bin/sh\\necho from the tool\\n' > ~/tools/bin/tool; chmod +x ~/tools/bin/tool"
+            return checkout.run(shell(line + tool)).exit_code == 0
+
+        checkout.set_up("key", run)
+        return "$HOME/tools/bin"
+
+    workspaces.ready(repository, base, set_up)
+    workspaces.ready(repository, base, set_up)
+    assert runs == ["run"]
+    task = task_on(base)
+    with workspaces.open(task, repository) as workspace:
+        assert do(workspace, "tool; cat modules/dep; git status -s") == "from the tool\ndep\n"
+        do(workspace, "echo mine > mine; echo changed > modules/dep; echo x > ~/tools/mine")
+        sha = str(workspace.snapshot("Change", ADA))
+        assert git(workspaces.change_git_dir(task), "diff", "--name-only", base, sha) == "mine"
+    workspaces.bring_in(task, repository, sha, "Again")
+    with workspaces.open(replace(task, id="t2"), repository) as other:
+        assert do(other, "cat modules/dep; ls ~/tools") == "dep\nbin\n"
+    workspaces.collect(limit=0)
+    with workspaces.open(task, repository) as workspace:
+        assert do(workspace, "tool; cat modules/dep ~/tools/mine") == "from the tool\nchanged\nx\n"
+
+
+def test_a_set_up_that_failed_keeps_nobody_from_working(workspaces: Workspaces, make_repository: Make) -> None:
+    repository = repository_at(make_repository({"a": "1\n"}))
+    base = workspaces.fetch(repository)
+    tried: list[str] = []
+
+    def set_up(checkout: Checkout) -> None:
+        checkout.set_up("key", lambda: checkout.run(shell("echo half > half; exit 3")).exit_code == 0)
+        tried.append("tried")
+
+    workspaces.ready(repository, base, set_up)
+    workspaces.ready(repository, base, set_up)
+    assert tried == ["tried"]
+    with workspaces.open(task_on(base), repository) as workspace:
+        assert do(workspace, "ls") == "a\n"

@@ -13,6 +13,7 @@ from honk.flow.ports import rooms
 def housekeeping(at: datetime, context: Any) -> None:
     """Started by the schedule: what it passes is of no interest here."""
     remove_artifacts()
+    remove_trees()
 
 
 @step
@@ -24,3 +25,9 @@ def remove_artifacts() -> None:
             room.previews.withdraw(task_id)
     if room.screenshots:
         room.screenshots.collect({str(row["sha256"]) for row in room.store.artifact_rows() if not row["removed"]})
+
+
+@step
+def remove_trees() -> None:
+    """Remove the shared trees that were not used for longest, as far as they take more than they may."""
+    rooms().workspaces.collect()

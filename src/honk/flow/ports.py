@@ -41,6 +41,19 @@ class Workspaces(Protocol):
         """A file's text at a base commit, or None."""
         ...
 
+    def exists(self, task: Task) -> bool:
+        """Whether the task has a workspace on this machine."""
+        ...
+
+    def ready(self, repository: Repository, base: str, set_up: Callable[[Checkout], str | None]) -> None:
+        """Have workspaces that are made on this base stand on what `set_up` leaves, unless it is known by now; it
+        returns what goes in front of PATH, or None if it failed."""
+        ...
+
+    def collect(self) -> int:
+        """Remove shared trees that nobody needs, as far as they are over the limit; the bytes that were freed."""
+        ...
+
     def open(self, task: Task, repository: Repository, files: Path | None = None) -> AbstractContextManager[Workspace]:
         """The task's workspace; the folder `files` is readable in it as `/honk/attachments`."""
         ...

@@ -1,6 +1,6 @@
 """From a message to a change that is ready to try.
 
-take → prepare → take_in → work → collect → verify → propose → build … → present
+take → prepare → equip → take_in → work → collect → verify → propose → build … → present
 
 A turn is started by a message, a retry or a cancel, and ends when the next move is a person's. It also starts when
 somebody pushes to the task's branch (adopt) or the newest base contradicts the change (update). Each step below reads
@@ -18,6 +18,7 @@ from honk.flow.at_work import Gate, asker, emitter, inbox, with_files
 from honk.flow.brief import brief, change_title, commit_message, pull_request_body
 from honk.flow.building import describe_built, make, plan
 from honk.flow.engine import TASKS, follow, step, workflow
+from honk.flow.equipping import equip
 from honk.flow.ports import known_repository, rooms
 from honk.flow.verification import base_file, verify_commit
 from honk.gate import red
@@ -78,6 +79,7 @@ def cancel(task_id: str, key: str, person: str) -> None:
 def _story(task_id: str, turn_id: str, *, asked: bool = True, newest: bool = False) -> None:
     try:
         prepare(task_id, turn_id)
+        equip(task_id, turn_id)
         for number in range(_TRIES):
             conflicts = take_in(task_id, turn_id, number)
             if newest and not conflicts:

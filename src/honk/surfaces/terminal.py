@@ -75,6 +75,10 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
             return f"   {_first(data['text'], 160)}"
         case "agent.tool":
             return _tool(event)
+        case "set_up.started":
+            return f"   [dim]setting up: {_first(data['command'])}[/]"
+        case "set_up.failed":
+            return f"   [yellow]–[/] The set-up failed, work begins without it: {_first(data['summary'])}"
         case "check.started":
             return f"   [dim]checking {escape(data['name'])}: {_first(data['command'])}[/]"
         case "check.finished":

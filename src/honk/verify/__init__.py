@@ -3,6 +3,6 @@
 from honk.verify.detect import SetUp, Verifier, detect
 from honk.verify.distil import distil
 from honk.verify.explain import explain
-from honk.verify.run import Prepared, prepare, verify
+from honk.verify.run import Prepared, equip, prepare, verify
 
-__all__ = ["Prepared", "SetUp", "Verifier", "detect", "distil", "explain", "prepare", "verify"]
+__all__ = ["Prepared", "SetUp", "Verifier", "detect", "distil", "equip", "explain", "prepare", "verify"]

@@ -136,6 +136,24 @@ def prepare(
     return Prepared(_prefix(plan), hosts, registry_environment())
 
 
+def equip(
+    checkout: Checkout,
+    file: RepositoryFile,
+    *,
+    settings_egress: Sequence[str] = (),
+    on_start: Callable[[Verifier], None] = lambda _: None,
+    on_trouble: Callable[[Check], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> str | None:
+    """Do the set-up of a repository's checks where an agent will work: what goes in front of PATH then, or None if it
+    failed, which is told and keeps nobody from working. Raises `Cancelled` when `stop()` turns true."""
+    plan = detect(checkout, file)
+    if trouble := _set_up(_Room(checkout, [*file.egress, *settings_egress], stop, None), plan, on_start):
+        on_trouble(trouble)
+        return None
+    return ":".join(step.path for step in plan.set_up if step.path)
+
+
 def _set_up(room: _Room, plan: Plan, on_start: Callable[[Verifier], None]) -> Check | None:
     """Run the set-up steps, unless what they leave is there from before; a check only if one failed.
 

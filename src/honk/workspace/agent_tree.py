@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -218,6 +219,9 @@ class AgentWorkspace:
             tree = self.sandbox.tree
             monitored = isinstance(tree, Layers) and entries(tree.index) >= MONITORED
             (draft / "config").write_text(_SNAPSHOT_CONFIGURATION + (_MONITORED if monitored else ""))
+            if (self.folder / "exclude").is_file():
+                # What a set-up made is there already and no part of the change.
+                shutil.copy(self.folder / "exclude", draft / "info" / "exclude")
             draft.rename(git_dir)
         for left in git_dir.glob("*.lock"):
             left.unlink()

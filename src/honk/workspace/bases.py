@@ -17,6 +17,7 @@ from honk.model import Command, HonkError, Limits, Repository
 from honk.settings import Settings
 from honk.workspace.layers import MONITOR_COMMAND, MONITORED, Layers, entries, lay, monitor_alone
 from honk.workspace.sandbox import Sandbox
+from honk.workspace.set_ups import KeptSetUp
 from honk.workspace.shared import Facts, SharedFolders
 from honk.workspace.submodules import populate
 from honk.workspace.trees import TREE_CONFIGURATION, empty_file, object_binds, object_folders, remove_tree
@@ -102,10 +103,15 @@ class Bases:
         trusted: tuple[Path, str],
         folder: Path,
         branch: str | None = None,
+        set_up: KeptSetUp | None = None,
     ) -> Layers:
-        """A tree of `sha` (from `source`, as in `ensured`) over `base` with an upper layer of its own, in the new
-        `folder`. Raises `HonkError`."""
-        layers = lay(folder, base.lowers, self._settings.home, git_files(sha, len(object_folders(source)), branch))
+        """A tree of `sha` (from `source`, as in `ensured`) over `base` and what a set-up left, with an upper layer of
+        its own in the new `folder`. Raises `HonkError`."""
+        files = git_files(sha, len(object_folders(source)), branch)
+        if set_up:
+            files[".git/info/exclude"] = "".join(f"{pattern}\n" for pattern in set_up.made)
+        lowers = [*base.lowers, *([set_up.tree] if set_up else [])]
+        layers = lay(folder, lowers, self._settings.home, files)
         if base.sha != sha:
             self._run(layers, source, folder, (_SWITCH, base.sha, sha))
             populate(trusted, (source, sha), layers.upper, repository.git_url, base.sha)

@@ -24,14 +24,14 @@ MONITORED = 4_000
 
 @dataclass(frozen=True)
 class Layers:
-    """A tree of which `lowers` (lowest first) are shared and never written; what is written lands in `folder`/upper."""
+    """A tree of which `lowers` (lowest first) are shared and never written; what is written lands in `upper`.
 
-    folder: Path
+    The folder `work`, on the same file system, is the kernel's.
+    """
+
+    upper: Path
+    work: Path
     lowers: Sequence[Path]
-
-    @property
-    def upper(self) -> Path:
-        return self.folder / "upper"
 
     @property
     def index(self) -> Path:
@@ -48,7 +48,7 @@ class Layers:
         if read_only:
             arguments += ("--overlay-src", str(self.upper), "--ro-overlay", inside)
         else:
-            arguments += ("--overlay", str(self.upper), str(self.folder / "work"), inside)
+            arguments += ("--overlay", str(self.upper), str(self.work), inside)
         return arguments
 
     def monitor_arguments(self) -> list[str]:
@@ -69,13 +69,13 @@ def monitor_alone() -> dict[str, Path]:
 
 def lay(folder: Path, lowers: Sequence[Path], home: Path, files: Mapping[str, str]) -> Layers:
     """Make an upper layer in the new `folder`, with `files` (their text by path). `lowers` are below Honk's `home`."""
-    layers = Layers(folder, lowers)
+    layers = Layers(folder / "upper", folder / "work", lowers)
     for path, text in files.items():
         place = layers.upper / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
     layers.upper.mkdir(parents=True, exist_ok=True)
-    (folder / "work").mkdir()
+    layers.work.mkdir()
     draft = folder / f".{_KEPT}"
     draft.write_text(json.dumps([str(lower.relative_to(home)) for lower in lowers]))
     draft.rename(folder / _KEPT)
@@ -94,4 +94,4 @@ def kept_lowers(folder: Path) -> list[str]:
 def kept_layers(folder: Path, home: Path) -> Layers | None:
     """The layers laid in `folder`, or None if there are none."""
     lowers = kept_lowers(folder)
-    return Layers(folder, [home / lower for lower in lowers]) if lowers else None
+    return Layers(folder / "upper", folder / "work", [home / lower for lower in lowers]) if lowers else None

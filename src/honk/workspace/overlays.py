@@ -37,7 +37,7 @@ def overlay_refusal(home: Path) -> str | None:
                 timeout=30,
                 check=False,
             )
-            subprocess.run(["rm", "-rf", str(layers.folder / "work")], capture_output=True, check=False)
+            subprocess.run(["rm", "-rf", str(layers.work)], capture_output=True, check=False)
     except (HonkError, OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     words = tried.stderr.decode("utf-8", "replace").strip().splitlines()

@@ -55,6 +55,8 @@ class Sandbox:
     home: Path | Layers
     readable: Mapping[str, Path] = field(default_factory=dict)
     unsafe: bool = False
+    path: str = ""
+    """What goes in front of PATH; $HOME in it is the home."""
 
     @property
     def inside(self) -> str:
@@ -159,6 +161,8 @@ class Sandbox:
             arguments += ("--bind", str(socket), f"/honk/{port}.socket")
         arguments += ("--remount-ro", "/")
         environment = machine.environment | _home_environment(INSIDE_HOME)
+        if self.path:
+            environment["PATH"] = f"{self.path.replace('$HOME', INSIDE_HOME)}:{environment['PATH']}"
         if EGRESS_PORT in sockets:
             environment |= _proxy_environment(EGRESS_PORT, command.egress)
         for name, value in (environment | dict(command.environment)).items():

@@ -6,10 +6,14 @@ whose author may have had it do anything, serves that very tree alone.
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import secrets
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from honk.model import HonkError
@@ -20,13 +24,29 @@ from honk.workspace.sandbox import Sandbox
 from honk.workspace.shared import Facts, SharedFolders
 from honk.workspace.trees import remove_tree
 
+_TRY_AGAIN = 600.0
+"""Seconds."""
+_SPECIAL = re.compile(r"[\\*?\[\]!# ]")
+
 
 @dataclass(frozen=True)
 class KeptSetUp:
     """What to stand on: one layer for the tree, one for the home."""
 
+    name: str
     tree: Path
     home: Path
+    made: Sequence[str]
+    """What is new in the tree, as patterns for git to overlook: it is no part of a change."""
+
+
+@dataclass(frozen=True)
+class Readied:
+    """How a tree is set up for an agent: by which kept set-up, if by any, and what goes in front of PATH."""
+
+    name: str | None
+    path: str
+    failed: bool = False
 
 
 class SetUps:
@@ -52,17 +72,44 @@ class SetUps:
 
         with self._shared.held(repository, find):
             folder = self._shared.path(repository, name)
-            yield KeptSetUp(folder / "tree", folder / "home")
+            made = (self._shared.facts(repository, name) or {})["made"]
+            yield KeptSetUp(name, folder / "tree", folder / "home", made)
 
-    def keep(self, repository: str, name: str, tree: Path, home: Path) -> None:
-        """Keep these two upper layers, which are not written again."""
+    def path(self, repository: str, name: str) -> Path:
+        """Where the one of that name is."""
+        return self._shared.path(repository, name)
+
+    def note(self, repository: str, base: str, readied: Readied) -> None:
+        """Put down how the tree of this base is set up."""
+        place = self._note(repository, base)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.with_name(f"{place.name}.{secrets.token_hex(4)}")
+        draft.write_text(json.dumps(asdict(readied)))
+        draft.rename(place)
+
+    def noted(self, repository: str, base: str) -> Readied | None:
+        """What was put down, while it can be relied on: one that failed is worth another try after a while."""
+        place = self._note(repository, base)
+        try:
+            readied = Readied(**json.loads(place.read_text()))
+        except FileNotFoundError:
+            return None
+        if readied.failed and time.time() - place.stat().st_mtime > _TRY_AGAIN:
+            return None
+        return readied if not readied.name or self._shared.facts(repository, readied.name) is not None else None
+
+    def _note(self, repository: str, base: str) -> Path:
+        return self.home / "setups" / repository / f".of-{base}.json"
+
+    def keep(self, repository: str, name: str, tree: Path, home: Path, made: Sequence[str]) -> None:
+        """Keep these two upper layers, which are not written again, and what is new in the tree."""
 
         def fill(draft: Path) -> Facts:
             tree.rename(draft / "tree")
             home.rename(draft / "home")
             # What git noted meanwhile belongs to the tree that it was noted in.
             remove_tree(draft / "tree" / ".git")
-            return {}
+            return {"made": list(made)}
 
         self._shared.make(repository, name, fill)
 
@@ -78,6 +125,8 @@ class SetUpStand:
     place: Path
     stack: ExitStack
     """Lets go of what is stood on when the checkout ends."""
+    name: str | None = None
+    """What is stood on."""
 
     def find(self, key: str) -> KeptSetUp | None:
         """What is kept under the key and may be stood on here."""
@@ -89,9 +138,15 @@ class SetUpStand:
         """Keep what was written since the sandbox's upper layers were laid; None if tracked files are among it, which
         another commit may have otherwise."""
         tree, home = sandbox.tree, sandbox.home
-        if isinstance(tree, Path) or isinstance(home, Path) or _touches(tree.upper, tracked):
+        if isinstance(tree, Path) or isinstance(home, Path):
             return None
-        self.set_ups.keep(self.repository, f"{self.own or 'base'}-{key}", tree.upper, home.upper)
+        paths = {os.fsencode(path) for path in tracked}
+        folders = {path[:end] for path in paths for end in range(len(path)) if path[end : end + 1] == b"/"}
+        if any(path.rstrip(b"/") in (folders if path.endswith(b"/") else paths) for path in written(_upper(tree))):
+            return None
+        self.set_ups.keep(
+            self.repository, f"{self.own or 'base'}-{key}", tree.upper, home.upper, _new(_upper(tree), folders)
+        )
         return self.find(key)
 
     def over(self, sandbox: Sandbox, below: tuple[Layers, Path | Layers], kept: KeptSetUp | None) -> Sandbox:
@@ -100,6 +155,7 @@ class SetUpStand:
         number = len([*self.place.glob("over-*")])
         homes = [home] if isinstance(home, Path) else [*home.lowers, home.upper]
         lowers = ([*tree.lowers, tree.upper], homes)
+        self.name = kept.name if kept else None
         given = ([kept.tree], [kept.home]) if kept else ([], [])
         return replace(
             sandbox,
@@ -108,8 +164,19 @@ class SetUpStand:
         )
 
 
-def _touches(upper: Path, tracked: Sequence[str]) -> bool:
-    """Whether anything tracked was written, deleted or hidden."""
-    paths = {os.fsencode(path) for path in tracked}
-    folders = {path[:end] for path in paths for end in range(len(path)) if path[end : end + 1] == b"/"}
-    return any(path.rstrip(b"/") in (folders if path.endswith(b"/") else paths) for path in written(os.fsencode(upper)))
+def _upper(layers: Layers) -> bytes:
+    return os.fsencode(layers.upper)
+
+
+def _new(upper: bytes, folders: Collection[bytes]) -> list[str]:
+    """What lies in `upper` and in no tracked folder, by its topmost paths, as patterns of gitignore(5)."""
+    found, waiting = [], [b""]
+    while waiting:
+        place = waiting.pop()
+        for entry in os.scandir(os.path.join(upper, place)):  # noqa: PTH118  a name may be any bytes
+            path = (place + b"/" + entry.name).lstrip(b"/")
+            if path in folders:
+                waiting.append(path)
+            elif path != b".git":
+                found.append("/" + _SPECIAL.sub(r"\\\g<0>", os.fsdecode(path)))
+    return sorted(found)

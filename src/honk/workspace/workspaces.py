@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from honk.git import git, succeeds
@@ -18,7 +20,7 @@ from honk.workspace.layers import Layers, kept_layers, kept_lowers
 from honk.workspace.mirror import Mirrors, locked
 from honk.workspace.overlays import overlays_work
 from honk.workspace.sandbox import Sandbox
-from honk.workspace.set_ups import SetUps, SetUpStand
+from honk.workspace.set_ups import KeptSetUp, Readied, SetUps, SetUpStand
 from honk.workspace.submodules import populate
 from honk.workspace.trees import (
     borrow,
@@ -31,7 +33,7 @@ from honk.workspace.trees import (
     remove_tree,
 )
 
-_TREE, _LAYERS = "tree", "layers"
+_TREE, _LAYERS, _HOME_WORK, _SET_UP = "tree", "layers", "home-work", "set-up.json"
 _OLD = ".replaced"
 """What the name of a workspace's tree ends with while another takes its place."""
 
@@ -101,6 +103,30 @@ class Workspaces:
     def _layered(self, unsafe: bool) -> bool:
         return not unsafe and overlays_work(self._settings.home)
 
+    def ready(self, repository: Repository, base: str, set_up: Callable[[Checkout], str | None]) -> None:
+        """Have workspaces that are made on this base commit stand on what `set_up` leaves, unless it is known by now.
+
+        `set_up` returns what goes in front of PATH then, or None if it failed. Does nothing where trees have no layers.
+        Raises what `set_up` raises.
+        """
+        if not self._layered(unsafe=False) or self._set_ups.noted(repository.name, base):
+            return
+        with self.checkout(repository, base) as checkout:
+            path = set_up(checkout)
+            stand = checkout.stands if isinstance(checkout, CleanCheckout) else None
+            name = stand.name if stand and path is not None else None
+        self._set_ups.note(repository.name, base, Readied(name, path or "", failed=path is None))
+
+    @contextmanager
+    def _readied(self, repository: Repository, readied: Readied | None) -> Iterator[KeptSetUp | None]:
+        """The kept set-up, held; None if there is none (any more)."""
+        with ExitStack() as stack:
+            kept = None
+            if readied and readied.name:
+                with suppress(HonkError):
+                    kept = stack.enter_context(self._set_ups.held(repository.name, readied.name))
+            yield kept
+
     @contextmanager
     def open(self, task: Task, repository: Repository, files: Path | None = None) -> Iterator[Workspace]:
         """Enter the task's workspace, which is made on first use from `task.base_sha` and then kept.
@@ -117,7 +143,11 @@ class Workspaces:
         binds = object_binds(self.change_git_dir(task), empty_file(self._settings.home))
         if files:
             binds["/honk/attachments"] = files
-        sandbox = Sandbox(self._settings, tree, home, binds, task.unsafe)
+        readied = _kept_readied(folder)
+        own: Path | Layers = home
+        if readied.name:
+            own = Layers(home, folder / _HOME_WORK, [self._set_ups.path(repository.name, readied.name) / "home"])
+        sandbox = Sandbox(self._settings, tree, own, binds, task.unsafe, readied.path)
         with ExitStack() as stack:
             yield AgentWorkspace(self._settings, task, task.base_sha or "", folder, sandbox, stack)
 
@@ -143,7 +173,8 @@ class Workspaces:
             tree, shown, trusted = folder / f".tree-{secrets.token_hex(4)}", done.shown, (mirror, base)
             if (folder / _LAYERS).is_dir():
                 found = stack.enter_context(self._bases.near(repository, shown, change, trusted))
-                self._bases.lay_out(found, repository, shown, change, trusted, tree, branch)
+                kept = stack.enter_context(self._readied(repository, _kept_readied(folder)))
+                self._bases.lay_out(found, repository, shown, change, trusted, tree, branch, kept)
             else:
                 make_tree(change, shown, tree, branch=branch, inside=not task.unsafe)
                 populate(trusted, (change, shown), tree, repository.git_url)
@@ -212,8 +243,16 @@ class Workspaces:
         make_bare(change)
         borrow(change, object_folders(mirror))
         if self._layered(task.unsafe):
-            with self._bases.ensured(repository, base, mirror, trusted) as found:
-                self._bases.lay_out(found, repository, base, change, trusted, draft / _LAYERS, branch)
+            readied = self._set_ups.noted(repository.name, base)
+            with (
+                self._bases.ensured(repository, base, mirror, trusted) as found,
+                self._readied(repository, readied) as kept,
+            ):
+                self._bases.lay_out(found, repository, base, change, trusted, draft / _LAYERS, branch, kept)
+                if readied and kept:
+                    (draft / _HOME_WORK).mkdir()
+                    (draft / _SET_UP).write_text(json.dumps(asdict(readied)))
+                    (draft / "exclude").write_text("".join(f"{pattern}\n" for pattern in kept.made))
                 draft.rename(folder)
             return
         make_tree(change, base, draft / _TREE, branch=branch, inside=not task.unsafe)
@@ -221,3 +260,11 @@ class Workspaces:
         if task.unsafe:
             borrow(draft / _TREE / ".git", object_folders(mirror))
         draft.rename(folder)
+
+
+def _kept_readied(folder: Path) -> Readied:
+    """How the workspace in `folder` was set up."""
+    try:
+        return Readied(**json.loads((folder / _SET_UP).read_text()))
+    except FileNotFoundError:
+        return Readied(None, "")

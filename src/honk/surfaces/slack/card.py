@@ -46,6 +46,7 @@ _MARKS = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
 _TELLING = ("description", "command", "file_path", "path", "pattern", "query")
 _NOW = frozenset(
     {
+        "set_up.started",
         "check.started",
         "build.started",
         "build.progress",
@@ -192,6 +193,7 @@ def doing_now(facts: Facts) -> str:
     else:
         told = {
             "agent.text": str(data.get("text", "")),
+            "set_up.started": f"setting up: {data.get('command', '')}",
             "check.started": f"checking {data.get('name', '')}",
             "build.started": f"building {data.get('kind', '')}",
             "build.progress": f"building {data.get('kind', '')}: {data.get('line', '')}",

@@ -1,0 +1,40 @@
+"""What a repository declares is installed before an agent begins, so that it can build and test as it works."""
+
+from __future__ import annotations
+
+from honk.flow.engine import step
+from honk.flow.ports import known_repository, rooms
+from honk.flow.verification import base_file
+from honk.model import Check, Checkout
+from honk.verify import Verifier
+from honk.verify import equip as set_up_checkout
+
+
+@step
+def equip(task_id: str, turn_id: str) -> None:
+    """Install what the repository declares where the agent will find it, once for the same declarations."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    base = task.base_sha or ""
+    if task.unsafe or room.workspaces.exists(task):
+        return
+
+    def on_start(verifier: Verifier) -> None:
+        told = {"command": verifier.command, "why": verifier.why}
+        room.store.record(task_id, "set_up.started", told, key=f"{turn_id}:{verifier.name}:started")
+
+    def on_trouble(check: Check) -> None:
+        told = {"command": check.command, "summary": check.summary}
+        room.store.record(task_id, "set_up.failed", told, key=f"{turn_id}:{check.name}:failed")
+
+    def set_up(checkout: Checkout) -> str | None:
+        return set_up_checkout(
+            checkout,
+            base_file(repository, base),
+            settings_egress=room.settings.egress,
+            on_start=on_start,
+            on_trouble=on_trouble,
+            stop=lambda: room.store.task(task_id).cancel_requested,
+        )
+
+    room.workspaces.ready(repository, base, set_up)
