@@ -59,3 +59,21 @@ def test_many_processes_fetch_into_one_mirror(home: Path, make_repository: Make)
     said = [process.communicate()[0].split() for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
     assert said == [[git(path, "rev-parse", "HEAD")] * 5] * 3
+
+
+def test_a_mirror_that_is_kept_quick_loses_nothing(home: Path, make_repository: Make) -> None:
+    path = make_repository({"a": "0"})
+    mirrors, repository = Mirrors(home), repository_at(path)
+    for number in range(6):
+        (path / "a").write_text(f"{number} more")
+        git(path, "commit", "-qam", f"Change {number}")
+        newest = mirrors.fetch(repository)
+    mirrors.maintain()
+    mirror = mirrors.path(repository)
+    assert git(mirror, "rev-list", "--count", newest) == "7"
+    assert git(mirror, "fsck", "--full", "--strict") == ""
+    assert (mirror / "objects" / "info" / "commit-graphs").is_dir()
+    assert len(list((mirror / "objects" / "pack").glob("*.pack"))) == 1
+    (path / "a").write_text("last")
+    git(path, "commit", "-qam", "Last")
+    assert mirrors.fetch(repository) == git(path, "rev-parse", "HEAD")

@@ -14,6 +14,7 @@ def housekeeping(at: datetime, context: Any) -> None:
     """Started by the schedule: what it passes is of no interest here."""
     remove_artifacts()
     remove_trees()
+    maintain_mirrors()
 
 
 @step
@@ -31,3 +32,9 @@ def remove_artifacts() -> None:
 def remove_trees() -> None:
     """Remove the shared trees that were not used for longest, as far as they take more than they may."""
     rooms().workspaces.collect()
+
+
+@step
+def maintain_mirrors() -> None:
+    """Keep git's work on the mirrors quick."""
+    rooms().workspaces.maintain()

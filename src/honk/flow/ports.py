@@ -50,6 +50,10 @@ class Workspaces(Protocol):
         returns what goes in front of PATH, or None if it failed."""
         ...
 
+    def maintain(self) -> None:
+        """Keep the mirrors quick."""
+        ...
+
     def collect(self) -> int:
         """Remove shared trees that nobody needs, as far as they are over the limit; the bytes that were freed."""
         ...

@@ -5,14 +5,29 @@ from __future__ import annotations
 import fcntl
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from honk.git import GitError, git, git_as, succeeds
+from honk.git import GitError, git, git_as
 from honk.model import HonkError, Repository, UsageError
 
 _SSH_ADDRESS = re.compile(r"^[^/]+@?[^/]*:(?!//)")
+
+
+_MAINTENANCE = (
+    ("pack-refs", "--all", "--prune"),
+    ("repack", "--quiet", "-d", "--geometric=2", "--write-midx", "--no-write-bitmap-index"),
+    ("commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress"),
+)
+
+
+def _commit(git_dir: Path, target: str) -> str | None:
+    """The commit that a reference names in a git directory, if it does."""
+    try:
+        return git("rev-parse", "--verify", "--quiet", f"{target}^{{commit}}", directory=git_dir) or None
+    except GitError:
+        return None
 
 
 @contextmanager
@@ -58,6 +73,8 @@ class Mirrors:
         with locked(self._folder / f".{repository.name}.lock"):
             self._create(mirror)
             local = local_path(repository.git_url)
+            if local and (newest := _commit(local, target)) and newest == _commit(mirror, target):
+                return newest
             source = str(local) if local else repository.git_url
             wanted = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--force", "--", source)
             try:
@@ -69,8 +86,19 @@ class Mirrors:
                 raise self._explained(repository, branch, source, local is None, error) from error
             return git("rev-parse", f"{target}^{{commit}}", directory=mirror)
 
+    def maintain(self) -> None:
+        """Keep each mirror quick: its packs indexed together, its commits' graph written, its references packed.
+
+        Objects are never removed, since trees and their sandboxes borrow them.
+        """
+        for mirror in sorted(self._folder.glob("*.git")):
+            with locked(self._folder / f".{mirror.stem}.lock"):
+                for line in _MAINTENANCE:
+                    with suppress(GitError):
+                        git(*line, directory=mirror, timeout=3600)
+
     def _create(self, mirror: Path) -> None:
-        if not succeeds("rev-parse", "--git-dir", directory=mirror) if mirror.is_dir() else True:
+        if not (mirror / "HEAD").is_file():
             mirror.mkdir(parents=True, exist_ok=True)
             git("init", "--quiet", "--bare", mirror)
 

@@ -56,6 +56,10 @@ class Workspaces:
         """Bring the mirror up to date and return the newest commit of the default branch. Raises as `Mirrors.fetch`."""
         return self.mirrors.fetch(repository)
 
+    def maintain(self) -> None:
+        """Keep the mirrors quick; objects stay."""
+        self.mirrors.maintain()
+
     def read(self, repository: Repository, commit: str, path: str) -> str | None:
         """The text of a file at a base commit, or None. Raises `UsageError` for an unknown commit."""
         mirror = self.mirrors.path(repository)
