@@ -74,7 +74,7 @@ def _watching(settings: Settings) -> str:
     if isinstance(told, str) or told.ended_by == "cpu limit":
         return told if isinstance(told, str) else ""
     return (
-        "A sandbox's processes cannot be counted from outside, so only time, each single process and what control groups "
+        "A sandbox's processes cannot be counted from outside, so only time, single processes and what control groups "
         "keep are limited: run Honk on Linux 5.3 or newer, as a user who may see its own processes in /proc."
     )
 
@@ -83,8 +83,8 @@ def _grouped(controller: str) -> str:
     if controller in places():
         return ""
     return (
-        "It is kept by watching, a moment later than the kernel would: run Honk as a systemd service with `Delegate=yes`, "
-        "or with `systemd-run --user --scope -p Delegate=yes honk up`."
+        "It is kept by watching, a moment later than the kernel would: run Honk as a systemd service with "
+        "`Delegate=yes`, or with `systemd-run --user --scope -p Delegate=yes honk up`."
     )
 
 
