@@ -264,3 +264,14 @@ def test_groups_that_a_killed_process_left_behind_are_removed(sandbox: Sandbox) 
     code = "from honk.workspace import cgroups; cgroups.places()"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert not any(folder.exists() for folder in left)
+
+
+def test_what_runs_in_a_sandbox_lets_others_go_first(sandbox: Sandbox, marker: str) -> None:
+    told = sandbox.run(python("import os; print(os.nice(0), flush=True); os.nice(-1)", marker)).output
+    assert int(told.split()[0]) > os.nice(0)
+    assert "not permitted" in told
+
+
+def test_where_the_machine_runs_out_of_memory_sandboxes_end_before_honk(sandbox: Sandbox, marker: str) -> None:
+    told = sandbox.run(python("print(open('/proc/self/oom_score_adj').read())", marker)).output
+    assert int(told) > int(Path("/proc/self/oom_score_adj").read_text())

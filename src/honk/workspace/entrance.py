@@ -20,7 +20,7 @@ from honk.model import Excess
 from honk.workspace import seccomp
 from honk.workspace.allowance import Allowance
 from honk.workspace.cgroups import Group, group
-from honk.workspace.processes import handle_of
+from honk.workspace.processes import NICE, handle_of
 from honk.workspace.watcher import Watcher
 
 CONFINED = ("--cap-drop", "ALL")
@@ -31,8 +31,6 @@ _JOIN = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; 
 _ENTER = _JOIN + 'exec "$@"'
 # A shell can name descriptors up to 9 only.
 _ENTER_WATCHED = _JOIN + 'status=$1; filter=$2; shift 2; exec "$@" 8>"$status" 9<"$filter"'
-_NICE = 10
-"""Honk and the person's own programs go first."""
 
 
 def filter_file(home: Path, *, nested: bool) -> Path | None:
@@ -111,7 +109,7 @@ class Guard:
             str(self._filter or os.devnull),
         ]
         # The caller may add to the environment; bubblewrap's own would be readable inside as that of process 1.
-        return [*outer, "/usr/bin/env", "-i", "nice", "-n", str(_NICE), str(program), *options, *arguments]
+        return [*outer, "/usr/bin/env", "-i", "nice", "-n", str(NICE), str(program), *options, *arguments]
 
     def excess(self) -> Excess | None:
         """Why what was started has been ended here, if it was."""

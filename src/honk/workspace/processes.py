@@ -9,6 +9,8 @@ import select
 import selectors
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +20,22 @@ from typing import Any, Literal, Protocol
 
 from honk.model import Completed, Excess, HonkError, Limits
 
+NICE = 10
+"""How far commands stand back for others."""
+
 
 # The kernel ends a `--die-with-parent` child when the *thread* that started it ends, so all of them are
 # started from one thread that lives as long as the process.
 @cache
 def _starter() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "honk-starter")
+    return ThreadPoolExecutor(1, "honk-starter", initializer=_step_back)
+
+
+def _step_back() -> None:
+    """What this thread starts lets Honk and the person's own programs go first. Linux's priorities are threads' own."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 os.register_at_fork(after_in_child=_starter.cache_clear)
