@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from bench.example import story_of_the_example
 from bench.previews import previews_against_starlette
 from bench.queue import CHANGES, queue_against_one_by_one
 from bench.shipping import words_to_production
@@ -146,6 +147,7 @@ def main() -> None:
         with Rehearsal([]) as model, _server(scratch / "queue-home", model) as (client, _):
             figures |= queue_against_one_by_one(client, scratch)
             figures |= words_to_production(client, scratch)
+    figures |= story_of_the_example()
     for name, value in figures.items():
         print(f"{name:<58} {value:8.3f}")
     print()

@@ -26,7 +26,7 @@ from honk.flow.ports import Rooms, furnish
 from honk.flow.view import artifacts, task_view
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
 from honk.model import Check, Checkout, HonkError, Task, UsageError
-from honk.provenance import make_signing_key, sign
+from honk.provenance import Sigstore, make_signing_key, sign
 from honk.repository_file import RepositoryFile
 from honk.settings import Settings
 from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots, SiteHost, qr_code
@@ -133,7 +133,7 @@ class Installation:
                 verification=_Verification(self.settings),
                 builder=self.artifacts,
                 deployer=self.deployer,
-                sign=lambda statement: sign(statement, self.settings.home),
+                sign=lambda statement: sign(statement, self.settings.home, _sigstore(self.settings)),
                 screenshots=self.screenshots if self.settings.screenshots else None,
                 previews=self.previews,
                 unsafe=unsafe,
@@ -192,9 +192,9 @@ class Installation:
         address = next((one.install_url or one.url for one in offered if one.install_url or one.url), None)
         return qr_code(address) if address else None
 
-    def close(self) -> None:
-        """Stop; what runs is taken up by the next life."""
-        self.engine.close()
+    def close(self, patience: float = 0.0) -> None:
+        """Stop; what still runs after so many seconds is taken up by the next life."""
+        self.engine.close(patience)
         if self.previews:
             self.previews.close()
             self.sites.close()
@@ -221,6 +221,10 @@ class _Verification:
             on_finish=on_finish,
             stop=stop,
         )
+
+
+def _sigstore(settings: Settings) -> Sigstore | None:
+    return Sigstore(settings.sigstore_trust, settings.sigstore_token) if settings.sigstore else None
 
 
 def assemble(settings: Settings) -> Installation:

@@ -322,6 +322,9 @@ class Command:
     connections wait until the command listens; the first one is told `ready` then, and is closed."""
     reaches: Mapping[int, Path] = field(default_factory=dict)
     """Ports of 127.0.0.1 inside that lead to Unix sockets outside."""
+    reads_only: bool = False
+    """The tree is there as it is now and cannot be written, and the home is an empty one that is gone afterwards: so
+    the command may run beside another."""
     limits: Limits = Limits()
     nested: bool = False
     """Whether it may make user namespaces of its own, as a sandbox in the sandbox wants; the base branch's honk.yaml
@@ -378,6 +381,18 @@ class Checkout(Protocol):
         """Run to the end, to the time limit, or until `stop()` is true; then every process of it is gone.
 
         Changes to the tree are kept between calls on the same checkout. Raises `HonkError` if no sandbox can start.
+        """
+        ...
+
+    def blobs(self) -> Mapping[str, str]:
+        """The id of each tracked regular file's content, by path: equal ids are equal contents."""
+        ...
+
+    def set_up(self, key: str, run: Callable[[], bool]) -> bool:
+        """Let `run` set the tree and the home up, or spare it where what it left under this key before can be stood on.
+
+        `key` names everything that decides what a set-up leaves. Kept is what writes no tracked file; of a commit that
+        is not on the default branch, only for that very tree. Returns what `run` does, True if it was spared.
         """
         ...
 

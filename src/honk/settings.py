@@ -71,6 +71,12 @@ class Settings(BaseSettings):
     """How often a task goes back to work by itself because a check on its pull request is red."""
     signing_key: Path | None = None
     """An SSH key (ed25519, without passphrase) with which the commits are signed."""
+    sigstore: bool = False
+    """Whether statements about what was made are signed by sigstore, too."""
+    sigstore_trust: Path | None = None
+    """The client trust configuration (JSON) of a sigstore of one's own; default: the public one."""
+    sigstore_token: Path | None = None
+    """The file in which the platform keeps an identity token fresh; default: what the platform offers by itself."""
     max_cost_usd: float = Field(default=5.0, gt=0)
     """Per task, in US dollars."""
     max_turns: int = Field(default=60, gt=0)
@@ -94,6 +100,8 @@ class Settings(BaseSettings):
     """For each process."""
     sandbox_file_size: int = Field(default=16 * 1024**3, ge=1024**2)
     """Bytes that a single file may have."""
+    bases_bytes: int = Field(default=20_000_000_000, gt=0)
+    """How much the read-only trees may take that workspaces stand on, besides those that are in use."""
     deploy_environment: list[str] = Field(default_factory=list)
     """Names of environment variables that deploy, rollback and no other commands get."""
     labels: list[str] = Field(default_factory=list)

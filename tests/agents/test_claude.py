@@ -246,7 +246,7 @@ def test_a_server_killed_in_the_middle_of_the_agents_work_goes_on_with_its_memor
         )  # fmt: skip
         tree = Path(os.environ["HONK_HOME"]) / "workspaces"
         deadline = time.monotonic() + 60
-        while not list(tree.glob("*/tree/tried")):
+        while not list(tree.glob("*/layers/upper/tried")):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         first.send_signal(signal.SIGKILL)

@@ -57,6 +57,8 @@ def test_what_reads_the_same_is_not_built_again_but_offered_again(
     (artifact,) = artifacts(thread.honk.store, thread.task, "")
     assert artifact.commit == thread.task.head_sha
     assert _page(thread, artifact) == "one\ntwo\n"
+    offered = thread.honk.store.artifact_row(thread.id, artifact.commit, "web")
+    assert offered and offered["log"].endswith("built\n"), "it says how what it offers was made"
 
 
 def test_the_size_is_told_against_what_has_landed(thread: Thread, make_repository: MakeRepository) -> None:
@@ -132,7 +134,13 @@ def test_the_page_is_shown_beside_how_it_was_before(
         assert compared.data["after"] == told.data["sha256"]
         assert compared.data["places"] >= 1
         assert 0 < compared.data["changed"] < 0.2
-        (shown,) = task_view(thread.honk.store, thread.task, "")["comparisons"]
+        view = task_view(thread.honk.store, thread.task, "")
+        (shown,) = view["comparisons"]
+        (offered,) = view["artifacts"]
+        assert told.data["size_before"] is None, "nothing has landed yet"
+        assert offered["size_before"] == (repo / "index.html").stat().st_size, (
+            "what the base's build makes is known now"
+        )
         assert thread.honk.screenshots.comparison(compared.data["before"], compared.data["after"])
         assert shown["picture_url"].endswith(f"/comparisons/{compared.data['before']}-{compared.data['after']}.png")
         # Another change with the same base: its page is not built and pictured again.
@@ -140,3 +148,19 @@ def test_the_page_is_shown_beside_how_it_was_before(
         unseen = thread.until("build.compared")
         assert unseen.data["before"] == compared.data["before"]
         assert (unseen.data["places"], unseen.data["changed"]) == (0, 0)
+
+
+def test_a_service_is_shown_beside_how_it_was_before(
+    tmp_path: Path, home: Path, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HONK_SCREENSHOTS", "true")
+    text = "verify: {}\nbuilds: {}\npreview: {run: python3 -m http.server -b 127.0.0.1 $PORT, port: 3000, ready: 30s}\n"
+    repo = make_repository({"index.html": "<h1>Encore</h1>", "honk.yaml": text})
+    with Server(tmp_path / "server") as server:
+        thread = Thread(assemble(read_settings(home=home)), server)
+        told = _built(thread, repo, "echo '<h1>Coda</h1>' > index.html")
+        if not told.data["pictured"]:
+            pytest.skip("this machine has no Chromium")
+        compared = thread.until("build.compared")
+        assert (compared.data["kind"], compared.data["after"]) == ("service", told.data["sha256"])
+        assert compared.data["places"] >= 1

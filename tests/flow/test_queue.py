@@ -101,3 +101,30 @@ def test_a_server_killed_in_the_middle_of_a_train_lets_each_land_once(
         assert honk.store.count_events(task.id, "merge.landed") == 1
     (runs,) = [path.read_text().split() for path in home.glob("production/*/runs")]
     assert runs == [git(repo, "rev-parse", "main")]
+
+
+def test_a_change_the_gate_holds_back_keeps_those_from_landing_that_were_green_only_with_it(
+    tmp_path: Path, home: Path, make_repository: Callable[..., Path]
+) -> None:
+    repo = make_repository({"honk.yaml": "verify: {test: sh check.sh}\n", "check.sh": "true\n"})
+    honk = assemble(read_settings(home=home))
+    for name in ("roof", "pillar", "tree"):
+        honk.inbox.submit(repo=str(repo), text=f"Add a {name}", agent=f"script:touch {name}", key=name, person=ADA)
+    with Server(tmp_path / "first"):
+        _until_all(honk, {State.READY})
+    for task in sorted(honk.store.tasks(), key=lambda task: task.created_at):
+        honk.inbox.act(task.id, "merge", task.head_sha, "tap", ADA)
+    # Meanwhile main has come to want a pillar under each roof, and a second person's word for pillars.
+    (repo / "check.sh").write_text("test ! -e roof || test -e pillar\n")
+    (repo / "honk.yaml").write_text("verify: {test: sh check.sh}\nprotect: [pillar]\n")
+    git(repo, "commit", "-qam", "Roofs need pillars")
+    moved = git(repo, "rev-parse", "main")
+    with Server(tmp_path / "second"):
+        _until_all(honk, {State.READY, State.MERGED})
+        until_nothing_runs(home)
+    landed = git(repo, "rev-list", f"{moved}..main").split()
+    assert git(repo, "ls-tree", "--name-only", "main").split() == ["check.sh", "honk.yaml", "tree"]
+    assert all(_passes(repo, commit, tmp_path / commit) for commit in landed)
+    reasons = {task.text: task.error or "" for task in honk.store.tasks() if task.state is State.READY}
+    assert "pillar is protected by honk.yaml" in reasons["Add a pillar"]
+    assert "the checks fail" in reasons["Add a roof"]

@@ -58,6 +58,8 @@ def test_a_workflow_builds_the_verified_commit_and_its_artifact_is_offered(team:
     folder = team.honk.settings.home / "artifacts" / row["sha256"]
     assert [path.name for path in folder.iterdir()] == ["Encore.ipa"]
     assert (folder / "Encore.ipa").read_text() == head
+    kept = team.honk.store.artifact_row(task.id, head, "ios")
+    assert kept and kept["log"].startswith("ios.yml on GitHub: http"), "GitHub's own log is there"
 
 
 def test_a_workflow_that_fails_is_told_with_its_log(team: Team, actions: Forge) -> None:

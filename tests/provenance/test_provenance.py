@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,27 @@ def test_a_built_file_and_a_merged_commit_can_be_followed_back_to_the_words_that
     assert "Nothing is known of" in honk("provenance", "verify", "deadbeef", check=1).stdout
     assert "neither a file nor a commit" in honk("provenance", "verify", "nothing.apk", check=2).stderr
     assert "There are no statements about" in honk("provenance", "export", "zzzz", check=2).stderr
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_home_that_was_altered_vouches_for_nothing(
+    honk: Honk, home: Path, make_repository: Callable[..., Path]
+) -> None:
+    repo = make_repository({"app.txt": "app\n", "honk.yaml": "verify: {}\n"})
+    script = ("--agent", "script:echo hello >> app.txt")
+    honk("run", "Please greet", "--repo", str(repo), *script, "--merge", check=0)
+    merged, base = git(repo, "rev-parse", "main"), git(repo, "rev-parse", "main~1")
+    assert "1 signed statement, which holds" in honk("provenance", "verify", merged, check=0).stdout
+    with closing(sqlite3.connect(home / "honk.db")) as database, database:
+        database.execute("INSERT INTO statement_subjects SELECT ?, key FROM statements", (base,))
+    assert "speaks of something else" in honk("provenance", "verify", base, check=1).stdout
+    with closing(sqlite3.connect(home / "honk.db")) as database, database:
+        (told,) = database.execute("SELECT envelope FROM statements").fetchone()
+        envelope = json.loads(told)
+        said = base64.b64decode(envelope["payload"]).replace(b"passed", b"failed").replace(b"Ada", b"Eve")
+        altered = json.dumps(envelope | {"payload": base64.b64encode(said).decode()})
+        database.execute("UPDATE statements SET envelope = ?", (altered,))
+    assert "changed after it was signed" in honk("provenance", "verify", merged, check=1).stdout
 
 
 @pytest.mark.usefixtures("sandbox")

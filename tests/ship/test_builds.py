@@ -163,6 +163,45 @@ def test_a_build_of_the_docs_reads_the_docs(shop: Shop) -> None:
     assert shop.digest(build) != before
 
 
+@pytest.mark.parametrize(
+    ("beside", "build", "path"),
+    [
+        pytest.param(
+            {"package.json": '{"scripts": {"build": "docusaurus build"}, "dependencies": {"@docusaurus/core": "3"}}'},
+            Build(run="npm run build", output="build"), "docs/guide.md", id="a site of its docs",
+        ),
+        pytest.param(
+            {"package.json": '{"scripts": {"build": "node make.js README.md"}}'},
+            Build(run="npm run build", output="dist"), "README.md", id="a script that names the file",
+        ),
+        pytest.param({"make.sh": "cp docs/* out"}, Build(run="sh ./make.sh", output="out"), "docs/guide.html",
+                     id="a script in the repository"),
+        pytest.param({"Makefile": "site:\n\tpandoc docs/*"}, Build(run="make site", output="out"), "docs/guide.md",
+                     id="a target of its Makefile"),
+        pytest.param({}, Build(run="true", output="."), "docs/guide.html", id="the whole tree"),
+        pytest.param({}, Build(run="true", output="./public"), "public/tests/index.html", id="a folder as it is"),
+        pytest.param({"package.json": '{"scripts": {"build": "generate spec/api.yaml"}}'},
+                     Build(run="npm run build", output="dist"), "spec/api.yaml", id="a specification it is made of"),
+    ],
+)  # fmt: skip
+def test_prose_and_tests_that_a_build_reads_make_it_a_new_one(
+    shop: Shop, beside: dict[str, str], build: Build, path: str
+) -> None:
+    for name, text in beside.items():
+        shop.commit(name, text)
+    before = shop.digest(build)
+    shop.commit(path, "2")
+    assert shop.digest(build) != before
+
+
+def test_tests_are_spared_though_a_script_runs_them(shop: Shop) -> None:
+    shop.commit("package.json", '{"scripts": {"build": "vite build", "test": "vitest docs"}}')
+    before = shop.digest(BUILD)
+    shop.commit("tests/test_app.js", "2")
+    shop.commit("docs/more.md", "2")
+    assert shop.digest(BUILD) == before
+
+
 def test_declared_inputs_are_all_that_counts(shop: Shop) -> None:
     build = Build(run="npm run build", output="dist", inputs=["src/", "!src/*.txt", "README.md"])
     before = shop.digest(build)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from honk.ship.packages import IosFacts, PackageError, package_of_json, read_package
+from honk.ship.packages import IosFacts, PackageError, package_of_json, particulars, read_package
 from honk.ship.packages.pictures import plain_png
 from tests.ship.made_android import Signer, png, write, zipped
 from tests.ship.made_ios import EXPIRES, UDID, crushed, in_pieces, info, ipa, ipa_files, pixels, profile
@@ -54,6 +54,23 @@ def test_the_profile_tells_how_the_app_may_be_given_away(
 ) -> None:
     found = facts(write(tmp_path, ipa(apple, provisioned=profile(**changed)))).profile
     assert found and found.kind == kind
+
+
+def test_what_may_be_looked_up_about_a_profile_is_told_in_words(tmp_path: Path, apple: Signer) -> None:
+    rights = {
+        "application-identifier": "ABCDE12345.com.example.encore",
+        "get-task-allow": True,
+        "aps-environment": "development",
+        "com.apple.developer.associated-domains": ["applinks:example.com"],
+        "beta-reports-active": False,
+    }
+    changed = {"Entitlements": rights, "ProvisionedDevices": [UDID, *(f"{number:040x}" for number in range(20))]}
+    package = read_package(write(tmp_path, ipa(apple, provisioned=profile(**changed))))
+    told = dict(particulars(package, None))
+    assert told["Profile"] == "development, Example Ltd, until 1 June 2027"
+    assert told["Devices"].startswith("21, whose UDID ends in …5E601E, …000000, ")
+    assert told["Devices"].endswith(" and 9 more")
+    assert told["Entitlements"] == "aps-environment (development), associated-domains, get-task-allow"
 
 
 def test_a_simulator_build_is_known(tmp_path: Path, apple: Signer) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
-from honk.model import Artifact, Check, State, Trial
+from honk.model import Artifact, Check, Making, State, Trial
 from honk.settings import Settings
 from honk.ship.installs import make_install_key, read_packages
 from tests.ship.made_android import apk_files, zipped
@@ -128,6 +129,16 @@ def test_a_failure_offers_to_go_on(team: Team) -> None:
     team.said(error, "Next: Continue")
     team.slack.tap(card, "honk:retry")
     team.until(lambda: any(name == "retry" for name, _ in team.engine.started))
+
+
+def test_what_was_built_is_told_with_its_size_its_growth_and_its_time(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    made = Making(datetime(2026, 11, 23, tzinfo=UTC), "vm", "npm run build", 5.14)
+    team.store.save_artifact(task.id, Artifact("web", HEAD, "0" * 64, 94_000, making=made))
+    team.happens(task, "build.finished", {"kind": "web", "commit": HEAD, "size": 94_000, "size_before": 92_400})
+    team.becomes_ready(task)
+    team.card("web 94.0 kB (+1.6 kB), built in 5.1 s")
 
 
 def test_previews_open_where_a_phone_can_reach_them(team: Team) -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from tests.conftest import git
 from tests.ship.made_android import V2, Signer, apk_files, manifest_tree, png, proto_xml, signed, zipped
-from tests.ship.made_ios import ipa, profile
+from tests.ship.made_ios import UDID, ipa, profile
 from tests.ship.real_android import MISSING, real_apk, signing_key
 from tests.web.conftest import running
 from tests.web.installing import (
@@ -52,6 +52,11 @@ def _apk(signer: Signer = ADA, **manifest: object) -> bytes:
 def _hidden(page: httpx.Response) -> list[str]:
     """The codes of what is in the way, as the page lists them."""
     return re.findall(r'data-code="([a-z0-9-]+)"', page.text)
+
+
+def _particulars(page: httpx.Response) -> dict[str, str]:
+    """What the page lists about the app."""
+    return {name: unescape(told) for name, told in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page.text)}
 
 
 def _buttons(page: httpx.Response) -> list[tuple[str, str]]:
@@ -202,6 +207,11 @@ def test_an_iphone_gets_apples_manifest_with_signed_https_addresses(make_reposit
         assert link.startswith("https://honk.example.com/install/")
         page = at(up, link, **IPHONE)
         assert "no-https" not in _hidden(page)
+        told = _particulars(page)
+        assert told["Profile"] == "ad hoc, Example Ltd, until 1 June 2027"
+        assert told["Devices"] == "1, whose UDID ends in …5E601E"
+        assert UDID not in page.text, "whoever has the link need not know whole ones"
+        assert "iOS 16.0 or newer" in told["App"]
         ((words, address),) = _buttons(page)
         assert words == "Install Encore"
         asked = urlsplit(address)
@@ -210,6 +220,7 @@ def test_an_iphone_gets_apples_manifest_with_signed_https_addresses(make_reposit
         assert manifest.startswith(link)
 
         answer = at(up, manifest, **APP_STORE_DAEMON)
+        assert task.task["tried"] == [], "iOS asks whether to install when it has the manifest"
         assert answer.headers["content-type"].startswith("text/xml")
         (item,) = plistlib.loads(answer.content)["items"]
         assert item["metadata"] == {
@@ -319,6 +330,10 @@ def test_a_package_is_set_beside_the_one_people_have(make_repository: MakeReposi
             "same_certificate": True, "lower_version": False,
         }, "nothing has landed yet: what the base's build makes is what people have"  # fmt: skip
         assert [one["code"] for one in package["warnings"]] == ["more-permissions"]
+        told = _particulars(at(up, first.artifact["install_url"], **PIXEL))
+        assert told["Permissions"] == "CAMERA (new), INTERNET"
+        assert told["Version code"].startswith("8, made for Android")
+        assert re.fullmatch(r"CN=Ada.*, SHA-256 [0-9a-f]{64}: the same as the build before", told["Signed (v2)"])
         assert first.merge().status_code == 202
         first.until("merge.landed")
 
@@ -332,6 +347,7 @@ def test_a_package_is_set_beside_the_one_people_have(make_repository: MakeReposi
         assert (package["compared"]["same_certificate"], package["compared"]["lower_version"]) == (False, True)
         page = at(up, second.artifact["install_url"], **PIXEL)
         assert _hidden(page)[:2] == ["other-certificate", "lower-version"]
+        assert _particulars(page)["Signed (v2)"].endswith(": not that of the build before")
         assert [words for words, _ in _buttons(page)] == ["Install anyway"]
         assert page.text.index("other-certificate") < page.text.index("Install anyway")
 
@@ -402,6 +418,8 @@ def test_the_pull_request_and_the_page_tell_of_the_link_and_the_receipt(
             time.sleep(0.02)
         card = up.client.get(f"/tasks/{task.id}").text
         assert "Install Encore" in card and "Tried on Pixel 8, Android 16" in card
+        built = re.search(r'class="built">app · \d+ k?B · <a href="([^"]+)"[^>]*>built in \d+\.\d s</a>', card)
+        assert built and up.client.get(built[1]).status_code == 200
         assert task.merge().status_code == 202
         task.until("merge.landed")
         at(up, f"{link}/0.apk", **LAPTOP)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,14 @@ def test_memory_is_counted_wherever_it_is_taken(sandbox: Sandbox, kept_by: str, 
     assert done.excess is not None
     assert "more than 128 MiB of memory" in done.excess.sentence
     assert "HONK_SANDBOX_MEMORY" in done.excess.sentence
+
+
+def test_what_a_command_that_reads_only_writes_in_its_home_is_memory(
+    sandbox: Sandbox, kept_by: str, marker: str
+) -> None:
+    code = "import os; f = open(os.environ['HOME'] + '/hog', 'wb')\nwhile True: f.write(bytes(1 << 20))"
+    done = sandbox.run(replace(python(code, marker, memory=128 * MB), reads_only=True))
+    assert done.ended_by == "memory limit"
 
 
 def test_memory_that_processes_share_is_counted_once(sandbox: Sandbox, kept_by: str, marker: str) -> None:
@@ -275,3 +284,13 @@ def test_what_runs_in_a_sandbox_lets_others_go_first(sandbox: Sandbox, marker: s
 def test_where_the_machine_runs_out_of_memory_sandboxes_end_before_honk(sandbox: Sandbox, marker: str) -> None:
     told = sandbox.run(python("print(open('/proc/self/oom_score_adj').read())", marker)).output
     assert int(told) > int(Path("/proc/self/oom_score_adj").read_text())
+
+
+def test_the_upper_layer_of_a_workspace_is_what_a_filler_fills(
+    workspaces: Workspaces, make_repository: Make, marker: str
+) -> None:
+    repository = repository_at(make_repository({"a.txt": "a\n"}))
+    with workspaces.open(task_on(workspaces.fetch(repository)), repository) as workspace:
+        done = workspace.run(python(FILLERS["one file"], marker, disk=24 * MB))
+        assert done.ended_by == "disk limit"
+        assert "HONK_SANDBOX_DISK" in (done.excess.sentence if done.excess else "")

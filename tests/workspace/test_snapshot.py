@@ -234,8 +234,8 @@ def test_a_snapshot_is_taken_while_the_agent_works(workspaces: Workspaces, make_
         def look(text: str) -> None:
             if "written" in text:
                 shas.append(place.snapshot())
-                (workspaces.change_git_dir(place.task).parent / "tree" / "go-on").touch()
+                (workspaces.change_git_dir(place.task).parent / "home" / "go-on").touch()
 
-        line = "echo 2 > a; echo written; while [ ! -e go-on ]; do sleep 0.05; done"
+        line = "echo 2 > a; echo written; while [ ! -e ~/go-on ]; do sleep 0.05; done"
         assert place.workspace.run(shell(line), on_output=look).exit_code == 0
         assert place.git("cat-file", "-p", f"{shas[0]}:a") == "2"

@@ -207,12 +207,16 @@ def provenance_verify(
     key: Annotated[
         Path | None, typer.Option(help="The key to believe, as `honk provenance key` printed it; default: this home's.")
     ] = None,
+    identity: Annotated[
+        str | None, typer.Option(help="Believe whom sigstore vouches for instead: an address or a URI. With --issuer.")
+    ] = None,
+    issuer: Annotated[str | None, typer.Option(help="Who knows that identity, as a URL.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check what is said about a file or a commit: who asked, who made it, what spoke for it. Needs no network."""
     from honk.cli.provenance import verify
 
-    raise typer.Exit(verify(what, bundle=bundle, key=key, as_json=as_json))
+    raise typer.Exit(verify(what, bundle=bundle, key=key, identity=identity, issuer=issuer, as_json=as_json))
 
 
 @provenance_app.command("export")

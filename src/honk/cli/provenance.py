@@ -6,29 +6,43 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
 from honk.model import NotFound, UsageError
-from honk.provenance import Finding, PublicKey, opened, public_key, read_bundle, read_public_key, subjects_of, tell
+from honk.provenance import (
+    Believed,
+    Finding,
+    Identity,
+    PublicKey,
+    opened,
+    public_key,
+    read_bundle,
+    read_public_key,
+    subjects_of,
+    tell,
+)
 from honk.surfaces.terminal import print_json, progress, results
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
-def verify(what: str, *, bundle: Path | None, key: Path | None, as_json: bool) -> int:
+def verify(
+    what: str, *, bundle: Path | None, key: Path | None, identity: str | None, issuer: str | None, as_json: bool
+) -> int:
     """See `honk provenance verify`. Returns 1 unless every statement holds and there is one."""
     known = read_bundle(_text(bundle)) if bundle else None
-    path, keys = Path(what), _keys(key)
+    path, keys = Path(what), _believed(key, identity, issuer)
     given = _bundle_in(path) if known is None and path.is_file() else None
     if given is not None:
-        about, envelopes = "the bundle", given
+        about, findings = "the bundle", [opened(envelope, keys) for envelope in given]
     else:
         digest, about = _digest(what, path)
         envelopes = _about(digest, known) if known is not None else _stored(digest)
-    findings = [opened(envelope, keys) for envelope in envelopes]
+        findings = [_fitting(opened(envelope, keys), digest) for envelope in envelopes]
     trouble = None if findings else f"Nothing is known of {about}: it was not made here, or not like this."
     holds = bool(findings) and all(finding.fault is None for finding in findings)
     if as_json:
@@ -86,7 +100,7 @@ def _print(finding: Finding) -> None:
     if finding.fault:
         results.print(f"[bold red]✗[/] {escape(finding.fault)}")
         return
-    results.print(f"[green]✓[/] signed by {(finding.signed_by or '')[:16]}…")
+    results.print(f"[green]✓[/] signed by {escape(finding.signed_by or '')}", soft_wrap=True)
     for word, sentence in tell(finding.statement):
         results.print(f"  [dim]{word:>10}[/]  {escape(sentence)}", soft_wrap=True)
 
@@ -137,14 +151,28 @@ def _about(digest: str, envelopes: Sequence[dict[str, Any]]) -> list[dict[str, A
     return found
 
 
+def _fitting(finding: Finding, digest: str) -> Finding:
+    """What is kept for a digest has to be about it: what finds statements is not signed, only they are."""
+    if finding.fault or any(one.startswith(digest) for one in subjects_of(finding.statement)):
+        return finding
+    return replace(finding, fault="it is kept for this, but speaks of something else")
+
+
 def _stored(digest: str) -> list[dict[str, Any]]:
     from honk.cli.run import open_installation
 
     return [row.envelope for row in open_installation().store.statements_about(digest)]
 
 
-def _keys(given: Path | None) -> list[PublicKey]:
-    return [read_public_key(given)] if given else [_own_key()]
+def _believed(key: Path | None, identity: str | None, issuer: str | None) -> list[Believed]:
+    from honk.settings import read_settings
+
+    if (identity is None) != (issuer is None):
+        raise UsageError("--identity and --issuer belong together: an identity is somebody to whoever knows them.")
+    given: list[Believed] = [read_public_key(key)] if key else []
+    if identity and issuer:
+        given.append(Identity(identity, issuer, read_settings().sigstore_trust))
+    return given or [_own_key()]
 
 
 def _own_key() -> PublicKey:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from honk.app import Installation
 
 _DONE = frozenset({State.READY, State.MERGED, State.DEPLOYED})
+_PATIENCE = 20.0
+"""Seconds that a step which is under way has to come to its end, before the process leaves it to the next one."""
 
 
 def local_person() -> Person:
@@ -162,7 +164,7 @@ def _conclude(
     rolled_back: bool = False,
 ) -> int:
     good = (
-        task.state in _DONE - ({State.READY} if merged else set())
+        task.state in _DONE - ({State.READY} if merged else set()) - ({State.DEPLOYED} if rolled_back else set())
         or (cancelled and task.state is State.CANCELLED)
         or (rolled_back and task.state is State.ROLLED_BACK)
         or (merged and task.state is State.READY and task.head_sha is None)
@@ -175,5 +177,6 @@ def _conclude(
             f"   [bold]Next:[/] honk task show {task.id} --diff, honk task show {task.id} --apply, "
             f"honk task merge {task.id}"
         )
-    installation.close()
+    # What is told last is told before the statement about it is signed.
+    installation.close(_PATIENCE)
     return 0 if good else 1

@@ -266,33 +266,26 @@ def _make(asked: Order) -> Artifact:
     tell = newest_line([task.id], "build.progress", {"kind": asked.kind}, asked.key)
     if asked.build.on == GITHUB_ACTIONS:
         return _made_on_github(asked, tell)
-    with room.workspaces.checkout(
-        asked.repository, asked.commit, source=asked.source, unsafe=task.unsafe or room.unsafe
-    ) as checkout:
+    return made_here(asked, lambda: room.store.task(task.id).cancel_requested, tell)
+
+
+def made_here(asked: Order, stop: Callable[[], bool], tell: Callable[[str], None]) -> Artifact:
+    """Build what is asked for in a fresh sandbox, or start it if it is a service, and picture it."""
+    room, unsafe = rooms(), asked.task.unsafe or rooms().unsafe
+    with room.workspaces.checkout(asked.repository, asked.commit, source=asked.source, unsafe=unsafe) as checkout:
         if asked.kind == SERVICE:
-            return _started(asked, checkout, tell)
-        artifact = room.builder.build(
-            checkout,
-            asked.kind,
-            asked.build,
-            file=asked.file,
-            stop=lambda: room.store.task(task.id).cancel_requested,
-            on_output=tell,
-        )
+            return _started(asked, checkout, stop, tell)
+        artifact = room.builder.build(checkout, asked.kind, asked.build, file=asked.file, stop=stop, on_output=tell)
         if room.screenshots:
             room.screenshots.take(checkout, artifact, room.builder.path(artifact))
     return artifact
 
 
-def _started(asked: Order, checkout: Checkout, tell: Callable[[str], None]) -> Artifact:
+def _started(asked: Order, checkout: Checkout, stop: Callable[[], bool], tell: Callable[[str], None]) -> Artifact:
     """Try whether the service comes to listen. It is not left running: a visit starts it again."""
     room, begun = rooms(), time.monotonic()
     if asked.file.preview is None:
         raise HonkError("honk.yaml names no `preview` that could run.")
-
-    def stop() -> bool:
-        return room.store.task(asked.task.id).cancel_requested
-
     with room.builder.running(checkout, asked.file, stop=stop, on_output=tell) as (service, _):
         seconds = time.monotonic() - begun
         artifact = room.builder.keep_service(asked.commit, asked.file.preview, asked.fingerprint, seconds=seconds)
@@ -321,7 +314,12 @@ def visited_service(
 
 
 def _made_on_github(asked: Order, tell: Callable[[str], None]) -> Artifact:
-    room, task = rooms(), asked.task
+    room, task, said = rooms(), asked.task, list[str]()
+
+    def follow_along(line: str) -> None:
+        said.append(line)
+        tell(line)
+
     with tempfile.TemporaryDirectory(prefix="honk-fetched-") as folder:
         begun = time.monotonic()
         archives = room.forges.of(asked.repository).run_workflow(
@@ -331,10 +329,11 @@ def _made_on_github(asked: Order, tell: Callable[[str], None]) -> Artifact:
             sha=asked.commit,
             seconds=asked.build.timeout,
             folder=Path(folder),
-            tell=tell,
+            tell=follow_along,
             stop=lambda: room.store.task(task.id).cancel_requested,
         )
-        return room.builder.keep(asked.commit, asked.kind, asked.build, archives, seconds=time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        return room.builder.keep(asked.commit, asked.kind, asked.build, archives, seconds=seconds, log="".join(said))
 
 
 def _offer(asked: Order, artifact: Artifact, unchanged_since: str | None = None) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from honk.flow.building import Order, built_before, order
+from collections.abc import Mapping
+from typing import Any
+
+from honk.flow.building import Order, built_before, made_here, order
 from honk.flow.engine import step, workflow
 from honk.flow.installing import packages_of
 from honk.flow.ports import known_repository, rooms
@@ -34,14 +37,15 @@ def compare_pages(task_id: str, commit: str) -> None:
         if before is None:
             continue
         after = str(event.data["sha256"])
-        found = room.screenshots.compare(before, after)
+        found = room.screenshots.compare(before["sha256"], after)
         if found is None:
             continue
         told = {
             "kind": kind,
             "commit": commit,
-            "before": before,
+            "before": before["sha256"],
             "after": after,
+            "size_before": before.get("size"),
             "changed": round(found.changed, 5),
             "places": found.places,
         }
@@ -64,28 +68,29 @@ def compare_packages(task_id: str, commit: str) -> None:
         except HonkError:
             continue
         if before:
-            room.store.compare_with(task_id, commit, kind, before)
-            told = {"kind": kind, "commit": commit, "before": before}
+            room.store.compare_with(task_id, commit, kind, before["sha256"])
+            told = {"kind": kind, "commit": commit, "before": before["sha256"], "size_before": before.get("size")}
             room.store.record(task_id, "package.compared", told, key=f"package:{commit}:{kind}")
 
 
-def _package_before(task: Task, repository: Repository, kind: str) -> str | None:
-    """The SHA-256 of what the base's build makes; None if that holds no package."""
+def _package_before(task: Task, repository: Repository, kind: str) -> Mapping[str, Any] | None:
+    """The SHA-256 and the size of what the base's build makes; None if that holds no package."""
     room = rooms()
     wanted = order(task, repository, task.base_sha or "", kind)
     if wanted is None:
         return None
     place = f"{repository.name}:{kind}:{wanted.fingerprint}"
     if known := room.store.recall("ship", "package", place):
-        return str(known["sha256"]) if known["sha256"] else None
+        return known if known["sha256"] else None
     made = built_before(wanted) or _build(wanted)
-    found = made.sha256 if packages_of(made) else None
-    room.store.remember("ship", "package", place, {"sha256": found})
-    return found
+    found = {"sha256": made.sha256 if packages_of(made) else None, "size": made.size}
+    room.store.remember("ship", "package", place, found)
+    return found if found["sha256"] else None
 
 
-def _before(task: Task, repository: Repository, kind: str) -> str | None:
-    """The SHA-256 of what the base's build makes, with a picture of it; None if the base has no such page."""
+def _before(task: Task, repository: Repository, kind: str) -> Mapping[str, Any] | None:
+    """The SHA-256 and the size of what the base's build makes, with a picture of it; None if the base has no such
+    page."""
     room = rooms()
     wanted = order(task, repository, task.base_sha or "", kind)
     if wanted is None or room.screenshots is None:
@@ -93,30 +98,21 @@ def _before(task: Task, repository: Repository, kind: str) -> str | None:
     place = f"{repository.name}:{kind}:{wanted.fingerprint}"
     known = room.store.recall("ship", "page", place)
     if known and room.screenshots.path(str(known["sha256"])):
-        return str(known["sha256"])
+        return known
     found = built_before(wanted)
     if found is None or room.screenshots.path(found.sha256) is None:
         found = _build(wanted)
     if room.screenshots.path(found.sha256) is None:
         return None
-    room.store.remember("ship", "page", place, {"sha256": found.sha256})
-    return found.sha256
+    told = {"sha256": found.sha256, "size": found.size}
+    room.store.remember("ship", "page", place, told)
+    return told
 
 
 def _build(wanted: Order) -> Artifact:
     """The base's page, for its picture only: it is offered to nobody and swept away like what a dead process left."""
-    room = rooms()
-    with room.workspaces.checkout(
-        wanted.repository, wanted.commit, source=wanted.source, unsafe=wanted.task.unsafe
-    ) as checkout:
-        artifact = room.builder.build(
-            checkout,
-            wanted.kind,
-            wanted.build,
-            file=wanted.file,
-            stop=lambda: room.store.task(wanted.task.id).head_sha != wanted.task.head_sha,
-            on_output=lambda _: None,
-        )
-        if room.screenshots:
-            room.screenshots.take(checkout, artifact, room.builder.path(artifact))
-    return artifact
+
+    def outdated() -> bool:
+        return rooms().store.task(wanted.task.id).head_sha != wanted.task.head_sha
+
+    return made_here(wanted, outdated, lambda _: None)

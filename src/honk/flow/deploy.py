@@ -7,6 +7,9 @@ A deploy carries whoever landed together with it, or waited for a deploy when it
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 from honk.flow.attesting import attest_deployment
 from honk.flow.building import build_commit, wanted_builds
 from honk.flow.engine import step, workflow
@@ -38,8 +41,8 @@ def deploy(task_id: str, sha: str) -> None:
 @workflow
 def roll_back(task_id: str, sha: str, person: str) -> None:
     """A tap on Roll back."""
-    ask_rollback(task_id, sha, person)
-    _go_back(task_id, sha, "asked for by a person")
+    if ask_rollback(task_id, sha, person):
+        _go_back(task_id, sha, "asked for by a person")
 
 
 def _go_back(task_id: str, sha: str, reason: str) -> None:
@@ -115,12 +118,7 @@ def run_deploy(task_id: str, sha: str) -> None:
             repository, sha, environment=wanted.environment, key=f"deploy:{sha}", seconds=wanted.timeout, tell=tell
         )
         return
-    built_from = task.head_sha if _same_tree(repository, sha, task.head_sha or "") else sha
-    artifacts = {
-        row["kind"]: room.builder.path(Artifact(row["kind"], row["commit"], row["sha256"], row["size"]))
-        for row in room.store.artifact_rows(task_id)
-        if row["commit"] == built_from
-    }
+    artifacts = {built.kind: room.builder.path(built) for built in _built(task, repository, sha)}
     with room.workspaces.checkout(repository, sha, source=room.forges.of(repository).git_dir(repository)) as checkout:
         room.deployer.deploy(
             checkout,
@@ -179,10 +177,19 @@ def declare_ill(task_id: str, sha: str, reason: str) -> None:
 
 
 @step
-def ask_rollback(task_id: str, sha: str, person: str) -> None:
-    """Accept the tap on Roll back."""
+def ask_rollback(task_id: str, sha: str, person: str) -> bool:
+    """Accept the tap on Roll back, unless a newer version came into production while it waited for its turn: what it
+    would bring back is older than what was replaced then."""
+    store = rooms().store
+    task = store.task(task_id)
+    newest = store.deployment(task.repository)
+    if task.state is State.DEPLOYED and newest and newest["commit"] != sha:
+        reason = f"Not rolled back: the newer {newest['commit'][:8]} is in production by now. Roll that one back first."
+        key = f"rollback-refused:{sha}:{newest['commit']}"
+        store.record(task_id, "rollback.refused", {"sha": sha, "reason": reason}, key=key, person=person)
+        return False
     for each in _carried(task_id, sha):
-        rooms().store.record(
+        store.record(
             each,
             "rollback.requested",
             {"sha": sha},
@@ -190,6 +197,7 @@ def ask_rollback(task_id: str, sha: str, person: str) -> None:
             person=person,
             changes={"state": State.DEPLOYING.value},
         )
+    return True
 
 
 @step
@@ -212,8 +220,9 @@ def run_rollback(task_id: str, sha: str) -> None:
             tell=tell,
         )
         return
+    artifacts = _kept(repository, previous) if previous and wanted.rollback else {}
     with room.workspaces.checkout(repository, sha, source=room.forges.of(repository).git_dir(repository)) as checkout:
-        room.deployer.rollback(checkout, wanted, repository, previous=previous, on_output=tell)
+        room.deployer.rollback(checkout, wanted, repository, previous=previous, artifacts=artifacts, on_output=tell)
 
 
 @step
@@ -259,6 +268,24 @@ def stop_ill(task_id: str, sha: str, reason: str, trouble: str) -> None:
 def _carried(task_id: str, sha: str) -> list[str]:
     """The task whose commit is deployed, and those that go with it."""
     return [task_id, *rooms().store.tasks_with(f"joined:{sha}")]
+
+
+def _built(task: Task, repository: Repository, sha: str) -> list[Artifact]:
+    """What was built of a landed commit: what was tried, where that has the very same tree."""
+    commit = task.head_sha if _same_tree(repository, sha, task.head_sha or "") else sha
+    rows = rooms().store.artifact_rows(task.id)
+    return [Artifact(row["kind"], row["commit"], row["sha256"], row["size"]) for row in rows if row["commit"] == commit]
+
+
+def _kept(repository: Repository, sha: str) -> dict[str, Path]:
+    """What is still there of an earlier deployment's builds. A rollback that does without them is not kept from it."""
+    room = rooms()
+    row = room.store.deployment(repository.name, sha)
+    kept: dict[str, Path] = {}
+    for built in _built(room.store.task(row["task_id"]), repository, sha) if row else ():
+        with suppress(HonkError):
+            kept[built.kind] = room.builder.path(built)
+    return kept
 
 
 def _served_at(wanted: Deploy) -> str | None:

@@ -12,7 +12,8 @@ import functools
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -55,6 +56,9 @@ _ROOM_TO_WORK = 20_000_000
 """Bytes. Whatever fails with less than this left on the disk failed because of that."""
 
 _closing = threading.Event()
+_changed = threading.Condition()
+_under_way: set[int] = set()
+"""The threads that are inside a step."""
 _worker: Engine | None = None
 
 
@@ -73,7 +77,8 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
         for observer in observers:
             observer(name, "begins")
         try:
-            result = function(*args, **kwargs)
+            with _inside():
+                result = function(*args, **kwargs)
         except Exception as error:
             if _closing.is_set():
                 threading.Event().wait()
@@ -85,6 +90,19 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
         return result
 
     return cast(Callable[P, R], DBOS.step(name=name)(observed))
+
+
+@contextmanager
+def _inside() -> Iterator[None]:
+    own = threading.get_ident()
+    with _changed:
+        _under_way.add(own)
+    try:
+        yield
+    finally:
+        with _changed:
+            _under_way.discard(own)
+            _changed.notify_all()
 
 
 def _plain(name: str, error: Exception) -> HonkError:
@@ -196,8 +214,11 @@ class Engine:
             self._client = DBOSClient(system_database_engine=_database(self._address), application_name="honk")
         self._client.enqueue(options, *arguments)
 
-    def close(self) -> None:
-        """Stop taking work. Steps that are under way are left unrecorded: the next life takes them up."""
+    def close(self, patience: float = 0.0) -> None:
+        """Stop taking work. Steps that are under way have so many seconds; then they are left unrecorded, and the next
+        life takes them up."""
+        with _changed:
+            _changed.wait_for(lambda: not _under_way, patience)
         _closing.set()
         if self._client is not None:
             self._client.destroy()

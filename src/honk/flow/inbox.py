@@ -423,9 +423,9 @@ class Inbox:
             )
         self._check(task, person, "write")
         sha = task.merged_sha or ""
-        self._engine.start(
-            "roll_back", f"rollback:{task.repository}:{sha}", LANDINGS, task.repository, task.id, sha, person.id
-        )
+        attempt = self._store.count_events(task.id, "rollback.refused")
+        key = f"rollback:{task.repository}:{sha}:{attempt}"
+        self._engine.start("roll_back", key, LANDINGS, task.repository, task.id, sha, person.id)
 
     def _approve(self, task: Task, head_sha: str | None, key: str, person: Person) -> None:
         check_tap(task, head_sha)

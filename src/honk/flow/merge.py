@@ -71,7 +71,13 @@ def _assemble(repository: str, train: Sequence[Car]) -> tuple[Sequence[Car], str
     made = compose(repository, admitted)
     for number, reason in made["conflicts"]:
         _refuse(admitted[number], reason, mend=True)
-    return made["cars"], recheck(made["cars"]) if made["cars"] else None
+    cars = made["cars"]
+    if not cars:
+        return (), None
+    failed, held = recheck(cars)
+    for number, reason in held:
+        _refuse(cars[number], reason)
+    return () if held else cars, failed
 
 
 def _land(cars: Sequence[Car]) -> tuple[list[str], bool]:
@@ -185,14 +191,14 @@ def compose(repository: str, train: Sequence[Car]) -> dict[str, Any]:
 
 
 @step
-def recheck(cars: Sequence[Car]) -> str | None:
+def recheck(cars: Sequence[Car]) -> tuple[str | None, list[tuple[int, str]]]:
     """Verify the commit that carries them all, as it will land, unless its tree is the tried one on the tried base; why
-    they may not land."""
+    they may not land, and if they may, whom the gate holds back all the same."""
     room = rooms()
     last = cars[-1]
     task, repository = known_repository(last["task_id"])
     if _as_tried(cars, task):
-        return None
+        return None, []
     for car in cars:
         told = {"sha": last["sha"], "together": len(cars)}
         room.store.record(car["task_id"], "merge.verifying", told, key=f"verifying:{last['sha']}:{car['attempt']}")
@@ -204,8 +210,8 @@ def recheck(cars: Sequence[Car]) -> str | None:
         base=last["onto"],
     )
     if failed := red(checks):
-        return f"Not merged: on the newest {repository.default_branch} the checks fail.\n{explain(failed)}"
-    return None
+        return f"Not merged: on the newest {repository.default_branch} the checks fail.\n{explain(failed)}", []
+    return None, _held_back(cars) if len(cars) > 1 else []
 
 
 @step
@@ -232,6 +238,19 @@ def land(car: Car, verified: str) -> str | None:
 def _tell_waiting(car: Car, words: str) -> None:
     key = f"land:{car['head_sha']}:{car['attempt']}:{words}"
     rooms().store.record(car["task_id"], "merge.progress", {"line": words[:200]}, key=key)
+
+
+def _held_back(cars: Sequence[Car]) -> list[tuple[int, str]]:
+    """Whom the gate would not let through now, asked of all before the first of them lands: a train that stops on its
+    way leaves the default branch at a commit that nobody verified."""
+    held: list[tuple[int, str]] = []
+    for number, car in enumerate(cars):
+        task, repository = known_repository(car["task_id"])
+        try:
+            _permit(car, task, repository, base_file(repository, car["onto"]), cars[-1]["sha"])
+        except Refused as refused:
+            held.append((number, str(refused)))
+    return held
 
 
 def _permit(car: Car, task: Task, repository: Repository, file: RepositoryFile, verified: str) -> MergePermit:

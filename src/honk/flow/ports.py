@@ -241,7 +241,9 @@ class Builder(Protocol):
         on_output: Callable[[str], None],
     ) -> Artifact: ...
 
-    def keep(self, commit: str, kind: str, build: Build, archives: Sequence[Path], *, seconds: float) -> Artifact:
+    def keep(
+        self, commit: str, kind: str, build: Build, archives: Sequence[Path], *, seconds: float, log: str
+    ) -> Artifact:
         """Keep what another machine built, from zip files. Raises `HonkError` for what is damaged or not there."""
         ...
 
@@ -297,8 +299,11 @@ class Deployer(Protocol):
         repository: Repository,
         *,
         previous: str | None,
+        artifacts: dict[str, Path],
         on_output: Callable[[str], None],
-    ) -> None: ...
+    ) -> None:
+        """Bring the deployment of `previous` back. `artifacts` are what was built of it, by their build's name."""
+        ...
 
     def measure(self, deploy: Deploy) -> Mapping[str, float]:
         """The metrics that are compared with what they were before the deploy, by address."""

@@ -31,6 +31,7 @@ _SETTLING = frozenset(
         "merge.elsewhere",
         "deploy.healthy",
         "rolled_back",
+        "rollback.refused",
     }
 )
 
@@ -123,6 +124,16 @@ def not_built(store: Store, task: Task) -> list[dict[str, str]]:
     return list(told.values())
 
 
+def _sizes_before(store: Store, task: Task) -> dict[str, int]:
+    """By kind, the size of what has landed, or rather, as soon as that is known, of what the base's build makes."""
+    return {
+        event.data["kind"]: event.data["size_before"]
+        for kind in ("build.finished", "build.compared", "package.compared")
+        for event in store.events_of(task.id, kind)
+        if event.data["commit"] == task.head_sha and event.data.get("size_before")
+    }
+
+
 def _offered(row: RowMapping, previews_at: str) -> bool:
     """Whether a preview can be opened: it has a token and, unless it goes by name, a port."""
     open_to_all = bool(row["token"]) and not row["void"] and not row["removed"]
@@ -152,6 +163,7 @@ def task_view(
     pictured = {
         event.data["sha256"] for event in store.events_of(task.id, "build.finished") if event.data.get("pictured")
     }
+    sizes = _sizes_before(store, task)
     packages = found_packages(store, [row for row in store.artifact_rows(task.id) if not row["void"]], links)
     tried = trials(store, task)
     missing = trial_missing(store, task)
@@ -180,8 +192,10 @@ def task_view(
                 "install_url": artifact.install_url,
                 "sha256": artifact.sha256,
                 "size": artifact.size,
+                "size_before": sizes.get(artifact.kind) if artifact.commit == task.head_sha else None,
                 "commit": artifact.commit,
                 "built": _built(artifact.making),
+                "log_url": f"{url}/api/v1/tasks/{task.id}/artifacts/{artifact.commit}/{artifact.kind}/log",
                 "packages": packages.get((artifact.commit, artifact.kind), []),
                 "screenshot_url": f"{url}/tasks/{task.id}/screenshots/{artifact.sha256}.png"
                 if artifact.sha256 in pictured

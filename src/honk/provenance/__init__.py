@@ -1,6 +1,14 @@
 """Signed statements about what was made and merged, and whether one holds: in-toto statements in DSSE envelopes."""
 
-from honk.provenance.keys import PublicKey, make_signing_key, public_key, read_public_key
+from honk.provenance.keys import (
+    Believed,
+    Identity,
+    PublicKey,
+    Sigstore,
+    make_signing_key,
+    public_key,
+    read_public_key,
+)
 from honk.provenance.statements import (
     ARTIFACT,
     CHANGE,
@@ -18,8 +26,11 @@ __all__ = [
     "CHANGE",
     "DEPLOYMENT",
     "TREE",
+    "Believed",
     "Finding",
+    "Identity",
     "PublicKey",
+    "Sigstore",
     "artifact_statement",
     "change_statement",
     "deployment_statement",

@@ -1,4 +1,5 @@
-"""The key that signs what an installation says: Ed25519, made at first start, never replaced."""
+"""Who signs what an installation says, and whom to believe: a key (Ed25519, made at first start, never replaced), and
+where that is wanted an identity that sigstore vouches for."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -20,6 +22,30 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from honk.model import UsageError
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Key
+
+SIGSTORE = "sigstore"
+"""What signatures by sigstore are called in envelopes: whose they are is in their certificate."""
+
+
+class Believed(Protocol):
+    """Somebody whose signature counts."""
+
+    @property
+    def name(self) -> str:
+        """What their signature is called in envelopes."""
+        ...
+
+    @property
+    def shown(self) -> str:
+        """What people call them."""
+        ...
+
+    def verifier(self) -> Key:
+        """What checks their signature."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +70,47 @@ class PublicKey:
     @property
     def name(self) -> str:
         return hashlib.sha256(self.key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
+
+    @property
+    def shown(self) -> str:
+        return self.name
+
+    def verifier(self) -> Key:
+        from securesystemslib.signer import SSlibKey
+
+        return SSlibKey.from_crypto(self.key, keyid=self.name)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom to believe where sigstore vouches: `who` (an address or a URI) as `issuer` knows them. `trust` is the file
+    that describes a sigstore of one's own; None is the public one."""
+
+    who: str
+    issuer: str
+    trust: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return SIGSTORE
+
+    @property
+    def shown(self) -> str:
+        return f"{self.who} ({self.issuer})"
+
+    def verifier(self) -> Key:
+        from honk.provenance.keyless import IdentityKey
+
+        return IdentityKey(self)
+
+
+@dataclass(frozen=True)
+class Sigstore:
+    """A sigstore to sign with. `trust` as in `Identity`; `token` is the file in which the platform keeps an identity
+    token fresh, None whatever the platform offers by itself (GitHub Actions, Google Cloud …)."""
+
+    trust: Path | None = None
+    token: Path | None = None
 
 
 def make_signing_key(home: Path) -> None:

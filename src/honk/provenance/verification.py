@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from honk.model import UsageError
-from honk.provenance.keys import PublicKey, public_key, signing_key
+from honk.provenance.keys import Believed, Sigstore, public_key, signing_key
 from honk.provenance.statements import ARTIFACT, CHANGE, DEPLOYMENT, STATEMENT, TREE
 
 PAYLOAD = "application/vnd.in-toto+json"
@@ -23,11 +23,13 @@ class Finding:
 
     statement: Mapping[str, Any]
     signed_by: str | None
+    """What people call them."""
     fault: str | None = None
 
 
-def sign(statement: Mapping[str, Any], home: Path) -> dict[str, Any]:
-    """The statement in an envelope with the installation's signature. Raises as `signing_key`."""
+def sign(statement: Mapping[str, Any], home: Path, sigstore: Sigstore | None = None) -> dict[str, Any]:
+    """The statement in an envelope with the installation's signature, and one by sigstore where that is wanted. Raises
+    as `signing_key` and `sign_by_sigstore`."""
     from securesystemslib.dsse import Envelope
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
@@ -36,15 +38,18 @@ def sign(statement: Mapping[str, Any], home: Path) -> dict[str, Any]:
     payload = json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     envelope = Envelope(payload, PAYLOAD, {})
     envelope.sign(CryptoSigner(key, public))
+    if sigstore:
+        from honk.provenance.keyless import sign_by_sigstore
+
+        sign_by_sigstore(envelope, sigstore)
     made: dict[str, Any] = envelope.to_dict()
     return made
 
 
-def opened(envelope: Mapping[str, Any], keys: Sequence[PublicKey]) -> Finding:
-    """What the envelope says, and whether one of the keys said it."""
+def opened(envelope: Mapping[str, Any], keys: Sequence[Believed]) -> Finding:
+    """What the envelope says, and whether one of these said it."""
     from securesystemslib.dsse import Envelope
     from securesystemslib.exceptions import FormatError, UnverifiedSignatureError, VerificationError
-    from securesystemslib.signer import Key, SSlibKey
 
     try:
         # Reading it changes it.
@@ -57,15 +62,15 @@ def opened(envelope: Mapping[str, Any], keys: Sequence[PublicKey]) -> Finding:
         return Finding({}, None, "it is no in-toto statement in a DSSE envelope")
     if not well:
         return Finding({}, None, "it is no in-toto statement in a DSSE envelope")
-    known: list[Key] = [SSlibKey.from_crypto(one.key, keyid=one.name) for one in keys]
+    known = [(one.verifier(), one) for one in keys]
     try:
-        by = found.verify(known, 1)
+        accepted = found.verify([verifier for verifier, _ in known], 1)
     except (VerificationError, UnverifiedSignatureError, ValueError):
         names = {one.name for one in keys}
         if names & set(found.signatures):
             return Finding(statement, None, "its signature does not fit: what it says was changed after it was signed")
         return Finding(statement, None, "it was signed with a key that is not trusted here: give that one by --key")
-    return Finding(statement, next(iter(by)))
+    return Finding(statement, next(one.shown for verifier, one in known if verifier in accepted.values()))
 
 
 def read_bundle(text: str) -> list[dict[str, Any]]:

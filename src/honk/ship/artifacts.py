@@ -150,9 +150,11 @@ class ArtifactStore:
             (scratch / "service.json").write_text(json.dumps(told, indent=1, sort_keys=True))
             return self._kept(commit, SERVICE, scratch, made)
 
-    def keep(self, commit: str, kind: str, build: Build, archives: Sequence[Path], *, seconds: float) -> Artifact:
+    def keep(
+        self, commit: str, kind: str, build: Build, archives: Sequence[Path], *, seconds: float, log: str
+    ) -> Artifact:
         """See `Builder.keep`. `build.output` is looked for in what the archives hold together."""
-        made = Making(datetime.now(UTC), build.on or "", build.run, seconds)
+        made = Making(datetime.now(UTC), build.on or "", build.run, seconds, log[-_MOST_LOG:])
         with self._aside() as unpacked, self._aside() as scratch:
             unpack(archives, unpacked)
             for match in unpacked.glob(build.output):

@@ -66,6 +66,7 @@ class CommandDeployer:
         repository: Repository,
         *,
         previous: str | None,
+        artifacts: dict[str, Path],
         on_output: Callable[[str], None],
     ) -> None:
         """See `Deployer.rollback`. Raises `HonkError` also when there is nothing to go back to."""
@@ -77,7 +78,7 @@ class CommandDeployer:
             return
         if deploy.rollback is None:
             raise HonkError("honk.yaml names no `deploy.rollback` command.")
-        self._run("rollback", checkout, deploy.rollback, deploy.timeout, folder, previous, {}, on_output)
+        self._run("rollback", checkout, deploy.rollback, deploy.timeout, folder, previous, artifacts, on_output)
         (folder / ".honk" / checkout.commit).unlink(missing_ok=True)
 
     def _run(

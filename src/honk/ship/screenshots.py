@@ -98,6 +98,7 @@ class Screenshots:
                 command,
                 argv=(*command.argv, "sh", browser),
                 writable={"/screenshot": Path(scratch)},
+                reads_only=True,
                 limits=Limits(seconds=30.0, output=1 << 16),
             )
             try:

@@ -18,7 +18,7 @@ _NOBODY = re.compile(
 """Words of programs that look at links by themselves though they call themselves browsers, too."""
 _BROWSER = re.compile(r"^Mozilla/5\.0 .*(AppleWebKit|Gecko)/")
 _APPLE = re.compile(r"^com\.apple\.appstored/|^itunesstored/|^com\.apple\.nsurlsessiond|^installd", re.IGNORECASE)
-"""What fetches manifests and apps on iOS once a person has confirmed the question; it is no browser."""
+"""What fetches manifests on iOS after a tap, and the app once a person has confirmed the question; it is no browser."""
 _APPLE_SYSTEM = re.compile(r"\biOS/(\d+)")
 _APPLE_MODEL = re.compile(r"\bmodel/(iPhone|iPad|iPod)")
 _ANDROID_FETCHER = re.compile(r"^AndroidDownloadManager/")

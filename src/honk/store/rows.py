@@ -33,10 +33,10 @@ def read_task(row: RowMapping) -> Task:
 
 
 def read_making(row: RowMapping) -> Making | None:
-    """How an artifact was made, without its log; None if that was never put down."""
+    """How an artifact was made, with its log if the row holds that; None if it was never put down."""
     if row["built_at"] is None:
         return None
-    return Making(read_time(row["built_at"]), row["machine"], row["command"], row["seconds"])
+    return Making(read_time(row["built_at"]), row["machine"], row["command"], row["seconds"], row.get("log") or "")
 
 
 def read_event(row: RowMapping) -> Event:

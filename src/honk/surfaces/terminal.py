@@ -96,7 +96,8 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
             return f"   [dim]{escape(data['kind'])} {data['seconds']:.0f} s: {escape(data['line'])}[/]"
         case "build.finished":
             told = f"{escape(data['kind'])} {data['size'] / 1000:.0f} kB{_growth(data)}"
-            return f"   [green]✓[/] {told} [dim]{data['sha256'][:12]}{_unchanged(data)}[/]"
+            took = f" {data['seconds']:.1f} s" if data.get("seconds") and not data.get("unchanged_since") else ""
+            return f"   [green]✓[/] {told}{took} [dim]{data['sha256'][:12]}{_unchanged(data)}[/]"
         case "build.waiting":
             return f"   [yellow]…[/] {escape(data['kind'])} waits for a worker with the label {escape(data['label'])}"
         case "build.failed":
@@ -129,7 +130,7 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
             return f"[blue]●[/] Goes into production with the newer task {data['task']}"
         case "merge.landed":
             return f"[green]●[/] Merged as {data['sha'][:8]} on {escape(data['branch'])}"
-        case "merge.refused":
+        case "merge.refused" | "rollback.refused":
             return f"[red]✗[/] {escape(data['reason'])}"
         case "deploy.started":
             return f"[blue]●[/] Deploying: {_first(data['command'])}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
@@ -13,6 +13,7 @@ from honk.verify.detect import detect
 from honk.verify.distil import distil, green_line
 from honk.verify.plan import PROBES, Plan, SetUp, Verifier
 from honk.verify.registries import registry_environment, registry_hosts
+from honk.verify.set_up_key import set_up_key
 
 _SET_UP_SECONDS = 1_200.0
 _END = 4_000
@@ -148,18 +149,32 @@ def prepare(
 
 
 def _set_up(room: _Room, plan: Plan, on_start: Callable[[Verifier], None]) -> Check | None:
-    """Run the set-up steps; a check only if one failed.
+    """Run the set-up steps, unless what they leave is there from before; a check only if one failed.
 
     One that honk.yaml names is red then. One that was only detected is told, and what can run without it still runs.
     """
+    if not plan.set_up:
+        return None
+    trouble: list[Check] = []
+
+    def run() -> bool:
+        trouble.extend(_run_set_up(room, plan, on_start))
+        return not trouble
+
+    room.checkout.set_up(set_up_key(plan.set_up, room.checkout, room.egress), run)
+    return trouble[0] if trouble else None
+
+
+def _run_set_up(room: _Room, plan: Plan, on_start: Callable[[Verifier], None]) -> Iterator[Check]:
+    """The first step's trouble, if one has any."""
     for number, step in enumerate(plan.set_up):
         name = "set-up" if number == 0 else f"set-up {number + 1}"
         on_start(Verifier(name, step.command, step.why, timeout=_SET_UP_SECONDS, configured=step.configured))
         done = room.run(name, step.command, _SET_UP_SECONDS, registries=True)
         if done.exit_code == 0 and done.ended_by == "itself":
             continue
-        return _set_up_trouble(name, step, done)
-    return None
+        yield _set_up_trouble(name, step, done)
+        return
 
 
 def _set_up_trouble(name: str, step: SetUp, done: Completed) -> Check:

@@ -16,6 +16,7 @@ from honk.git import git, signed, succeeds
 from honk.model import Command, Completed, HonkError, Interactive, Limits, ModelAccess, Person, Task
 from honk.settings import Settings
 from honk.workspace.bring_in import end_merging, read_merging
+from honk.workspace.layers import MONITOR_COMMAND, MONITORED, Layers, entries
 from honk.workspace.mirror import locked
 from honk.workspace.sandbox import EGRESS_PORT, MODEL_PORT, Sandbox
 from honk.workspace.system import interpreter
@@ -40,6 +41,14 @@ _SNAPSHOT_CONFIGURATION = """\
 \tignoreSubmodules = dirty
 [gc]
 \tauto = 0
+"""
+
+
+_MONITORED = f"""\
+[core]
+\tfsmonitor = {MONITOR_COMMAND}
+\tfsmonitorHookVersion = 2
+\tuntrackedCache = true
 """
 
 
@@ -122,7 +131,8 @@ class AgentWorkspace:
         if merging is None:
             return ()
         wanted = ("grep", "-lE", "^(<<<<<<<|>>>>>>>)( |$)", "--", *merging.paths)
-        found = self.run(Command(wanted, limits=Limits(seconds=60.0, output=1 << 20))).output.splitlines()
+        look = Command(wanted, reads_only=True, limits=Limits(seconds=60.0, output=1 << 20))
+        found = self.run(look).output.splitlines()
         return [path for path in merging.paths if path in found]
 
     def diff_stat(self) -> str:
@@ -183,7 +193,8 @@ class AgentWorkspace:
             (interpreter(), "-I", "-S", paths[2], self.inside, paths[0], parent, paths[1]),
             environment=self._commit_environment(parent, known, message, author),
             writable={"/honk/snapshot.git": git_dir, "/honk/out": out},
-            readable={"/honk/collect.py": _COLLECT},
+            readable={"/honk/collect.py": _COLLECT} | self._seed(),
+            reads_only=True,
             limits=Limits(seconds=900.0, output=1 << 20),
         )
         with_home = self.folder / "snapshot-home"
@@ -197,12 +208,18 @@ class AgentWorkspace:
         collected: dict[str, str] = json.loads(completed.output.strip().splitlines()[-1])
         return collected
 
+    def _seed(self) -> dict[str, Path]:
+        """What lets git take over, instead of reading every file, what it knew when the tree below was made."""
+        return {} if isinstance(self.sandbox.tree, Path) else {"/honk/index": self.sandbox.tree.index}
+
     def _snapshot_git_dir(self) -> Path:
         git_dir = self.folder / "snapshot.git"
         if not git_dir.is_dir():
             draft = self.folder / f".snapshot-{secrets.token_hex(4)}"
             git("init", "--quiet", "--bare", draft)
-            (draft / "config").write_text(_SNAPSHOT_CONFIGURATION)
+            tree = self.sandbox.tree
+            monitored = isinstance(tree, Layers) and entries(tree.index) >= MONITORED
+            (draft / "config").write_text(_SNAPSHOT_CONFIGURATION + (_MONITORED if monitored else ""))
             draft.rename(git_dir)
         for left in git_dir.glob("*.lock"):
             left.unlink()

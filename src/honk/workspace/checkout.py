@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from honk.model import Command, Completed
-from honk.settings import Settings
+from honk.model import Command, Completed, HonkError, Limits, UsageError
 from honk.workspace.mirror import locked
 from honk.workspace.sandbox import Sandbox
-from honk.workspace.submodules import populate
-from honk.workspace.trees import (
-    committed_text,
-    empty_file,
-    export,
-    make_tree,
-    object_binds,
-    remove_tree,
-    tracked,
-)
+from honk.workspace.set_ups import SetUpStand
+from honk.workspace.system import interpreter
+from honk.workspace.trees import blobs, committed_text, remove_tree, tracked
+
+_EXPORT = Path(__file__).with_name("export.py")
+_EXPORT_BYTES = 8 * 1024**3
 
 
-@dataclass(frozen=True)
+@dataclass
 class CleanCheckout:
     """Implements `model.Checkout`. Its commit is read from the git directory `source`, which no sandbox can write."""
 
     commit: str
     source: Path
     sandbox: Sandbox
+    stands: SetUpStand | None = None
+    """Where what a set-up leaves is kept; None where trees have no layers."""
 
     def files(self) -> Sequence[str]:
         """Every tracked path, sorted."""
         return tracked(self.source, self.commit)
+
+    def blobs(self) -> Mapping[str, str]:
+        """The id of each tracked file's content, by path."""
+        return blobs(self.source, self.commit)
 
     def read(self, path: str) -> str | None:
         """The file's text as committed, or None."""
@@ -51,32 +53,58 @@ class CleanCheckout:
         """Run a command in the tree. Raises `HonkError` if no sandbox can start."""
         return self.sandbox.run(command, on_output=on_output, stop=stop)
 
+    def set_up(self, key: str, run: Callable[[], bool]) -> bool:
+        """See `model.Checkout.set_up`."""
+        tree = self.sandbox.tree
+        if self.stands is None or isinstance(tree, Path):
+            return run()
+        below = (tree, self.sandbox.home)
+        if kept := self.stands.find(key):
+            self.sandbox = self.stands.over(self.sandbox, below, kept)
+            return True
+        self.sandbox = self.stands.over(self.sandbox, below, None)
+        if not run():
+            return False
+        if kept := self.stands.keep(key, self.sandbox, self.files()):
+            self.sandbox = self.stands.over(self.sandbox, below, kept)
+        return True
+
     def export(self, pattern: str, destination: Path) -> Sequence[Path]:
-        """Copy regular files and folders out of the tree as it is now."""
-        return export(self.sandbox.tree, pattern, destination)
+        """Copy regular files and folders out of the tree as it is now. Raises `UsageError` for a pattern that leads
+        out of it or names two files alike, `HonkError` for over 8 GiB or what cannot be read."""
+        new = not destination.exists()
+        destination.mkdir(parents=True, exist_ok=True)
+        unsafe = self.sandbox.unsafe
+        places = (str(_EXPORT), str(destination)) if unsafe else ("/honk/export.py", "/honk/out")
+        done = self.run(
+            Command(
+                (interpreter(), "-I", "-S", places[0], self.sandbox.inside, pattern, places[1], str(_EXPORT_BYTES)),
+                writable={"/honk/out": destination},
+                readable={"/honk/export.py": _EXPORT},
+                reads_only=True,
+                limits=Limits(seconds=900.0, output=1 << 16),
+            )
+        )
+        written = sorted(path for path in destination.rglob("*") if path.is_file() and not path.is_symlink())
+        if new and not written:
+            remove_tree(destination)
+        told = json.loads(done.output.splitlines()[-1]) if done.exit_code == 0 else {"error": done.output[-600:]}
+        if error := told.get("error"):
+            raise UsageError(error) if told.get("usage") else HonkError(error)
+        return written
 
 
 @contextmanager
-def clean_checkout(
-    settings: Settings, source: Path, sha: str, trusted: tuple[Path, str], git_url: str, *, unsafe: bool
-) -> Iterator[CleanCheckout]:
-    """Check `sha` of the git directory `source` out into a temporary folder for as long as the context lasts.
-
-    Submodules are filled in from the addresses that `trusted`, a git directory and a commit in it, has for them.
-    """
-    folder = settings.home / "checkouts"
+def temporary_place(home: Path) -> Iterator[Path]:
+    """A folder for one checkout, removed when the context ends, or at the next start if the process dies in it."""
+    folder = home / "checkouts"
     with locked(folder / ".lock"):
         place = folder / secrets.token_hex(8)
         place.mkdir()
         owner = (place / "lock").open("a")
         fcntl.flock(owner, fcntl.LOCK_EX)
     try:
-        tree, home = place / "tree", place / "home"
-        home.mkdir()
-        make_tree(source, sha, tree, inside=not unsafe)
-        populate(trusted, (source, sha), tree, git_url)
-        binds = object_binds(source, empty_file(settings.home))
-        yield CleanCheckout(sha, source, Sandbox(settings, tree, home, binds, unsafe))
+        yield place
     finally:
         remove_tree(place)
         owner.close()

@@ -7,12 +7,15 @@ tree's own git directory says, or lacks, plays no part. Uses the standard librar
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 Environment = Mapping[str, str]
+SEED = "/honk/index"
+"""The index of the tree that the work tree is a layer over, which nobody in a sandbox could write."""
 
 
 def git(environment: Environment, *arguments: str) -> bytes:
@@ -52,9 +55,14 @@ def main(work_tree: str, git_dir: str, parent: str, out: str) -> None:
     index = f"{git_dir}/honk-index"
     environment = {**os.environ, "GIT_DIR": git_dir, "GIT_INDEX_FILE": index}
     based_on = Path(git_dir, "honk-index-parent")
-    if not (Path(index).exists() and based_on.is_file() and based_on.read_text() == parent):
+    if not Path(index).exists() and Path(SEED).exists():
+        shutil.copy2(SEED, index)
+    if not Path(index).exists():
         git(environment, "read-tree", parent)
-        based_on.write_text(parent)
+    elif not based_on.is_file() or based_on.read_text() != parent:
+        # What is the same keeps what git remembers of its file, and so need not be read.
+        git(environment, "read-tree", "--reset", parent)
+    based_on.write_text(parent)
     tree = stage(environment, work_tree)
     result = {"tree": tree, "commit": None}
     if tree not in os.environ["HONK_KNOWN_TREES"].split():

@@ -20,6 +20,7 @@ from honk.model import Command, Completed, HonkError, Interactive, UsageError
 from honk.settings import Settings
 from honk.workspace.allowance import Allowance, allowance, ulimits
 from honk.workspace.entrance import CONFINED, Guard, filter_file, grouped, joining
+from honk.workspace.layers import Layers
 from honk.workspace.processes import end_and_wait, end_family, follow, handle_of, start
 from honk.workspace.system import INSIDE_HOME, System, interpreter, system
 from honk.workspace.watcher import Watcher
@@ -43,13 +44,14 @@ _ETC = {
 class Sandbox:
     """One working tree and one home, and how to run commands with them.
 
-    `readable` are folders by the path they have inside. With `unsafe`, commands run as plain processes of this
-    machine's user with a scrubbed environment, and nothing here is promised but that.
+    Each is a folder, or layers that are put together for each command. `readable` are folders by the path they
+    have inside. With `unsafe`, commands run as plain processes of this machine's user with a scrubbed environment, and
+    nothing here is promised but that.
     """
 
     settings: Settings
-    tree: Path
-    home: Path
+    tree: Path | Layers
+    home: Path | Layers
     readable: Mapping[str, Path] = field(default_factory=dict)
     unsafe: bool = False
 
@@ -86,7 +88,7 @@ class Sandbox:
         The limits are kept until `entered` is closed. Raises `HonkError` if no sandbox can start.
         """
         if self.unsafe:
-            folder = self.tree / _below(command.directory)
+            folder = self._folder / _below(command.directory)
             argv = ["env", "-C", str(folder), *command.argv]
             return Interactive(argv, self._unsafe_environment(command))
         require()
@@ -149,7 +151,7 @@ class Sandbox:
 
     def _arguments(self, command: Command, sockets: Mapping[int, Path]) -> list[str]:
         machine = _system(tuple(self.settings.sandbox_readable))
-        arguments = [*_isolation(nested=command.nested), *(("--share-net",) if command.full_network else ())]
+        arguments = [*isolation(nested=command.nested), *(("--share-net",) if command.full_network else ())]
         arguments += ("--size", str(_TEMPORARY_BYTES), "--tmpfs", "/tmp", "--tmpfs", "/var/tmp")  # noqa: S108
         arguments += machine.arguments
         if any(
@@ -157,7 +159,7 @@ class Sandbox:
         ):
             arguments += ("--tmpfs", str(self.settings.home))
         arguments += _etc_arguments(self.settings.home, command.full_network)
-        arguments += ("--bind", str(self.home), INSIDE_HOME, "--bind", str(self.tree), INSIDE_TREE)
+        arguments += (*self._home_arguments(command), *self._tree_arguments(command))
         arguments += ("--ro-bind", str(_BRIDGE), "/honk/bridge.py")
         for inside, outside in (*self.readable.items(), *command.readable.items()):
             arguments += ("--ro-bind", str(outside), inside)
@@ -178,7 +180,27 @@ class Sandbox:
 
     def _written(self, command: Command) -> list[Path]:
         """The folders on disk that the command can fill."""
-        return [self.tree, self.home, *command.writable.values()]
+        own = () if command.reads_only else (self.tree, self.home)
+        folders = [place if isinstance(place, Path) else place.folder for place in own]
+        return [*folders, *command.writable.values()]
+
+    def _home_arguments(self, command: Command) -> list[str]:
+        if command.reads_only:
+            return ["--size", str(_TEMPORARY_BYTES), "--tmpfs", INSIDE_HOME]
+        if isinstance(self.home, Path):
+            return ["--bind", str(self.home), INSIDE_HOME]
+        return self.home.arguments(INSIDE_HOME, read_only=False)
+
+    def _tree_arguments(self, command: Command) -> list[str]:
+        if isinstance(self.tree, Path):
+            return ["--ro-bind" if command.reads_only else "--bind", str(self.tree), INSIDE_TREE]
+        return [*self.tree.arguments(INSIDE_TREE, read_only=command.reads_only), *self.tree.monitor_arguments()]
+
+    @property
+    def _folder(self) -> Path:
+        if not isinstance(self.tree, Path):
+            raise HonkError("This workspace was made for a sandbox and cannot be entered without one.")
+        return self.tree
 
     def _run_unsafe(
         self, command: Command, on_output: Callable[[str], None] | None, stop: Callable[[], bool] | None
@@ -189,7 +211,7 @@ class Sandbox:
             [*_bridged_unsafe(command), *_limited(command, self._allowed(command))],
             env=environment,
             pass_fds=tuple(command.serves.values()),
-            cwd=self.tree / _below(command.directory),
+            cwd=self._folder / _below(command.directory),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -216,8 +238,8 @@ _ISOLATION = (
 )
 
 
-def _isolation(*, nested: bool = False) -> list[str]:
-    """Namespaces of its own, and a /proc in which nothing but the sandbox's own processes can be written.
+def isolation(*, nested: bool = False) -> list[str]:
+    """Bubblewrap's arguments for namespaces of its own, and a /proc in which only its own processes can be written.
 
     Root's files below /proc stay root's in a user namespace, without any capability: where Honk runs as root, they
     are only safe behind a read-only mount. Bubblewrap leaves those out whose folder itself cannot be written.
@@ -324,7 +346,7 @@ def probe() -> str | None:
     try:
         program = bwrap()
         tried = subprocess.run(
-            [str(program), *_isolation(), *_system(()).arguments, "--", "/bin/sh", "-c", ":"],
+            [str(program), *isolation(), *_system(()).arguments, "--", "/bin/sh", "-c", ":"],
             env={},
             capture_output=True,
             timeout=30,

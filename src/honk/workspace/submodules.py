@@ -18,15 +18,22 @@ _REMOTE = re.compile(r"(https?|ssh)://[\w\[]|[\w.]+@[\w.][\w.-]*:(?!:)")
 _FETCH_SECONDS = 120.0
 
 
-def populate(trusted: tuple[Path, str], commit: tuple[Path, str], tree: Path, git_url: str) -> list[str]:
+def populate(
+    trusted: tuple[Path, str], commit: tuple[Path, str], tree: Path, git_url: str, below: str | None = None
+) -> list[str]:
     """Fill the submodules of `commit` in `tree` and return the paths that could be filled.
 
-    Both commits are given with the git directory they are in. Addresses are taken from the `.gitmodules` of the
+    Both commits are given with the git directory they are in. The tree may be a layer over one of the commit `below`:
+    then what is the same there is left alone. Addresses are taken from the `.gitmodules` of the
     `trusted` one, a base: what an agent wrote there could lead anywhere. The person's credentials are used only for
     the repository's own host, and nothing of a submodule runs.
     """
     filled = []
-    for path, url, wanted in _declared(trusted, commit):
+    declared = _declared(trusted, commit)
+    there = set(_declared(trusted, (commit[0], below))) if declared and below else set()
+    for path, url, wanted in declared:
+        if (path, url, wanted) in there:
+            continue
         with contextlib.suppress(HonkError, OSError):
             _fill(tree, path, _resolved(url, git_url), wanted, git_url)
             filled.append(path)

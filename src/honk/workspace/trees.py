@@ -1,23 +1,17 @@
-"""Trees of files on disk: made from a commit without copying its history, read safely, removed whatever is in them."""
+"""Trees of files on disk: made from a commit without copying its history, removed whatever is in them."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import stat
 import subprocess
-from collections.abc import Iterator, Sequence
-from fnmatch import translate
+from collections.abc import Sequence
 from pathlib import Path
 
 from honk.git import git, git_bytes
-from honk.model import HonkError, UsageError
-
-_EXPORT_BYTES = 8 * 1024**3
 
 # The index is written outside, where the files' owner has another number, so only size and time can be compared.
-_TREE_CONFIGURATION = """\
+TREE_CONFIGURATION = """\
 [core]
 \trepositoryFormatVersion = 0
 \tfileMode = true
@@ -68,6 +62,14 @@ def borrow(git_dir: Path, folders: Sequence[Path | str]) -> None:
     path.write_text("".join(f"{folder}\n" for folder in folders))
 
 
+def make_bare(folder: Path) -> None:
+    """Make a bare git directory (gitrepository-layout(5)), without starting git for it."""
+    for name in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
+        (folder / name).mkdir(parents=True)
+    (folder / "HEAD").write_text("ref: refs/heads/main\n")
+    (folder / "config").write_text("[core]\n\trepositoryFormatVersion = 0\n\tfileMode = true\n\tbare = true\n")
+
+
 def make_tree(source: Path, sha: str, tree: Path, *, branch: str | None = None, inside: bool = True) -> None:
     """Check `sha` out of the git directory `source` into the new folder `tree`.
 
@@ -79,7 +81,7 @@ def make_tree(source: Path, sha: str, tree: Path, *, branch: str | None = None, 
     git_dir = tree / ".git"
     git("init", "--quiet", tree)
     shutil.rmtree(git_dir / "hooks", ignore_errors=True)
-    (git_dir / "config").write_text(_TREE_CONFIGURATION)
+    (git_dir / "config").write_text(TREE_CONFIGURATION)
     borrow(git_dir, folders)
     git("update-ref", "--no-deref", "HEAD", f"{sha}^{{commit}}", directory=tree)
     if branch:
@@ -94,6 +96,13 @@ def tracked(git_dir: Path, sha: str) -> list[str]:
     """Every path in the commit, sorted; links and submodules among them."""
     names = git_bytes("ls-tree", "-r", "-z", "--name-only", "--full-tree", sha, directory=git_dir)
     return sorted(name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name)
+
+
+def blobs(git_dir: Path, sha: str) -> dict[str, str]:
+    """The id of each regular file's content in the commit, by path."""
+    lines = git_bytes("ls-tree", "-r", "-z", "--full-tree", sha, directory=git_dir).split(b"\0")
+    entries = [line.partition(b"\t") for line in lines if line.startswith(b"100")]
+    return {name.decode("utf-8", "surrogateescape"): entry.split()[2].decode() for entry, _, name in entries}
 
 
 def committed_text(git_dir: Path, sha: str, path: str) -> str | None:
@@ -111,89 +120,6 @@ def remove_tree(folder: Path) -> None:
     if os.path.lexists(folder):
         subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], capture_output=True, check=False)
         subprocess.run(["rm", "-rf", "--", str(folder)], capture_output=True, check=False)
-
-
-def export(tree: Path, pattern: str, destination: Path) -> list[Path]:
-    """Copy what `pattern` matches in `tree` to `destination`, as `Checkout.export` says.
-
-    Raises `UsageError` for a pattern that leads out of the tree or names two files alike, `HonkError` for over 8 GiB
-    or what cannot be read.
-    """
-    try:
-        return _export(tree, pattern, destination)
-    except (OSError, RecursionError) as error:
-        raise HonkError(f"The output {pattern} cannot be copied: {error}.") from error
-
-
-def _export(tree: Path, pattern: str, destination: Path) -> list[Path]:
-    parts = [part for part in pattern.split("/") if part not in ("", ".")]
-    if pattern.startswith("/") or ".." in parts:
-        raise UsageError(f"The output {pattern} must lie below the repository's root.")
-    written: dict[Path, Path] = {}
-    for match in dict.fromkeys(_matches(tree, parts)):
-        if _is_folder(match):
-            found = {destination / path.relative_to(match): path for path in _regular_files(match)}
-        else:
-            found = {destination / match.name: match}
-        for target, path in found.items():
-            if written.setdefault(target, path) != path:
-                raise UsageError(f"The output {pattern} has two files called {target.name}: name one of them.")
-    left = _EXPORT_BYTES
-    for target, path in written.items():
-        left -= _copy_regular(path, target, left)
-    return sorted(written)
-
-
-def _is_folder(path: Path) -> bool:
-    return stat.S_ISDIR(path.lstat().st_mode)
-
-
-def _entries(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.name != ".git")
-
-
-def _matches(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
-    if not parts:
-        yield folder
-        return
-    first, rest = parts[0], parts[1:]
-    if first == "**":
-        yield from _matches(folder, rest)
-        yield from (match for entry in _entries(folder) if _is_folder(entry) for match in _matches(entry, parts))
-        return
-    matching = re.compile(translate(first))
-    for entry in _entries(folder):
-        if not (entry.name == first or matching.match(entry.name)) or (entry.name[0] == "." != first[0]):
-            continue
-        if _is_folder(entry):
-            yield from _matches(entry, rest)
-        elif not rest and stat.S_ISREG(entry.lstat().st_mode):
-            yield entry
-
-
-def _regular_files(folder: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder, followlinks=False):
-        if ".git" in folders:
-            folders.remove(".git")
-        for name in files:
-            path = Path(here, name)
-            if stat.S_ISREG(path.lstat().st_mode):
-                yield path
-
-
-def _copy_regular(path: Path, target: Path, space: int) -> int:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as source:
-        facts = os.fstat(source.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            return 0
-        if facts.st_size > space:
-            raise HonkError(f"The output is over {_EXPORT_BYTES // 1024**3} GiB: let the build leave less of it.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as copy:
-            shutil.copyfileobj(source, copy, 1 << 20)
-        target.chmod(0o755 if facts.st_mode & 0o100 else 0o644)
-        return facts.st_size
 
 
 def empty_file(home: Path) -> Path:

@@ -6,14 +6,13 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
-_MEMORY_FOLDERS = ("tmp", "var/tmp", "dev")
-"""Folders in memory that a sandbox can write; /dev/shm is a part of /dev."""
 _INODE = 1024
 """Bytes of the kernel's memory that an empty file in memory costs, about."""
 _SMALLEST = 4096
@@ -50,21 +49,25 @@ class Inside:
             if os.fstat(self._descriptor).st_dev == Path("/proc").stat().st_dev:
                 raise FileNotFoundError("the sandbox is not ready yet")
             os.stat("1", dir_fd=self._descriptor)
-            self._folders = self._in_memory()
+            self._folders = self._in_memory(first)
         except OSError:
             os.close(self._descriptor)
             raise
 
-    def _in_memory(self) -> list[int]:
-        found: list[int] = []
-        try:
-            for name in _MEMORY_FOLDERS:
-                found.append(os.open(self._root / name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        except OSError:
-            for descriptor in found:
-                os.close(descriptor)
-            raise
-        return found
+    def _in_memory(self, first: int) -> list[int]:
+        """What stands for each file system in memory that is the sandbox's own and can be written."""
+        found: dict[int, int] = {}
+        for line in Path(f"/proc/{first}/mountinfo").read_text().splitlines():
+            before, _, after = line.partition(" - ")
+            top, place, options = before.split(" ")[3:6]
+            # A part of one is bound from this machine, and its size is not the sandbox's doing.
+            if after.split(" ")[0] != "tmpfs" or top != "/" or "rw" not in options.split(","):
+                continue
+            with suppress(OSError):
+                descriptor = os.open(self._root / place[1:], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                if found.setdefault(os.fstat(descriptor).st_dev, descriptor) != descriptor:
+                    os.close(descriptor)
+        return list(found.values())
 
     def close(self) -> None:
         """Let go of the sandbox's mounts."""
@@ -73,7 +76,8 @@ class Inside:
 
     def numbers(self) -> list[str]:
         """The ids of all processes, as the sandbox knows them."""
-        return [name for name in os.listdir(self._descriptor) if name.isdigit()]  # noqa: PTH208  pathlib knows no descriptors
+        names = os.listdir(self._descriptor)  # noqa: PTH208  pathlib knows no descriptors
+        return [name for name in names if name.isdigit()]
 
     def processes(self, numbers: Sequence[str]) -> list[Process]:
         """Those of the processes that still live."""
@@ -87,7 +91,7 @@ class Inside:
         return found
 
     def files_in_memory(self) -> int:
-        """Bytes in /tmp, /var/tmp, /dev and so /dev/shm, with what their inodes cost."""
+        """Bytes in /tmp, /dev/shm and the like, with what their inodes cost."""
         total = 0
         for descriptor in self._folders:
             facts = os.statvfs(descriptor)

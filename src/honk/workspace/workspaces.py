@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from honk.git import git, succeeds
 from honk.model import Checkout, HonkError, Repository, Task, UsageError, Workspace
 from honk.settings import Settings
 from honk.workspace.agent_tree import AgentWorkspace, branch_of
+from honk.workspace.bases import Bases
 from honk.workspace.bring_in import change_head, plan_bring_in, read_merging, settle_bring_in
-from honk.workspace.checkout import clean_checkout, remove_leftovers
+from honk.workspace.checkout import CleanCheckout, remove_leftovers, temporary_place
+from honk.workspace.layers import Layers, kept_layers, kept_lowers
 from honk.workspace.mirror import Mirrors, locked
+from honk.workspace.overlays import overlays_work
 from honk.workspace.sandbox import Sandbox
+from honk.workspace.set_ups import SetUps, SetUpStand
 from honk.workspace.submodules import populate
 from honk.workspace.trees import (
     borrow,
     committed_text,
     empty_file,
+    make_bare,
     make_tree,
     object_binds,
     object_folders,
     remove_tree,
 )
 
+_TREE, _LAYERS = "tree", "layers"
 _OLD = ".replaced"
-"""What a workspace's tree is called while another takes its place."""
+"""What the name of a workspace's tree ends with while another takes its place."""
 
 
 class Workspaces:
@@ -40,6 +46,8 @@ class Workspaces:
         self._settings = settings
         self._folder = settings.home / "workspaces"
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._bases = Bases(settings)
+        self._set_ups = SetUps(settings)
         remove_leftovers(settings.home)
 
     def fetch(self, repository: Repository) -> str:
@@ -54,17 +62,44 @@ class Workspaces:
         self._need(mirror, commit, repository)
         return committed_text(mirror, commit, path)
 
+    @contextmanager
     def checkout(
         self, repository: Repository, sha: str, *, source: Path | None = None, unsafe: bool = False
-    ) -> AbstractContextManager[Checkout]:
+    ) -> Iterator[Checkout]:
         """A clean checkout of `sha`, from the git directory `source` if given, else from the mirror.
 
         Raises `UsageError` if the commit is not there.
         """
-        git_dir = source or self.mirrors.path(repository)
+        mirror = self.mirrors.path(repository)
+        git_dir = source or mirror
         self._need(git_dir, sha, repository)
-        trusted = (self.mirrors.path(repository), f"refs/heads/{repository.default_branch}")
-        return clean_checkout(self._settings, git_dir, sha, trusted, repository.git_url, unsafe=unsafe)
+        trusted = (mirror, f"refs/heads/{repository.default_branch}")
+        home = self._settings.home
+        with temporary_place(home) as place, ExitStack() as stack:
+            (place / "home").mkdir()
+            tree: Path | Layers
+            if self._layered(unsafe):
+                base = stack.enter_context(self._bases.near(repository, sha, git_dir, trusted))
+                tree = self._bases.lay_out(base, repository, sha, git_dir, trusted, place / _LAYERS)
+            else:
+                tree = place / "tree"
+                make_tree(git_dir, sha, tree, inside=not unsafe)
+                populate(trusted, (git_dir, sha), tree, repository.git_url)
+            sandbox = Sandbox(self._settings, tree, place / "home", object_binds(git_dir, empty_file(home)), unsafe)
+            stand = None
+            if isinstance(tree, Layers):
+                stand = SetUpStand(self._set_ups, repository.name, self._own(git_dir, sha, trusted), place, stack)
+            yield CleanCheckout(sha, git_dir, sandbox, stand)
+
+    def _own(self, git_dir: Path, sha: str, trusted: tuple[Path, str]) -> str | None:
+        """The name of a change's own tree; None for a commit of the default branch."""
+        mirror, branch = trusted
+        if self._has(mirror, sha) and succeeds("merge-base", "--is-ancestor", sha, branch, directory=mirror):
+            return None
+        return git("rev-parse", f"{sha}^{{tree}}", directory=git_dir)
+
+    def _layered(self, unsafe: bool) -> bool:
+        return not unsafe and overlays_work(self._settings.home)
 
     @contextmanager
     def open(self, task: Task, repository: Repository, files: Path | None = None) -> Iterator[Workspace]:
@@ -74,9 +109,10 @@ class Workspaces:
         the base is nowhere to be found.
         """
         folder = self._made(task, repository)
-        home, tree = folder / "home", folder / "tree"
+        home = folder / "home"
         home.mkdir(exist_ok=True)
-        if not tree.is_dir():
+        tree = kept_layers(folder / _LAYERS, self._settings.home) or folder / _TREE
+        if isinstance(tree, Path) and not tree.is_dir():
             raise HonkError(f"The files of task {task.id} are gone from {folder}: start the task anew.")
         binds = object_binds(self.change_git_dir(task), empty_file(self._settings.home))
         if files:
@@ -95,24 +131,28 @@ class Workspaces:
         """
         folder = self._made(task, repository)
         base = task.base_sha or ""
-        with locked(self._folder / f".{task.id}.lock"):
+        with locked(self._folder / f".{task.id}.lock"), ExitStack() as stack:
             for left in folder.glob(".tree-*"):
                 remove_tree(left)
             mirror = self.mirrors.path(repository)
-            done = plan_bring_in(
-                folder, branch_of(task.id), base, commit, source or mirror, message, self._settings.signing_key
-            )
+            change, branch = folder / "change.git", branch_of(task.id)
+            done = plan_bring_in(folder, branch, base, commit, source or mirror, message, self._settings.signing_key)
             if done is None:
                 merging = read_merging(folder)
-                return change_head(folder, branch_of(task.id)) or base, merging.paths if merging else ()
-            tree = folder / f".tree-{secrets.token_hex(4)}"
-            make_tree(folder / "change.git", done.shown, tree, branch=branch_of(task.id), inside=not task.unsafe)
-            populate((mirror, base), (folder / "change.git", done.shown), tree, repository.git_url)
+                return change_head(folder, branch) or base, merging.paths if merging else ()
+            tree, shown, trusted = folder / f".tree-{secrets.token_hex(4)}", done.shown, (mirror, base)
+            if (folder / _LAYERS).is_dir():
+                found = stack.enter_context(self._bases.near(repository, shown, change, trusted))
+                self._bases.lay_out(found, repository, shown, change, trusted, tree, branch)
+            else:
+                make_tree(change, shown, tree, branch=branch, inside=not task.unsafe)
+                populate(trusted, (change, shown), tree, repository.git_url)
+            place = folder / (_LAYERS if (folder / _LAYERS).is_dir() else _TREE)
             # In two renames, so that a crash leaves one whole tree or the other.
-            (folder / "tree").rename(folder / _OLD)
-            tree.rename(folder / "tree")
-            remove_tree(folder / _OLD)
-            settle_bring_in(folder, branch_of(task.id), done)
+            place.rename(place.with_name(f"{place.name}{_OLD}"))
+            tree.rename(place)
+            remove_tree(place.with_name(f"{place.name}{_OLD}"))
+            settle_bring_in(folder, branch, done)
         return done.head, done.conflicts
 
     def _made(self, task: Task, repository: Repository) -> Path:
@@ -122,11 +162,12 @@ class Workspaces:
         with locked(self._folder / f".{task.id}.lock"):
             if not folder.is_dir():
                 self._make(task, task.base_sha, repository, folder)
-            if (folder / _OLD).is_dir():
-                if (folder / "tree").is_dir():
-                    remove_tree(folder / _OLD)
-                else:
-                    (folder / _OLD).rename(folder / "tree")
+            for place in (folder / _TREE, folder / _LAYERS):
+                replaced = place.with_name(f"{place.name}{_OLD}")
+                if replaced.is_dir() and place.is_dir():
+                    remove_tree(replaced)
+                elif replaced.is_dir():
+                    replaced.rename(place)
         return folder
 
     def exists(self, task: Task) -> bool:
@@ -137,6 +178,15 @@ class Workspaces:
         """Delete the task's workspace and the commits that were not pushed from it."""
         with locked(self._folder / f".{task.id}.lock"):
             remove_tree(self._folder / task.id)
+
+    def collect(self, limit: int | None = None) -> int:
+        """Remove the read-only trees that are least used, until all take no more than `limit` bytes (by the settings);
+        never one that a workspace stands on or that is in use. Returns the bytes that were freed."""
+        limit = self._settings.bases_bytes if limit is None else limit
+        return self._set_ups.collect(self._stood_on, limit // 2) + self._bases.collect(self._stood_on, limit)
+
+    def _stood_on(self) -> set[str]:
+        return {lower for folder in self._folder.glob(f"*/{_LAYERS}*") for lower in kept_lowers(folder)}
 
     def change_git_dir(self, task: Task) -> Path:
         """The bare repository with the task's commits on `honk/<task id>`; what it lacks it borrows from the mirror."""
@@ -153,15 +203,21 @@ class Workspaces:
         for left in self._folder.glob(f".new-{task.id}-*"):
             remove_tree(left)
         mirror = self.mirrors.path(repository)
-        if not self._has(mirror, base):
+        if not (self._bases.has(repository, base) or self._has(mirror, base)):
             self.mirrors.fetch(repository)
-        self._need(mirror, base, repository)
-        draft = self._folder / f".new-{task.id}-{secrets.token_hex(4)}"
+            self._need(mirror, base, repository)
+        draft, branch = self._folder / f".new-{task.id}-{secrets.token_hex(4)}", branch_of(task.id)
         (draft / "home").mkdir(parents=True)
-        git("init", "--quiet", "--bare", draft / "change.git")
-        borrow(draft / "change.git", object_folders(mirror))
-        make_tree(draft / "change.git", base, draft / "tree", branch=branch_of(task.id), inside=not task.unsafe)
-        populate((mirror, base), (mirror, base), draft / "tree", repository.git_url)
+        change, trusted = draft / "change.git", (mirror, base)
+        make_bare(change)
+        borrow(change, object_folders(mirror))
+        if self._layered(task.unsafe):
+            with self._bases.ensured(repository, base, mirror, trusted) as found:
+                self._bases.lay_out(found, repository, base, change, trusted, draft / _LAYERS, branch)
+                draft.rename(folder)
+            return
+        make_tree(change, base, draft / _TREE, branch=branch, inside=not task.unsafe)
+        populate(trusted, (mirror, base), draft / _TREE, repository.git_url)
         if task.unsafe:
-            borrow(draft / "tree" / ".git", object_folders(mirror))
+            borrow(draft / _TREE / ".git", object_folders(mirror))
         draft.rename(folder)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from honk.repository_file import Build, RepositoryFile
 from honk.ship.builds.tracked import Tracked
@@ -40,9 +38,8 @@ def plan_builds(tracked: Tracked, file: RepositoryFile) -> Mapping[str, Build | 
 
 
 def _web(tracked: Tracked) -> Build | str | None:
-    package = _package(tracked)
-    scripts = _mapping(package, "scripts")
-    used = _mapping(package, "dependencies") | _mapping(package, "devDependencies")
+    scripts = tracked.package("scripts")
+    used = tracked.package("dependencies") | tracked.package("devDependencies")
     tool = next((name for name, _ in _OUTPUTS if name in used), None)
     program = _package_manager(tracked)
     if tool == "expo" and ("react-native-web" in used or "build" not in scripts):
@@ -118,19 +115,6 @@ def _ios(tracked: Tracked) -> Build | str | None:
         "An Xcode project is there, but not how to sign it: name the build in honk.yaml, such as "
         '`ios: {run: fastlane adhoc, output: "build/*.ipa", on: macos}`.'
     )
-
-
-def _package(tracked: Tracked) -> dict[str, Any]:
-    try:
-        package = json.loads(tracked.text("package.json") or "{}")
-    except ValueError:
-        return {}
-    return package if isinstance(package, dict) else {}
-
-
-def _mapping(package: dict[str, Any], key: str) -> dict[str, Any]:
-    found = package.get(key)
-    return found if isinstance(found, dict) else {}
 
 
 def _package_manager(tracked: Tracked) -> str:

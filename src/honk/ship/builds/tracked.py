@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from honk.git import git, git_bytes
 
@@ -42,3 +44,12 @@ class Tracked:
         """Every path whose last part is `name`, the shallowest first."""
         found = [path for path in self.files if path.rpartition("/")[2] == name]
         return sorted(found, key=lambda path: (path.count("/"), path))
+
+    def package(self, key: str) -> dict[str, Any]:
+        """What the package.json at the root has under a key, such as `scripts`; nothing if that is no object."""
+        try:
+            package = json.loads(self.text("package.json") or "{}")
+        except ValueError:
+            return {}
+        found = package.get(key) if isinstance(package, dict) else None
+        return found if isinstance(found, dict) else {}

@@ -23,7 +23,7 @@ def _sentence(event: Event) -> str | None:
             told = for_markdown(str(data.get("text") or ""), 8000)
         case "failed" | "limit":
             told = for_markdown(str(data.get("error") or ""), 4000)
-        case "merge.refused":
+        case "merge.refused" | "rollback.refused":
             told = for_markdown(str(data.get("reason") or ""), 4000)
         case "deploy.ill":
             told = f"The deployment is ill, it is being rolled back: {for_markdown(str(data.get('reason')), 2000)}"

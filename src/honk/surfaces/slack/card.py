@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from honk.model import Event, State, Task
+from honk.repository_file import SERVICE
 from honk.surfaces.slack.blocks import (
     FALLBACK,
     Block,
@@ -128,7 +129,7 @@ def _body(facts: Facts) -> list[Block]:
     if facts.view["trial_missing"] and task.state is State.READY:
         made.append(section("*Try it first*: honk.yaml asks that a version is tried before it is merged."))
     lines = [line for line in (_stat(facts), _checks(facts), _tried(facts)) if line]
-    lines += _packages(facts)
+    lines += _builds(facts) + _packages(facts)
     lines += [f"{plain_line(one['kind'], 40)}: {plain_line(one['reason'], 300)}" for one in facts.view["not_built"][:3]]
     if lines:
         made.append(context(*lines))
@@ -142,6 +143,25 @@ def _body(facts: Facts) -> list[Block]:
 def _tried(facts: Facts) -> str:
     on = dict.fromkeys(plain_line(str(one["device"]), 80) for one in facts.view["tried"][:20])
     return f"Tried on {', '.join(on)}" if on else ""
+
+
+def _builds(facts: Facts) -> list[str]:
+    """What was built: how large it is, how much that changed, and how long it took."""
+    return [
+        f"service started in {duration(one['built']['seconds'])}"
+        if one["kind"] == SERVICE
+        else f"{plain_line(one['kind'], 40)} {size_told(one['size'], one['size_before'])}"
+        f", built in {duration(one['built']['seconds'])}"
+        for one in facts.view["artifacts"][:3]
+        if one["commit"] == facts.task.head_sha and one["built"]
+    ]
+
+
+def size_told(size: int, before: int | None) -> str:
+    """Bytes as people read them, and how many more or fewer that are."""
+    unit, name = (1e6, "MB") if size >= 1e6 else (1e3, "kB")
+    changed = f" ({(size - before) / unit:+.1f} {name})" if before and before != size else ""
+    return f"{size / unit:.1f} {name}{changed}"
 
 
 def _packages(facts: Facts) -> list[str]:

@@ -10,7 +10,7 @@ from honk.untrusted import markdown_to_mrkdwn, mrkdwn, plain_line
 TOLD = frozenset(
     {
         "answered", "ready", "failed", "limit", "cancelled", "merge.refused", "merge.landed", "merge.elsewhere",
-        "deploy.healthy", "deploy.ill", "rolled_back",
+        "deploy.healthy", "deploy.ill", "rolled_back", "rollback.refused",
     }
 )  # fmt: skip
 
@@ -45,8 +45,8 @@ def _words(event: Event, task: Task) -> str | None:  # noqa: PLR0911  one senten
             return f"{error}\nNext: {plain_line(str(data.get('next') or 'Retry'), 150)}"
         case "cancelled":
             return "Stopped; the work so far is kept."
-        case "merge.refused":
-            return mrkdwn(str(data.get("reason") or "It was not merged."), 1500)
+        case "merge.refused" | "rollback.refused":
+            return mrkdwn(str(data.get("reason") or "That was refused."), 1500)
         case "merge.landed":
             trouble = mrkdwn(str(data.get("trouble") or ""), 1000)
             after = "; it is being deployed." if data.get("deploys") else "."

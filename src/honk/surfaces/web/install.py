@@ -25,7 +25,7 @@ from honk.model import Artifact, HonkError, Task
 from honk.settings import Settings
 from honk.ship import qr_code
 from honk.ship.installs import Installable, Opened, earlier_packages, install_links, installable
-from honk.ship.packages import Device, Obstacle, device_of, itms_url, ota_manifest
+from honk.ship.packages import Device, Obstacle, device_of, itms_url, ota_manifest, particulars
 from honk.ship.previews import with_one_range
 from honk.ship.visitors import ASKED, fetched_by
 from honk.store import PackageRow, Store
@@ -170,7 +170,9 @@ def install_routes(store: Store, inbox: Inbox, settings: Settings, folder: Calla
             response = _part(door, shown, int(number), ending)
         except _Ended as ended:
             return _told(ended)
-        if ending != "png" and request.method == "GET" and (trial := fetched_by(request.headers)):
+        # iOS fetches the manifest before it asks whether to install: only the app itself is a trial.
+        package = ending in _MEDIA_TYPES and request.method == "GET"
+        if package and (trial := fetched_by(request.headers)):
             try:
                 inbox.tried(shown.task.id, shown.artifact.commit, shown.artifact.kind, trial)
             except Exception:
@@ -256,6 +258,7 @@ def _offer(
         "file": one.file,
         "size": package.size,
         "obstacles": found,
+        "particulars": list(particulars(package, one.before)),
         "blocked": blocked,
         "fits": fits,
         "installs": fits and package.kind != "aab" and (over_the_air or package.kind == "apk"),

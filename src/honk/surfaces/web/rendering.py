@@ -171,7 +171,7 @@ _ROWS = {
             "answered", "merge.requested", "merge.verifying", "merge.refused", "merge.landed",
             "deploy.joined", "deploy.started", "attest.failed",
             "deploy.healthy", "deploy.ill", "rolled_back", "revert.prepared", "reverts",
-            "rollback.requested", "retry.requested", "limit", "failed",
+            "rollback.requested", "rollback.refused", "retry.requested", "limit", "failed",
             "cancelled", "approved", "egress.refused", "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",
             "merge.elsewhere", "message.edited", "message.withdrawn",
         ),

@@ -1,0 +1,161 @@
+"""How soon a task has a tree to work in, for a small and a large repository, against what git and others would do."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from honk.model import Command, Person, Repository, State, Task
+from honk.settings import read_settings
+from honk.workspace import Workspaces
+
+FILES = {"small": 600, "large": 60_000}
+BYTES = 7_500
+ROUNDS = 15
+SLOW_ROUNDS = 3
+
+
+def generate(path: Path, files: int) -> Path:
+    """A repository with so many source files of 7.5 kB in three levels of folders."""
+    chance = random.Random(7)  # noqa: S311
+    words = [f"w{chance.randrange(10**9):x}" for _ in range(4000)]
+    for number in range(files):
+        file = path / f"package{number // 600:03d}" / f"module{number // 20 % 30:02d}" / f"file{number % 20:02d}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lines: list[str] = []
+        size = 0
+        while size < BYTES:
+            lines.append(" ".join(chance.choices(words, k=9)))
+            size += len(lines[-1]) + 1
+        file.write_text("\n".join(lines) + "\n")
+    (path / ".gitignore").write_text("out/\n")
+    identity = [
+        "-c",
+        "user.name=Ada",
+        "-c",
+        "user.email=ada@example.com",
+        "-c",
+        "core.compression=1",
+        "-c",
+        "gc.auto=0",
+    ]
+    for command in (["init", "-qb", "main"], ["add", "-A"], ["commit", "-qm", "First"], ["repack", "-adq"]):
+        subprocess.run(["git", *identity, *command], cwd=path, check=True)
+    return path
+
+
+def _median(rounds: int, act: Callable[[int], None]) -> float:
+    times = []
+    for number in range(rounds):
+        begun = time.perf_counter()
+        act(number)
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)
+
+
+def _task(number: int, base: str) -> Task:
+    now = datetime.now(UTC)
+    ada = Person("local:ada", "Ada", "ada@example.com")
+    return Task(f"t{number}", "project", "Do it", "script:true", State.WORKING, ada, now, now, base_sha=base)
+
+
+def _ours(repo: Path, scratch: Path) -> dict[str, float]:
+    """From a task's row to the end of its first command in the sandbox, and git's first look at the tree."""
+    home = scratch / f"home-{repo.name}"
+    repository = Repository("project", str(repo), str(repo), "main")
+    workspaces = Workspaces(read_settings(home=home))
+    begun = time.perf_counter()
+    base = workspaces.fetch(repository)
+    with workspaces.open(_task(999, base), repository) as workspace:
+        workspace.run(Command(("true",)))
+    first = time.perf_counter() - begun
+    fetched: list[float] = []
+    status: list[float] = []
+    again: list[float] = []
+    alone: list[float] = []
+
+    def use(number: int) -> None:
+        begun = time.perf_counter()
+        task = _task(number, workspaces.fetch(repository))
+        fetched.append(time.perf_counter() - begun)
+        with workspaces.open(task, repository) as workspace:
+            workspace.run(Command(("true",)))
+
+    usable = _median(ROUNDS, use)
+    for number in range(5):
+        with workspaces.open(_task(100 + number, base), repository) as workspace:
+            for figures, argv in (
+                (alone, ("true",)),
+                (status, ("git", "status", "--porcelain")),
+                (again, ("git", "status", "--porcelain")),
+            ):
+                begun = time.perf_counter()
+                done = workspace.run(Command(argv))
+                figures.append(time.perf_counter() - begun)
+                if done.output:
+                    raise SystemExit(f"git status says: {done.output[:300]}")
+    usage = subprocess.run(["du", "-sk", home / "workspaces" / "t100"], capture_output=True, text=True, check=True)
+    return {
+        "first of all (mirror, base)": first,
+        "accepted → usable": usable,
+        "of that, looking for newer commits": statistics.median(fetched),
+        "a command in the sandbox": statistics.median(alone),
+        "first git status": statistics.median(status) - statistics.median(alone),
+        "second git status": statistics.median(again) - statistics.median(alone),
+        "disk of a workspace after git status, MB": int(usage.stdout.split()[0]) / 1000,
+    }
+
+
+def _peers(repo: Path, scratch: Path) -> dict[str, float]:
+    place = scratch / "peers"
+    place.mkdir()
+    shutil.rmtree(place / "x", ignore_errors=True)
+
+    def run(*command: str | Path) -> None:
+        subprocess.run([str(word) for word in command], check=True, capture_output=True)
+
+    figures = {
+        "git clone --shared": _median(
+            SLOW_ROUNDS, lambda n: run("git", "clone", "-q", "--shared", repo, place / f"c{n}")
+        ),
+        "git worktree add": _median(
+            SLOW_ROUNDS, lambda n: run("git", "-C", repo, "worktree", "add", "-q", "--detach", place / f"w{n}")
+        ),
+        "cp -a": _median(SLOW_ROUNDS, lambda n: run("cp", "-a", repo, place / f"p{n}")),
+    }
+    # What git's look at a plain checkout costs, the first time and when it has been looked at.
+    base = place / "c0"
+    run("git", "-C", base, "status", "--porcelain")
+    figures["base's git status"] = _median(5, lambda _: run("git", "-C", base, "status", "--porcelain"))
+    shutil.rmtree(place)
+    run("git", "-C", repo, "worktree", "prune")
+    return figures
+
+
+def workspaces_against_git(scratch: Path) -> dict[str, float]:
+    """All figures, of both repositories."""
+    figures = {}
+    for name, files in FILES.items():
+        repo = generate(scratch / name, files)
+        for key, value in (_peers(repo, scratch) | _ours(repo, scratch)).items():
+            figures[f"{name}: {key}"] = value
+        shutil.rmtree(scratch / f"home-{name}")
+    return figures
+
+
+def ratios(figures: dict[str, float]) -> dict[str, float]:
+    """What the figures say."""
+    told = {"usable, large ÷ small": figures["large: accepted → usable"] / figures["small: accepted → usable"]}
+    for name in FILES:
+        fastest = min(figures[f"{name}: {way}"] for way in ("git clone --shared", "git worktree add", "cp -a"))
+        told[f"{name}: fastest of git's ways and cp ÷ usable"] = fastest / figures[f"{name}: accepted → usable"]
+        told[f"{name}: first git status ÷ base's"] = (
+            figures[f"{name}: first git status"] / figures[f"{name}: base's git status"]
+        )
+    return told

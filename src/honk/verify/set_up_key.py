@@ -1,0 +1,110 @@
+"""What decides what a set-up leaves: its commands, the files they read, and this machine's programs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+from honk.model import Checkout
+from honk.verify.plan import SetUp
+
+_DECLARATIONS = frozenset(
+    {
+        *("package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock"),
+        *("bun.lockb", "pnpm-workspace.yaml", ".npmrc", ".yarnrc", ".yarnrc.yml", ".nvmrc", ".node-version"),
+        *("pyproject.toml", "setup.py", "setup.cfg", "uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"),
+        *("pip.conf", "tox.ini", ".python-version", ".tool-versions", "mise.toml"),
+        *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml", "go.mod", "go.sum", "go.work"),
+        *("Gemfile", "Gemfile.lock", "composer.json", "composer.lock", "mix.exs", "mix.lock"),
+    }
+)
+_REQUIREMENTS = re.compile(r"(requirements|constraints)[^/]*\.(txt|in)$|(^|/)requirements/[^/]+\.(txt|in)$")
+
+# Only of these is it known that they read the declarations and nothing else of the tree.
+_INSTALLERS = re.compile(
+    r"""(npm\ (ci|install|i)|pnpm\ (install|i)|yarn(\ install)?|bun\ install
+    |uv\ sync\ .*--no-install-project|poetry\ install\ .*--no-root|bundle\ install
+    |cargo\ fetch|go\ mod\ download
+    |(uv\ venv|\S*python[\d.]*\ -m\ venv)
+    |(uv\ pip|\S*pip[\d.]*|\S*python[\d.]*\ -m\ pip)\ install)(\s|$)""",
+    re.VERBOSE,
+)
+_LIFE_CYCLE = ("preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare")
+_COMPILED = frozenset({".c", ".cc", ".cpp", ".cxx", ".pyx", ".rs", ".f", ".f90", ".go", ".zig"})
+
+
+def set_up_key(steps: Sequence[SetUp], checkout: Checkout, egress: Iterable[str]) -> str:
+    """A name for all that decides what these steps leave behind.
+
+    Where they only install what the repository declares, those are its declarations and lock files; otherwise every
+    tracked file, because any of them may have been read.
+    """
+    blobs = checkout.blobs()
+    declared = {path: blob for path, blob in blobs.items() if _declares(path)}
+    installs = all(_only_installs(line, declared, blobs, checkout) for step in steps for line in _commands(step))
+    facts = {
+        "commands": [(step.command, step.path) for step in steps],
+        "reads": declared if installs and declared else dict(blobs),
+        "egress": sorted(egress),
+        "machine": _machine(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _declares(path: str) -> bool:
+    return PurePosixPath(path).name in _DECLARATIONS or bool(_REQUIREMENTS.search(path))
+
+
+def _commands(step: SetUp) -> list[str]:
+    return [line.strip() for line in re.split(r"&&|;|\n", step.command) if line.strip()]
+
+
+def _only_installs(line: str, declared: Mapping[str, str], blobs: Mapping[str, str], checkout: Checkout) -> bool:
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return False
+    if not _INSTALLERS.match(line) or any(sign in word for word in words for sign in ("|", "`", "$(")):
+        return False
+    if "pip install" in line:
+        return _installs_packages_only(words, blobs, checkout)
+    if words[0] in ("npm", "pnpm", "yarn", "bun"):
+        packages = [path for path in declared if PurePosixPath(path).name == "package.json"]
+        return not any(_has_life_cycle(checkout.read(path) or "") for path in packages)
+    return True
+
+
+def _installs_packages_only(words: Sequence[str], blobs: Mapping[str, str], checkout: Checkout) -> bool:
+    """False where the project itself would be copied, compiled in place, or read for its own description."""
+    editable = [after for word, after in pairwise(words) if word in ("-e", "--editable")]
+    if any(word.startswith((".", "/", "file:")) and word not in editable for word in words[1:]):
+        return False
+    if not editable:
+        return True
+    compiled = any(PurePosixPath(path).suffix in _COMPILED for path in blobs)
+    described = "setup.py" not in blobs and "dynamic" not in (checkout.read("pyproject.toml") or "")
+    return described and not compiled
+
+
+def _has_life_cycle(text: str) -> bool:
+    try:
+        scripts = json.loads(text).get("scripts") or {}
+    except (ValueError, AttributeError):
+        return True
+    return any(name in scripts for name in _LIFE_CYCLE)
+
+
+def _machine() -> list[str]:
+    """What changes when this machine's programs do."""
+    told = [platform.machine(), os.environ.get("PATH", "")]
+    for path in ("/etc/os-release", "/usr/bin", "/usr/local/bin"):
+        if Path(path).exists():
+            told.append(f"{path} {Path(path).stat().st_mtime_ns}")
+    return told

@@ -1,0 +1,171 @@
+"""Read-only trees of commits, of which every workspace and checkout is a thin layer.
+
+A base is either a whole tree, or a layer over one with only what differs. Both are made by git inside a sandbox, at the
+path they will have in every other, so that what git remembers of the files stays true there.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from honk.git import git, succeeds
+from honk.model import Command, HonkError, Limits, Repository
+from honk.settings import Settings
+from honk.workspace.layers import MONITOR_COMMAND, MONITORED, Layers, entries, lay, monitor_alone
+from honk.workspace.sandbox import Sandbox
+from honk.workspace.shared import Facts, SharedFolders
+from honk.workspace.submodules import populate
+from honk.workspace.trees import TREE_CONFIGURATION, empty_file, object_binds, object_folders, remove_tree
+
+_WHOLE_AGAIN = 0.25
+"""A share of changed files beyond which a tree is made anew instead of as a layer."""
+_SECONDS = 900.0
+
+_CHECK_OUT = f"""set -e
+git -c core.fsmonitor=false -c checkout.workers=0 -c submodule.recurse=false reset --quiet --hard
+if [ "$(git ls-files | wc -l)" -ge {MONITORED} ]; then
+  git config core.fsmonitor '{MONITOR_COMMAND}'
+  git config core.fsmonitorHookVersion 2
+  git config core.untrackedCache true
+  git status --porcelain >/dev/null
+  git status --porcelain >/dev/null
+fi
+"""
+_SWITCH = 'git -c submodule.recurse=false read-tree -m -u "$1" "$2"'
+
+
+@dataclass(frozen=True)
+class Base:
+    """A commit's tree: the folders that make it up, lowest first."""
+
+    sha: str
+    lowers: Sequence[Path]
+
+
+def git_files(sha: str, folders: int, branch: str | None = None) -> dict[str, str]:
+    """The files that make a tree's git directory stand at `sha`, with objects in so many folders
+    (gitrepository-layout(5))."""
+    files = {
+        ".git/HEAD": f"{sha}\n",
+        ".git/objects/info/alternates": "".join(f"/honk/objects/{number}\n" for number in range(folders)),
+    }
+    if branch:
+        files |= {".git/HEAD": f"ref: refs/heads/{branch}\n", f".git/refs/heads/{branch}": f"{sha}\n"}
+    return files
+
+
+class Bases:
+    """The bases in Honk's home. Safe to use from many threads and processes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._shared = SharedFolders(settings.home / "bases", settings.home)
+        self.collect = self._shared.collect
+
+    def has(self, repository: Repository, sha: str) -> bool:
+        """Whether the tree of this commit is there."""
+        return self._shared.facts(repository.name, sha) is not None
+
+    @contextmanager
+    def ensured(self, repository: Repository, sha: str, source: Path, trusted: tuple[Path, str]) -> Iterator[Base]:
+        """The base of `sha`, held; made from the git directory `source` if it is not there yet. Submodules come from
+        where `trusted` says, a commit that no agent wrote with its git directory. Raises `HonkError`."""
+        with self._shared.held(repository.name, lambda: self._ensure(repository, sha, source, trusted)) as name:
+            yield self._read(repository, name)
+
+    @contextmanager
+    def near(self, repository: Repository, sha: str, source: Path, trusted: tuple[Path, str]) -> Iterator[Base]:
+        """A base from which a tree of `sha` is quickly made, held: its own, else the newest whose commit `source` has,
+        else its own, made now. Raises `HonkError`."""
+
+        def find() -> str:
+            if self.has(repository, sha):
+                return sha
+            for name in self._shared.newest_first(repository.name):
+                if succeeds("cat-file", "-e", f"{name}^{{commit}}", directory=source):
+                    return name
+            return self._ensure(repository, sha, source, trusted)
+
+        with self._shared.held(repository.name, find) as name:
+            yield self._read(repository, name)
+
+    def lay_out(
+        self,
+        base: Base,
+        repository: Repository,
+        sha: str,
+        source: Path,
+        trusted: tuple[Path, str],
+        folder: Path,
+        branch: str | None = None,
+    ) -> Layers:
+        """A tree of `sha` (from `source`, as in `ensured`) over `base` with an upper layer of its own, in the new
+        `folder`. Raises `HonkError`."""
+        layers = lay(folder, base.lowers, self._settings.home, git_files(sha, len(object_folders(source)), branch))
+        if base.sha != sha:
+            self._run(layers, source, folder, (_SWITCH, base.sha, sha))
+            populate(trusted, (source, sha), layers.upper, repository.git_url, base.sha)
+        return layers
+
+    # -- how they are made -------------------------------------------------------------------------------------------
+
+    def _ensure(self, repository: Repository, sha: str, source: Path, trusted: tuple[Path, str]) -> str:
+        def fill(draft: Path) -> Facts:
+            whole = self._whole_near(repository, sha, source)
+            tree = self._grow(whole, sha, source, draft) if whole else self._check_out(sha, source, draft)
+            populate(trusted, (source, sha), tree, repository.git_url, whole.sha if whole else None)
+            return {"over": whole.sha if whole else None}
+
+        if not self.has(repository, sha):
+            self._shared.make(repository.name, sha, fill)
+        return sha
+
+    def _read(self, repository: Repository, sha: str) -> Base:
+        over = (self._shared.facts(repository.name, sha) or {})["over"]
+        return Base(sha, [self._shared.path(repository.name, name) / "tree" for name in (over, sha) if name])
+
+    def _whole_near(self, repository: Repository, sha: str, source: Path) -> Base | None:
+        """The newest whole tree, if the wanted one is not too different from it."""
+        for name in self._shared.newest_first(repository.name):
+            base = self._read(repository, name)
+            if len(base.lowers) > 1 or not succeeds("cat-file", "-e", f"{name}^{{commit}}", directory=source):
+                continue
+            changed = git("diff-tree", "-r", "--no-renames", "--name-only", name, sha, directory=source).count("\n")
+            return base if changed <= _WHOLE_AGAIN * entries(base.lowers[-1] / ".git" / "index") else None
+        return None
+
+    def _check_out(self, sha: str, source: Path, draft: Path) -> Path:
+        tree = draft / "tree"
+        files = git_files(sha, len(object_folders(source))) | {".git/config": TREE_CONFIGURATION}
+        for path, text in files.items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_text(text)
+        (tree / ".git" / "refs").mkdir()
+        self._run(tree, source, draft, (_CHECK_OUT,))
+        return tree
+
+    def _grow(self, whole: Base, sha: str, source: Path, draft: Path) -> Path:
+        over = draft / "over"
+        layers = lay(over, whole.lowers, self._settings.home, git_files(sha, len(object_folders(source))))
+        self._run(layers, source, draft, (f"{_SWITCH} && git status --porcelain >/dev/null", whole.sha, sha))
+        layers.upper.rename(draft / "tree")
+        remove_tree(over)
+        return draft / "tree"
+
+    def _run(self, tree: Path | Layers, source: Path, folder: Path, line: Sequence[str]) -> None:
+        binds = object_binds(source, empty_file(self._settings.home))
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".home-") as home:
+            done = Sandbox(self._settings, tree, Path(home), binds).run(
+                Command(
+                    ("sh", "-c", line[0], "sh", *line[1:]),
+                    readable=monitor_alone() if isinstance(tree, Path) else {},
+                    limits=Limits(seconds=_SECONDS, output=1 << 20),
+                )
+            )
+        if done.exit_code:
+            told = done.output.strip()[-600:] or done.ended_by
+            raise HonkError(f"The files of the commit cannot be laid out: {told}.")
