@@ -285,11 +285,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a command may use. Seconds and bytes."""
+    """What a command and all that it starts may use together. Seconds and bytes; None is what this installation allows
+    (`HONK_SANDBOX_…`)."""
 
     seconds: float = 600.0
-    memory: int | None = None
     output: int = 16 * 1024 * 1024
+    memory: int | None = None
+    """With what is in /tmp and /dev/shm."""
+    processes: int | None = None
+    """Threads count, too."""
+    disk: int | None = None
+    """What the folders that it writes may hold in all, its tree and its home among them."""
+    cpu_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -319,6 +326,20 @@ class Command:
     """The tree is there as it is now and cannot be written, and the home is an empty one that is gone afterwards: so
     the command may run beside another."""
     limits: Limits = Limits()
+    nested: bool = False
+    """Whether it may make user namespaces of its own, as a sandbox in the sandbox wants; the base branch's honk.yaml
+    says so."""
+
+
+ResourceLimit = Literal["memory limit", "process limit", "disk limit", "cpu limit"]
+
+
+@dataclass(frozen=True)
+class Excess:
+    """That a sandbox was ended because it used more of something than it may. `sentence` says what to do."""
+
+    limit: ResourceLimit
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -329,9 +350,11 @@ class Completed:
     output: str
     """Standard output and error as they came, decoded with replacement, cut in the middle at `limits.output`."""
     seconds: float
-    ended_by: Literal["itself", "time limit", "cancel"] = "itself"
+    ended_by: Literal["itself", "time limit", "cancel"] | ResourceLimit = "itself"
     refused_hosts: Sequence[str] = ()
     """Hosts the command tried to reach and was not allowed to."""
+    excess: Excess | None = None
+    """Set where `ended_by` is a limit of memory, processes, disk or CPU."""
 
 
 class Checkout(Protocol):
@@ -389,6 +412,8 @@ class Interactive:
 
     argv: Sequence[str]
     environment: Mapping[str, str]
+    excess: Callable[[], Excess | None] = lambda: None
+    """Why the sandbox was ended, if it was because of a limit."""
 
 
 @dataclass(frozen=True)
@@ -498,6 +523,8 @@ class Turn:
     ask: Callable[[str], None]
     inbox: Callable[[], Sequence[Message]]
     stop: Callable[[], bool]
+    nested: bool = False
+    """What goes into the agent's `Command.nested`."""
 
 
 class Harness(Protocol):

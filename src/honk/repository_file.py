@@ -265,6 +265,13 @@ class Deploy(_Part):
         return f"`{self.run}`" if self.run else f"deployment to {self.environment} on GitHub"
 
 
+class Sandboxing(_Part):
+    """What this repository's commands need of the sandbox besides what every one gets."""
+
+    nested: bool = False
+    """Whether they may make user namespaces of their own, for a sandbox in the sandbox."""
+
+
 class Freeze(_Part):
     """A time in which nothing is merged: each week (`Fri 16:00`), or between two dates (`2026-12-20`)."""
 
@@ -318,6 +325,7 @@ class RepositoryFile(_Part):
     deploy: Deploy | None = None
     merge: Merge = Merge()
     egress: list[Host] = Field(default_factory=list)
+    sandbox: Sandboxing = Sandboxing()
     max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_turns: Annotated[int, Field(gt=0)] | None = None
 

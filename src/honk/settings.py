@@ -88,6 +88,18 @@ class Settings(BaseSettings):
     """Hosts that setup, checks and builds of every repository may reach, besides the repository's own `egress`."""
     sandbox_readable: list[Path] = Field(default_factory=list)
     """Further folders of this machine that sandboxes may read, e.g. a toolchain in an unusual place."""
+    sandbox_memory: int | None = Field(default=None, ge=16 * 1024**2)
+    """Bytes that everything in one sandbox may use together; default: three quarters of the machine's."""
+    sandbox_processes: int = Field(default=4096, ge=16)
+    """Processes and threads that may be in one sandbox."""
+    sandbox_disk: int = Field(default=20 * 1024**3, ge=1024**2)
+    """Bytes that the folders one sandbox writes may hold in all. A file counts for 4 KiB at least."""
+    sandbox_cpu_seconds: float | None = Field(default=None, gt=0)
+    """Processor time of everything in one sandbox; default: only the time on the clock is limited."""
+    sandbox_open_files: int = Field(default=16_384, ge=64)
+    """For each process."""
+    sandbox_file_size: int = Field(default=16 * 1024**3, ge=1024**2)
+    """Bytes that a single file may have."""
     bases_bytes: int = Field(default=20_000_000_000, gt=0)
     """How much the read-only trees may take that workspaces stand on, besides those that are in use."""
     deploy_environment: list[str] = Field(default_factory=list)

@@ -68,3 +68,18 @@ def test_a_program_that_does_not_speak_the_protocol_is_said(honk: Honk, make_rep
     repo = make_repository(FILES)
     done = honk("run", "Greet", "--repo", str(repo), "--agent", "acp:sh -c 'echo no such thing >&2; exit 3'", check=1)
     assert "The agent's program ended unexpectedly: no such thing" in done.stderr
+
+
+def test_an_agent_that_takes_too_much_memory_is_stopped_with_the_reason(
+    honk: Honk, make_repository: Callable[..., Path]
+) -> None:
+    hog = "held = []\nwhile True: held.append(bytearray(1 << 20))\n"
+    repo = make_repository({"hog.py": hog, "honk.yaml": "verify: {}\n"})
+    done = honk(
+        *("run", "Greet", "--repo", str(repo), "--agent", "acp:python3 hog.py", "--json"),
+        check=1,
+        HONK_SANDBOX_MEMORY=str(100 << 20),
+    )
+    task = json.loads(done.stdout)
+    assert "The agent was stopped. It used more than 100 MiB of memory" in task["error"]
+    assert task["next_action"] == "Continue"

@@ -285,3 +285,11 @@ def test_a_question_of_the_agent_waits_for_the_answer_and_nothing_is_proposed_be
     task = json.loads(done.stdout)
     assert (task["state"], task["summary"]) == ("ready", "It greets loudly.")
     assert task["pull_request"]["number"] == 1
+
+
+def test_an_agent_whose_command_takes_too_many_processes_is_stopped_with_the_reason(honk: Honk, repo: Path) -> None:
+    bomb = use("Bash", command="for i in $(seq 500); do sleep 60 & done; wait")
+    with Rehearsal([Scene("greet", [READ, edit("one", "two"), bomb, say("Done.")])]) as model:
+        task = _run(honk, model, repo, "Please greet", check=1, HONK_SANDBOX_PROCESSES="300")
+    assert "The agent was stopped. It had more than 300 processes and threads" in task["error"]
+    assert task["next_action"] == "Continue"

@@ -169,6 +169,28 @@ class TestAtWork:
         assert "took longer than 1 s" in task["error"]
         assert "no healthy deployment before" in task["error"]
 
+    @pytest.mark.parametrize("place", ["agent", "check", "build", "deploy"])
+    def test_a_command_that_takes_too_much_memory(
+        self, honk: Honk, make_repository: Callable[..., Path], place: str
+    ) -> None:
+        files = {
+            "agent": "verify: {}",
+            "check": "verify: {memory: python3 hog.py}",
+            "build": "verify: {}\nbuilds: {web: {run: python3 hog.py, output: dist}}",
+            "deploy": "verify: {}\ndeploy: {run: python3 hog.py, rollback: 'true'}",
+        }
+        hog = "held = []\nwhile True: held.append(bytearray(1 << 20))\n"
+        repo = make_repository({"hog.py": hog, "a": "a", "honk.yaml": f"{files[place]}\n"})
+        agent = ["--agent", "script:python3 hog.py"] if place == "agent" else SCRIPT
+        merge = ["--merge"] if place == "deploy" else []
+        limit = str(100 << 20)
+        done = honk("run", "x", "--repo", str(repo), *agent, *merge, "--json", check=1, HONK_SANDBOX_MEMORY=limit)
+        task = json.loads(done.stdout)
+        assert task["state"] == "failed"
+        told = task["checks"][0]["summary"] if place == "check" else task["error"]
+        assert "used more than 100 MiB of memory" in told
+        assert "raise HONK_SANDBOX_MEMORY" in told
+
     def test_a_stale_merge_tap(self, honk: Honk, make_repository: Callable[..., Path]) -> None:
         repo = make_repository({"a": "a", "honk.yaml": "verify: {}\n"})
         first = json.loads(honk("run", "x", "--repo", str(repo), *SCRIPT, "--json", check=0).stdout)

@@ -277,3 +277,12 @@ def test_the_whole_output_of_a_check_can_be_followed_and_a_stop_ends_it(
             stop=lambda: any("two" in chunk for _, chunk in heard),
         )
     assert {name for name, _ in heard} == {"first", "second"}
+
+
+def test_user_namespaces_are_for_repositories_that_ask_for_them(check: Verify) -> None:
+    asking = "sandbox: {nested: true}\nverify: {nested: unshare --user true}\n"
+    assert check({"honk.yaml": asking})["nested"].status == "passed"
+
+
+def test_user_namespaces_are_not_for_others(check: Verify) -> None:
+    assert check({"honk.yaml": "verify: {nested: unshare --user true}\n"})["nested"].status == "failed"

@@ -57,7 +57,10 @@ class _Conversation:
             model = True
         except HonkError:
             pass  # the agent may need no model of ours
-        start = turn.workspace.interactive(Command(tuple(shlex.split(command)), environment=environment), model=model)
+        start = turn.workspace.interactive(
+            Command(tuple(shlex.split(command)), environment=environment, nested=turn.nested), model=model
+        )
+        self._excess = start.excess
         self._process = subprocess.Popen(
             list(start.argv),
             env=dict(start.environment),
@@ -169,6 +172,8 @@ class _Conversation:
 
     def _gone(self) -> HonkError:
         self._error_reader.join(2)
+        if (excess := self._excess()) is not None:
+            return LimitReached(f"The agent was stopped. {excess.sentence}")
         words = " ".join(self._errors.decode("utf-8", "replace").split())[-300:]
         return HonkError(f"The agent's program ended unexpectedly: {words or 'it gave no reason'}")
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from honk.model import AgentResult, Cancelled, Command, GateAnswer, HonkError, LimitReached, Turn
+from honk.model import AgentResult, Cancelled, Command, Excess, GateAnswer, HonkError, LimitReached, Turn
 from honk.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class _Session:
         self._cost = 0.0
         self._version = ""
         self._asked = False
+        self._excess: Callable[[], Excess | None] = lambda: None
 
     async def run(self) -> AgentResult:
         from claude_agent_sdk import ClaudeSDKClient
@@ -68,9 +69,7 @@ class _Session:
             except HonkError:
                 raise
             except Exception as error:
-                if self._ended:
-                    raise self._ended from error
-                raise HonkError(self._crash(error)) from error
+                raise self._end(error) from error
             if self._ended:
                 raise self._ended
             return result
@@ -107,7 +106,7 @@ class _Session:
                 f"Claude Code {self._version}".strip(),
                 sorted(message.model_usage or {}),
             )
-        raise self._ended or HonkError(self._crash(None))
+        raise self._end(None)
 
     def _check(self, result: ResultMessage) -> None:
         """Turn the ways a session can end badly into sentences."""
@@ -132,6 +131,8 @@ class _Session:
                 self._ended = LimitReached(
                     f"The agent worked for {self._settings.agent_seconds:.0f} s, which is the limit."
                 )
+            elif (excess := self._excess()) is not None:
+                self._ended = LimitReached(f"The agent was stopped. {excess.sentence}")
             if self._ended:
                 self._kill(client)
                 return
@@ -146,6 +147,12 @@ class _Session:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         return process
+
+    def _end(self, error: Exception | None) -> HonkError:
+        """Why the command line is gone, although it had not answered."""
+        if self._ended is None and (excess := self._excess()) is not None:
+            self._ended = LimitReached(f"The agent was stopped. {excess.sentence}")
+        return self._ended or HonkError(self._crash(error))
 
     def _crash(self, error: Exception | None) -> str:
         words = " ".join("".join(self._errors).split())[-300:] or str(error or "it gave no reason")
@@ -281,8 +288,10 @@ class _Session:
             environment["CLAUDE_CONFIG_DIR"] = _MEMORY
         place = str(program) if self._turn.task.unsafe else _INSIDE
         start = self._turn.workspace.interactive(
-            Command((place,), environment=environment, readable={_INSIDE: program}), model=True
+            Command((place,), environment=environment, readable={_INSIDE: program}, nested=self._turn.nested),
+            model=True,
         )
+        self._excess = start.excess
         outer = [f"{name}={value}" for name, value in start.environment.items()]
         script = self._folder / "claude"
         script.write_text(f'#!/bin/sh\nexec {shlex.join(["env", "-i", *outer, *start.argv])} "$@"\n')

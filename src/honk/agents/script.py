@@ -24,6 +24,7 @@ class ScriptHarness:
             ("sh", "-c", self._command),
             environment={"HONK_TASK_ID": turn.task.id, "HONK_TASK_TEXT": turn.task.text[:100_000]},
             limits=Limits(seconds=self._settings.agent_seconds),
+            nested=turn.nested,
         )
         done = turn.workspace.run(command, stop=turn.stop)
         output = done.output.strip()[-_SHOWN:]
@@ -33,6 +34,8 @@ class ScriptHarness:
             raise Cancelled("Cancelled.")
         if done.ended_by == "time limit":
             raise LimitReached(f"The script took longer than {self._settings.agent_seconds:.0f} s and was ended.")
+        if done.excess:
+            raise LimitReached(f"The script was stopped. {done.excess.sentence}")
         if done.exit_code:
             raise HonkError(f"The script ended with {done.exit_code}:\n{output[-1500:] or self._command}")
         turn.gate("tool")

@@ -270,6 +270,7 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
                 ask=asker(task_id, turn_id),
                 inbox=inbox(task_id, turn_id),
                 stop=lambda: room.store.task(task_id).cancel_requested,
+                nested=file.sandbox.nested,
             )
         )
     room.store.record(

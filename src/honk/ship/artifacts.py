@@ -116,6 +116,7 @@ class ArtifactStore:
             environment={"CI": "true"} | dict(ready.environment) | {"HONK_SHA": checkout.commit},
             egress=ready.egress,
             limits=Limits(seconds=build.timeout),
+            nested=ready.nested,
         )
         done = checkout.run(command, on_output=on_output, stop=stop)
         self._judge(kind, build, done)
@@ -177,6 +178,8 @@ class ArtifactStore:
             raise Cancelled("Cancelled.")
         if done.ended_by == "time limit":
             raise HonkError(f"The build `{kind}` took longer than {build.timeout:.0f} s and was ended.")
+        if done.excess:
+            raise HonkError(f"The build `{kind}` (`{build.run}`) did not end by itself. {done.excess.sentence}")
         if done.exit_code:
             raise HonkError(f"The build `{kind}` failed (`{build.run}`):\n{self._distil(done.output)}")
 

@@ -110,6 +110,8 @@ class CommandDeployer:
         done = checkout.run(command, on_output=on_output)
         if done.ended_by == "time limit":
             raise HonkError(f"the {name} command `{line}` took longer than {seconds:.0f} s and was ended.")
+        if done.excess:
+            raise HonkError(f"the {name} command `{line}` did not end by itself. {done.excess.sentence}")
         if done.exit_code:
             raise HonkError(f"the {name} command `{line}` failed:\n{self._distil(done.output)}")
 

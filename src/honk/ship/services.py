@@ -21,7 +21,8 @@ _MOST_OUTPUT = 1 << 18
 
 
 class Readiness(Protocol):
-    """What a shell line needs after the set-up: what goes in front of it, hosts it may reach, its environment."""
+    """What a shell line needs after the set-up: what goes in front of it, hosts it may reach, its environment, and
+    whether it may make user namespaces."""
 
     @property
     def prefix(self) -> str: ...
@@ -29,6 +30,8 @@ class Readiness(Protocol):
     def egress(self) -> Sequence[str]: ...
     @property
     def environment(self) -> Mapping[str, str]: ...
+    @property
+    def nested(self) -> bool: ...
 
 
 class _Run:
@@ -101,6 +104,7 @@ def _command(checkout: Checkout, preview: Preview, ready: Readiness, listener: i
         egress=ready.egress,
         serves={preview.port: listener},
         limits=Limits(seconds=_LONGEST, output=_MOST_OUTPUT),
+        nested=ready.nested,
     )
 
 
@@ -121,6 +125,10 @@ def _await(run: _Run, address: Path, preview: Preview, distil: Callable[[str], s
                 raise HonkError(f"The service could not be started: {run.error}") from run.error
             if run.completed:
                 why = f"ended with exit code {run.completed.exit_code} before it listened"
+                if run.completed.excess:
+                    raise HonkError(
+                        f"The service (`{preview.run}`) did not come to listen. {run.completed.excess.sentence}"
+                    )
             if stop():
                 raise Cancelled("Cancelled.")
             if not run.alive or time.monotonic() > deadline:

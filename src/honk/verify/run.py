@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
 from honk.repository_file import RepositoryFile
@@ -26,6 +26,13 @@ _NO_NETWORK = re.compile(
     re.IGNORECASE,
 )
 
+_SIGNALS = {
+    137: "It was killed by the system, most likely because memory ran out.",
+    153: "It wrote a file longer than one may be: let it write less, or raise HONK_SANDBOX_FILE_SIZE.",
+    159: "It made a system call that a sandbox does not have, as programs for another kind of processor do.",
+}
+"""What to say of a command that a signal ended, by 128 + the signal."""
+
 
 @dataclass(frozen=True)
 class _Room:
@@ -35,6 +42,7 @@ class _Room:
     egress: Sequence[str]
     stop: Callable[[], bool]
     log: Callable[[str, str], None] | None
+    nested: bool
     prefix: str = ""
 
     def run(
@@ -58,6 +66,7 @@ class _Room:
             directory=directory,
             egress=tuple(dict.fromkeys([*self.egress, *(registry_hosts() if registries else ())])),
             limits=Limits(seconds=seconds),
+            nested=self.nested,
         )
         on_output = (lambda chunk: log(name, chunk)) if log else None
         done = self.checkout.run(command, on_output=on_output, stop=self.stop)
@@ -90,11 +99,11 @@ def verify(
         on_finish(check)
         results.append(check)
 
-    room = _Room(checkout, [*file.egress, *settings_egress], stop, log)
+    room = _Room(checkout, [*file.egress, *settings_egress], stop, log, file.sandbox.nested)
     trouble = _set_up(room, plan, on_start)
     if trouble:
         tell(trouble)
-    room = _Room(room.checkout, room.egress, stop, log, _prefix(plan))
+    room = replace(room, prefix=_prefix(plan))
     blocked = trouble is not None and not trouble.green
     present = set() if blocked else _present(checkout, plan, room.prefix)
     for verifier in plan.verifiers:
@@ -108,11 +117,13 @@ def verify(
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a shell line needs after the set-up: what goes in front of it, hosts it may reach, its environment."""
+    """What a shell line needs after the set-up: what goes in front of it, hosts it may reach, its environment, and
+    whether it may make user namespaces."""
 
     prefix: str
     egress: Sequence[str]
     environment: Mapping[str, str]
+    nested: bool
 
 
 def prepare(
@@ -128,12 +139,13 @@ def prepare(
     Raises `HonkError` when a set-up that honk.yaml names fails. Without one that was only detected, the build is tried.
     """
     plan = detect(checkout, file)
-    room = _Room(checkout, [*file.egress, *settings_egress], stop, lambda _, chunk: log(chunk))
+    nested = file.sandbox.nested
+    room = _Room(checkout, [*file.egress, *settings_egress], stop, lambda _, chunk: log(chunk), nested)
     trouble = _set_up(room, plan, lambda _: None)
     if trouble and not trouble.green:
         raise HonkError(f"The set-up before the build failed (`{trouble.command}`):\n{trouble.summary}")
     hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts()]))
-    return Prepared(_prefix(plan), hosts, registry_environment())
+    return Prepared(_prefix(plan), hosts, registry_environment(), nested)
 
 
 def equip(
@@ -189,7 +201,7 @@ def _set_up_trouble(name: str, step: SetUp, done: Completed) -> Check:
         summary = f"The dependencies could not be set up; name `setup` in honk.yaml to do it your way.\n{summary}"
     status: CheckStatus = "skipped"
     if step.configured:
-        status = "error" if done.ended_by == "time limit" else "failed"
+        status = "failed" if done.ended_by == "itself" else "error"
     return Check(name, status, done.seconds, summary, step.command, step.why)
 
 
@@ -235,7 +247,7 @@ def _run(room: _Room, verifier: Verifier, trouble: Check | None) -> Check:
         registries=verifier.registries,
     )
     status: CheckStatus = "passed"
-    if done.ended_by == "time limit":
+    if done.ended_by != "itself":
         status = "error"
     elif done.exit_code != 0 or _ran_nothing(verifier, done):
         status = "failed"
@@ -260,6 +272,8 @@ def _reason(done: Completed, seconds: float) -> str:
     parts = []
     if done.ended_by == "time limit":
         parts.append(f"It took longer than {seconds:g} s and was ended.")
+    elif done.excess:
+        parts.append(done.excess.sentence)
     elif done.exit_code == 127:
         found = _NOT_FOUND.search(end)
         named = f", {found[1]}" if found else ""
@@ -270,8 +284,8 @@ def _reason(done: Completed, seconds: float) -> str:
         )
     elif done.exit_code == 0:
         parts.append("There are test files, but no test ran: say in honk.yaml how to run them (`verify`).")
-    elif done.exit_code in (137, -9):
-        parts.append("It was killed by the system, most likely because memory ran out.")
+    elif done.exit_code in _SIGNALS:
+        parts.append(_SIGNALS[done.exit_code])
     for host in done.refused_hosts:
         parts.append(f"It tried to reach {host}, which is not in `egress` of honk.yaml.")
     if not done.refused_hosts and _NO_NETWORK.search(end):

@@ -110,7 +110,7 @@ class AgentWorkspace:
             from honk.workspace.egress import Egress
 
             sockets[EGRESS_PORT] = self.stack.enter_context(Egress(command.egress)).socket
-        return self.sandbox.interactive(command, sockets)
+        return self.sandbox.interactive(command, sockets, self.stack)
 
     def snapshot(self, message: str, author: Person) -> str | None:
         """Commit the tree as it is now on top of the task's last commit.
@@ -203,6 +203,8 @@ class AgentWorkspace:
         completed = Sandbox(self.settings, self.sandbox.tree, with_home, binds, unsafe).run(command)
         if completed.exit_code:
             told = completed.output.strip()[-600:] or completed.ended_by
+            if completed.excess:
+                told = completed.excess.sentence.removesuffix(".")
             raise HonkError(f"The workspace cannot be committed: {told}.")
         collected: dict[str, str] = json.loads(completed.output.strip().splitlines()[-1])
         return collected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import subprocess
 import tempfile
@@ -11,9 +12,11 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from honk.git import git
-from honk.model import HonkError
+from honk.model import Command, Completed, HonkError, Limits
 from honk.settings import Settings
-from honk.workspace.sandbox import bwrap, probe
+from honk.workspace.cgroups import places
+from honk.workspace.sandbox import Sandbox, bwrap, probe
+from honk.workspace.seccomp import supported
 
 _GIT = (2, 38)
 
@@ -25,7 +28,10 @@ def promises(settings: Settings) -> list[tuple[str, bool, str]]:
         "git": lambda _: _git(),
         "gateway": _gateway,
         "overlay": lambda _: _overlay(),
-        "cgroups": lambda _: "Memory and process limits hold for each process, not for a command as a whole.",
+        "system-call filter": _filter,
+        "limits by watching": _watching,
+        "memory limit by control group": lambda _: _grouped("memory"),
+        "process limit by control group": lambda _: _grouped("pids"),
     }
     remedies = {name: check(settings) for name, check in checks.items()}
     return [(name, not remedy, remedy) for name, remedy in remedies.items()]
@@ -52,6 +58,46 @@ def _gateway(settings: Settings) -> str:
             return ""
     except (HonkError, OSError, ImportError) as error:
         return f"The gateway cannot start ({error}): see that the folder for temporary files can be written."
+
+
+def _filter(settings: Settings) -> str:
+    if not supported():
+        return f"There is no system-call filter for {platform.machine()}; the namespaces and limits hold without it."
+    told = _tried(settings, "cat /proc/self/status", Limits(seconds=30.0))
+    if isinstance(told, str) or "Seccomp:\t2" in told.output:
+        return told if isinstance(told, str) else ""
+    return "The kernel does not take the system-call filter: run Honk on one with CONFIG_SECCOMP_FILTER."
+
+
+def _watching(settings: Settings) -> str:
+    told = _tried(settings, "while :; do :; done", Limits(seconds=10.0, cpu_seconds=0.05))
+    if isinstance(told, str) or told.ended_by == "cpu limit":
+        return told if isinstance(told, str) else ""
+    return (
+        "A sandbox's processes cannot be counted from outside, so only time, single processes and what control groups "
+        "keep are limited: run Honk on Linux 5.3 or newer, as a user who may see its own processes in /proc."
+    )
+
+
+def _grouped(controller: str) -> str:
+    if controller in places():
+        return ""
+    return (
+        "It is kept by watching, a moment later than the kernel would: run Honk as a systemd service with "
+        "`Delegate=yes`, or with `systemd-run --user --scope -p Delegate=yes honk up`."
+    )
+
+
+def _tried(settings: Settings, line: str, limits: Limits) -> Completed | str:
+    """How a command in a sandbox ended, or why there is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree, own = Path(folder, "tree"), Path(folder, "home")
+        tree.mkdir()
+        own.mkdir()
+        try:
+            return Sandbox(settings, tree, own).run(Command(("sh", "-c", line), limits=limits))
+        except (HonkError, OSError) as error:
+            return f"It cannot be tried without a sandbox ({error})"
 
 
 def _overlay() -> str:

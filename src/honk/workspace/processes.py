@@ -9,21 +9,33 @@ import select
 import selectors
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from honk.model import Completed, HonkError, Limits
+from honk.model import Completed, Excess, HonkError, Limits
+
+NICE = 10
+"""How far commands stand back for others."""
 
 
 # The kernel ends a `--die-with-parent` child when the *thread* that started it ends, so all of them are
 # started from one thread that lives as long as the process.
 @cache
 def _starter() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "honk-starter")
+    return ThreadPoolExecutor(1, "honk-starter", initializer=_step_back)
+
+
+def _step_back() -> None:
+    """What this thread starts lets Honk and the person's own programs go first. Linux's priorities are threads' own."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 os.register_at_fork(after_in_child=_starter.cache_clear)
@@ -81,6 +93,13 @@ class Output:
         return self._head.decode("utf-8", "replace") + gap + self._tail.decode("utf-8", "replace")
 
 
+class Watching(Protocol):
+    """Whoever knows when a process has used more than it may; asked often while it runs, and once when it is over."""
+
+    def look(self) -> Excess | None: ...
+    def last(self) -> Excess | None: ...
+
+
 def follow(
     process: subprocess.Popen[bytes],
     limits: Limits,
@@ -88,17 +107,18 @@ def follow(
     end: Callable[[], None],
     on_output: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    watcher: Watching | None = None,
 ) -> Completed:
     """Follow a started process whose output is a pipe. `end` must end it and all it has started; it is always called.
 
-    Exit code 124 stands for the time limit, 130 for a cancel, 128 + n for signal n.
+    Exit code 124 stands for the time limit, 130 for a cancel, 137 for another limit, 128 + n for signal n.
     """
     if process.stdout is None:
         raise ValueError("the process must have been started with stdout=PIPE")
     output = Output(limits.output, on_output)
     began = time.monotonic()
     try:
-        ended_by = _watch(process, process.stdout.fileno(), output, began + limits.seconds, stop)
+        ended_by = _watch(process, process.stdout.fileno(), output, began + limits.seconds, stop, watcher)
     finally:
         end()
         process.wait()
@@ -109,13 +129,22 @@ def follow(
     process.stdout.close()
     seconds = time.monotonic() - began
     code = process.returncode
+    if ended_by == "itself" and code and watcher is not None:
+        ended_by = watcher.last() or ended_by
+    if isinstance(ended_by, Excess):
+        return Completed(137, output.text(), seconds, ended_by.limit, excess=ended_by)
     exit_code = {"time limit": 124, "cancel": 130, "itself": code if code >= 0 else 128 - code}[ended_by]
     return Completed(exit_code, output.text(), seconds, ended_by)
 
 
 def _watch(
-    process: subprocess.Popen[bytes], pipe: int, output: Output, deadline: float, stop: Callable[[], bool] | None
-) -> Literal["itself", "time limit", "cancel"]:
+    process: subprocess.Popen[bytes],
+    pipe: int,
+    output: Output,
+    deadline: float,
+    stop: Callable[[], bool] | None,
+    watcher: Watching | None,
+) -> Literal["itself", "time limit", "cancel"] | Excess:
     with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
         selector.register(pipe, selectors.EVENT_READ)
         if (handle := handle_of(process.pid)) is not None:
@@ -127,6 +156,8 @@ def _watch(
                 return "time limit"
             if stop is not None and stop():
                 return "cancel"
+            if watcher is not None and (excess := watcher.look()) is not None:
+                return excess
             for key, _ in selector.select(min(left, 0.1)):
                 if key.fd == pipe and not _read(pipe, output):
                     selector.unregister(pipe)

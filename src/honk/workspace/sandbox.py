@@ -18,19 +18,18 @@ from pathlib import Path
 
 from honk.model import Command, Completed, HonkError, Interactive, UsageError
 from honk.settings import Settings
+from honk.workspace.allowance import Allowance, allowance, ulimits
+from honk.workspace.entrance import CONFINED, Guard, filter_file, grouped, joining
 from honk.workspace.layers import Layers
 from honk.workspace.processes import end_and_wait, end_family, follow, handle_of, start
 from honk.workspace.system import INSIDE_HOME, System, interpreter, system
+from honk.workspace.watcher import Watcher
 
 INSIDE_TREE = "/workspace"
 MODEL_PORT = 4001
 EGRESS_PORT = 4002
 _BRIDGE = Path(__file__).with_name("bridge.py")
-_PROCESSES = 8192
 _TEMPORARY_BYTES = 4 * 1024**3
-
-# Shells disagree on the letter for the number of processes.
-_LIMITED = 'ulimit -c 0; {memory}ulimit -p {processes} 2>/dev/null || ulimit -u {processes} 2>/dev/null; exec "$@"'
 
 _ETC = {
     "passwd": f"honk:x:1000:1000:Honk:{INSIDE_HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
@@ -85,21 +84,20 @@ class Sandbox:
             completed = self._run(command, {**command.reaches, EGRESS_PORT: gateway.socket}, on_output, stop)
             return replace(completed, refused_hosts=tuple(gateway.refused))
 
-    def interactive(self, command: Command, sockets: Mapping[int, Path]) -> Interactive:
+    def interactive(self, command: Command, sockets: Mapping[int, Path], entered: contextlib.ExitStack) -> Interactive:
         """The argv that enters the sandbox with the caller's standard streams; `sockets` are bridged to ports inside.
 
-        Raises `HonkError` if no sandbox can start.
+        The limits are kept until `entered` is closed. Raises `HonkError` if no sandbox can start.
         """
         if self.unsafe:
             folder = self._folder / _below(command.directory)
             argv = ["env", "-C", str(folder), *command.argv]
             return Interactive(argv, self._unsafe_environment(command))
         require()
-        # The caller may add to the environment; bubblewrap's own would be readable inside as that of process 1.
-        return Interactive(
-            ["/usr/bin/env", "-i", str(bwrap()), *self._arguments(command, sockets), "--", *_inner(command, sockets)],
-            {},
-        )
+        allowed = self._allowed(command)
+        guard = entered.enter_context(Guard(self.settings.home, allowed, self._written(command), nested=command.nested))
+        inner = ["--", *_inner(command, sockets, allowed)]
+        return Interactive(guard.argv(bwrap(), [*self._arguments(command, sockets), *inner]), {}, guard.excess)
 
     def _run(
         self,
@@ -109,16 +107,25 @@ class Sandbox:
         stop: Callable[[], bool] | None,
     ) -> Completed:
         require()
+        allowed = self._allowed(command)
         status_read, status_write = os.pipe()
-        with os.fdopen(status_read, "rb", 0) as status, tempfile.TemporaryFile() as arguments:
+        with (
+            os.fdopen(status_read, "rb", 0) as status,
+            tempfile.TemporaryFile() as arguments,
+            grouped(allowed) as group,
+            contextlib.ExitStack() as stack,
+        ):
             # Through a file, because a command line is there for everyone on the machine to read.
             arguments.write(b"".join(os.fsencode(item) + b"\0" for item in self._arguments(command, sockets)))
             arguments.seek(0)
-            descriptors = (arguments.fileno(), status_write)
-            options = ("--args", str(descriptors[0]), "--json-status-fd", str(descriptors[1]))
+            descriptors = [arguments.fileno(), status_write]
+            options = ["--args", str(descriptors[0]), "--json-status-fd", str(descriptors[1])]
+            if (filtering := filter_file(self.settings.home, nested=command.nested)) is not None:
+                descriptors.append(stack.enter_context(filtering.open("rb")).fileno())
+                options += ("--seccomp", str(descriptors[-1]))
             try:
                 process = start(
-                    [str(bwrap()), *options, "--", *_inner(command, sockets)],
+                    joining(group, [str(bwrap()), *options, "--", *_inner(command, sockets, allowed)]),
                     env={},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -136,14 +143,17 @@ class Sandbox:
                     end_and_wait(handle)
                     os.close(handle)
 
-            completed = follow(process, command.limits, end=end, on_output=on_output, stop=stop)
+            watcher = Watcher(first, allowed, self._written(command), group) if first else None
+            if watcher:
+                stack.callback(watcher.close)
+            completed = follow(process, command.limits, end=end, on_output=on_output, stop=stop, watcher=watcher)
             if completed.ended_by == "itself" and b"exit-code" not in told + status.read():
                 raise HonkError(f"The sandbox could not start: {completed.output.strip() or 'no reason given'}.")
             return completed
 
     def _arguments(self, command: Command, sockets: Mapping[int, Path]) -> list[str]:
         machine = _system(tuple(self.settings.sandbox_readable))
-        arguments = [*isolation(), *(("--share-net",) if command.full_network else ())]
+        arguments = [*isolation(nested=command.nested), *(("--share-net",) if command.full_network else ())]
         arguments += ("--size", str(_TEMPORARY_BYTES), "--tmpfs", "/tmp", "--tmpfs", "/var/tmp")  # noqa: S108
         arguments += machine.arguments
         if any(
@@ -169,6 +179,15 @@ class Sandbox:
             arguments += ("--setenv", name, value)
         return [*arguments, "--chdir", str(Path(INSIDE_TREE, _below(command.directory)))]
 
+    def _allowed(self, command: Command) -> Allowance:
+        return allowance(self.settings, command.limits)
+
+    def _written(self, command: Command) -> list[Path]:
+        """The folders on disk that the command can fill."""
+        own = () if command.reads_only else (self.tree, self.home)
+        folders = [place if isinstance(place, Path) else place.folder for place in own]
+        return [*folders, *command.writable.values()]
+
     def _home_arguments(self, command: Command) -> list[str]:
         if command.reads_only:
             return ["--size", str(_TEMPORARY_BYTES), "--tmpfs", INSIDE_HOME]
@@ -193,7 +212,7 @@ class Sandbox:
         mark = f"HONK_RUN={secrets.token_hex(8)}"
         environment = self._unsafe_environment(command) | dict([mark.split("=")])
         process = start(
-            [*_bridged_unsafe(command), *_limited(command)],
+            [*_bridged_unsafe(command), *_limited(command, self._allowed(command))],
             env=environment,
             pass_fds=tuple(command.serves.values()),
             cwd=self._folder / _below(command.directory),
@@ -217,31 +236,31 @@ _KERNEL = (
 
 _ISOLATION = (
     *("--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "honk"),
-    # Most ways from a sandbox into the kernel begin with a user namespace of one's own.
-    "--disable-userns",
+    *CONFINED,
     *("--die-with-parent", "--new-session", "--clearenv", "--proc", "/proc", "--dev", "/dev"),
     *("--dir", "/run", "--dir", "/var", "--symlink", "/run", "/var/run"),
 )
 
 
-def isolation() -> list[str]:
+def isolation(*, nested: bool = False) -> list[str]:
     """Bubblewrap's arguments for namespaces of its own, and a /proc in which only its own processes can be written.
 
     Root's files below /proc stay root's in a user namespace, without any capability: where Honk runs as root, they
     are only safe behind a read-only mount. Bubblewrap leaves those out whose folder itself cannot be written.
     """
-    arguments = [*_ISOLATION]
+    # Most ways from a sandbox into the kernel begin with a user namespace of one's own.
+    arguments = [*_ISOLATION, *(() if nested else ("--disable-userns",))]
     for name in _KERNEL:
         if Path("/proc", name).exists():
             arguments += ("--ro-bind", f"/proc/{name}", f"/proc/{name}")
     return arguments
 
 
-def _inner(command: Command, sockets: Mapping[int, Path]) -> list[str]:
+def _inner(command: Command, sockets: Mapping[int, Path], allowed: Allowance) -> list[str]:
     pairs = [f"{port}=/honk/{port}.socket" for port in sockets]
     pairs += [f"{port}<{descriptor}" for port, descriptor in command.serves.items()]
     bridge = [interpreter(), "-I", "-S", "/honk/bridge.py", *pairs, "--"] if pairs else []
-    return [*bridge, *_limited(command)]
+    return [*bridge, *_limited(command, allowed)]
 
 
 def _bridged_unsafe(command: Command) -> list[str]:
@@ -250,9 +269,8 @@ def _bridged_unsafe(command: Command) -> list[str]:
     return [sys.executable, "-I", "-S", str(_BRIDGE), *pairs, "--"] if pairs else []
 
 
-def _limited(command: Command) -> list[str]:
-    memory = f"ulimit -d {command.limits.memory // 1024}; " if command.limits.memory else ""
-    return ["/bin/sh", "-c", _LIMITED.format(memory=memory, processes=_PROCESSES), "sh", *command.argv]
+def _limited(command: Command, allowed: Allowance) -> list[str]:
+    return ["/bin/sh", "-c", f'{ulimits(allowed)}exec "$@"', "sh", *command.argv]
 
 
 def _below(directory: str) -> Path:
