@@ -160,7 +160,9 @@ def equip(
     """Do the set-up of a repository's checks where an agent will work: what goes in front of PATH then, or None if it
     failed, which is told and keeps nobody from working. Raises `Cancelled` when `stop()` turns true."""
     plan = detect(checkout, file)
-    if trouble := _set_up(_Room(checkout, [*file.egress, *settings_egress], stop, None), plan, on_start):
+    if trouble := _set_up(
+        _Room(checkout, [*file.egress, *settings_egress], stop, None, file.sandbox.nested), plan, on_start
+    ):
         on_trouble(trouble)
         return None
     return ":".join(step.path for step in plan.set_up if step.path)

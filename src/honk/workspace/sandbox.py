@@ -185,7 +185,7 @@ class Sandbox:
     def _written(self, command: Command) -> list[Path]:
         """The folders on disk that the command can fill."""
         own = () if command.reads_only else (self.tree, self.home)
-        folders = [place if isinstance(place, Path) else place.folder for place in own]
+        folders = [place if isinstance(place, Path) else place.upper for place in own]
         return [*folders, *command.writable.values()]
 
     def _home_arguments(self, command: Command) -> list[str]:
