@@ -12,6 +12,7 @@ from honk.gate import MergePermit
 from honk.model import (
     Access,
     Artifact,
+    Budget,
     Check,
     Checkout,
     Harness,
@@ -19,6 +20,7 @@ from honk.model import (
     LinkOffer,
     Person,
     PullRequest,
+    Reach,
     Repository,
     Task,
     UsageError,
@@ -41,7 +43,15 @@ class Workspaces(Protocol):
         """A file's text at a base commit, or None."""
         ...
 
-    def open(self, task: Task, repository: Repository, files: Path | None = None) -> AbstractContextManager[Workspace]:
+    def open(
+        self,
+        task: Task,
+        repository: Repository,
+        files: Path | None = None,
+        *,
+        reach: Reach | None = None,
+        budget: Budget | None = None,
+    ) -> AbstractContextManager[Workspace]:
         """The task's workspace; the folder `files` is readable in it as `/honk/attachments`."""
         ...
 
@@ -52,7 +62,13 @@ class Workspaces(Protocol):
         ...
 
     def checkout(
-        self, repository: Repository, sha: str, *, source: Path | None = None, unsafe: bool = False
+        self,
+        repository: Repository,
+        sha: str,
+        *,
+        source: Path | None = None,
+        unsafe: bool = False,
+        reach: Reach | None = None,
     ) -> AbstractContextManager[Checkout]: ...
 
     def change_git_dir(self, task: Task) -> Path:

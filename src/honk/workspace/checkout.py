@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from honk.model import Command, Completed
+from honk.model import Command, Completed, Reach
 from honk.settings import Settings
 from honk.workspace.mirror import locked
 from honk.workspace.sandbox import Sandbox
@@ -58,7 +58,14 @@ class CleanCheckout:
 
 @contextmanager
 def clean_checkout(
-    settings: Settings, source: Path, sha: str, trusted: tuple[Path, str], git_url: str, *, unsafe: bool
+    settings: Settings,
+    source: Path,
+    sha: str,
+    trusted: tuple[Path, str],
+    git_url: str,
+    *,
+    unsafe: bool,
+    reach: Reach | None = None,
 ) -> Iterator[CleanCheckout]:
     """Check `sha` of the git directory `source` out into a temporary folder for as long as the context lasts.
 
@@ -76,7 +83,7 @@ def clean_checkout(
         make_tree(source, sha, tree, inside=not unsafe)
         populate(trusted, (source, sha), tree, git_url)
         binds = object_binds(source, empty_file(settings.home))
-        yield CleanCheckout(sha, source, Sandbox(settings, tree, home, binds, unsafe))
+        yield CleanCheckout(sha, source, Sandbox(settings, tree, home, binds, unsafe, reach))
     finally:
         remove_tree(place)
         owner.close()

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from honk.git import git, succeeds
-from honk.model import Checkout, HonkError, Repository, Task, UsageError, Workspace
+from honk.model import Budget, Checkout, HonkError, Reach, Repository, Task, UsageError, Workspace
 from honk.settings import Settings
 from honk.workspace.agent_tree import AgentWorkspace, branch_of
 from honk.workspace.bring_in import change_head, plan_bring_in, read_merging, settle_bring_in
@@ -55,7 +55,13 @@ class Workspaces:
         return committed_text(mirror, commit, path)
 
     def checkout(
-        self, repository: Repository, sha: str, *, source: Path | None = None, unsafe: bool = False
+        self,
+        repository: Repository,
+        sha: str,
+        *,
+        source: Path | None = None,
+        unsafe: bool = False,
+        reach: Reach | None = None,
     ) -> AbstractContextManager[Checkout]:
         """A clean checkout of `sha`, from the git directory `source` if given, else from the mirror.
 
@@ -64,13 +70,22 @@ class Workspaces:
         git_dir = source or self.mirrors.path(repository)
         self._need(git_dir, sha, repository)
         trusted = (self.mirrors.path(repository), f"refs/heads/{repository.default_branch}")
-        return clean_checkout(self._settings, git_dir, sha, trusted, repository.git_url, unsafe=unsafe)
+        return clean_checkout(self._settings, git_dir, sha, trusted, repository.git_url, unsafe=unsafe, reach=reach)
 
     @contextmanager
-    def open(self, task: Task, repository: Repository, files: Path | None = None) -> Iterator[Workspace]:
+    def open(
+        self,
+        task: Task,
+        repository: Repository,
+        files: Path | None = None,
+        *,
+        reach: Reach | None = None,
+        budget: Budget | None = None,
+    ) -> Iterator[Workspace]:
         """Enter the task's workspace, which is made on first use from `task.base_sha` and then kept.
 
-        The folder `files` is readable in it as `/honk/attachments`. Raises `UsageError` if the task has no base yet or
+        The folder `files` is readable in it as `/honk/attachments`. What it may reach and spend besides is said by
+        `reach` and `budget`. Raises `UsageError` if the task has no base yet or
         the base is nowhere to be found.
         """
         folder = self._made(task, repository)
@@ -81,9 +96,9 @@ class Workspaces:
         binds = object_binds(self.change_git_dir(task), empty_file(self._settings.home))
         if files:
             binds["/honk/attachments"] = files
-        sandbox = Sandbox(self._settings, tree, home, binds, task.unsafe)
+        sandbox = Sandbox(self._settings, tree, home, binds, task.unsafe, reach)
         with ExitStack() as stack:
-            yield AgentWorkspace(self._settings, task, task.base_sha or "", folder, sandbox, stack)
+            yield AgentWorkspace(self._settings, task, task.base_sha or "", folder, sandbox, stack, budget)
 
     def bring_in(
         self, task: Task, repository: Repository, commit: str, message: str, *, source: Path | None = None
