@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,8 @@ from honk.settings import Settings
 from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots, SiteHost, qr_code
 from honk.ship.installs import install_links, make_install_key
 from honk.store import Attachments, Store, open_database
-from honk.verify import distil, prepare, verify
-from honk.workspace import Workspaces
+from honk.verify import distil, prepare, registry_environment, verify
+from honk.workspace import Workspaces, warm_gateway
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -114,6 +115,7 @@ class Installation:
         if not self.lock.take():
             return False
         make_signing_key(self.settings.home)
+        threading.Thread(target=_warm, name="honk-warm", daemon=True).start()
         if serve_previews:
             make_install_key(self.settings.home)
             self.previews = PreviewServer(
@@ -200,6 +202,12 @@ class Installation:
             self.sites.close()
 
 
+def _warm() -> None:
+    """Find out and load what the first agent would wait for."""
+    registry_environment()
+    warm_gateway()
+
+
 class _Verification:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -217,6 +225,7 @@ class _Verification:
             checkout,
             file,
             settings_egress=self._settings.egress,
+            registries=self._settings.registries,
             on_start=lambda verifier: on_start(verifier.name, verifier.command, verifier.why),
             on_finish=on_finish,
             stop=stop,

@@ -21,6 +21,7 @@ from honk.flow.engine import TASKS, builds_on, follow, step, workflow
 from honk.flow.installing import packages_of
 from honk.flow.ports import known_repository, rooms
 from honk.flow.progress import newest_line
+from honk.flow.reach import reach_of
 from honk.flow.verification import base_file
 from honk.flow.view import artifacts, devices, trials
 from honk.git import GitError, succeeds
@@ -267,7 +268,11 @@ def _make(asked: Order) -> Artifact:
     if asked.build.on == GITHUB_ACTIONS:
         return _made_on_github(asked, tell)
     with room.workspaces.checkout(
-        asked.repository, asked.commit, source=asked.source, unsafe=task.unsafe or room.unsafe
+        asked.repository,
+        asked.commit,
+        source=asked.source,
+        unsafe=task.unsafe or room.unsafe,
+        reach=reach_of(task, asked.kind, asked.key),
     ) as checkout:
         if asked.kind == SERVICE:
             return _started(asked, checkout, tell)
@@ -312,9 +317,9 @@ def visited_service(
     asked = order(task, repository, commit, SERVICE)
     if asked is None or asked.file.preview is None:
         raise HonkError("This version names no `preview` in honk.yaml that could run.")
-    unsafe = task.unsafe or room.unsafe
+    unsafe, reach = task.unsafe or room.unsafe, reach_of(task, SERVICE, asked.key)
     with (
-        room.workspaces.checkout(repository, commit, source=asked.source, unsafe=unsafe) as checkout,
+        room.workspaces.checkout(repository, commit, source=asked.source, unsafe=unsafe, reach=reach) as checkout,
         room.builder.running(checkout, asked.file, stop=stop, on_output=on_output) as (service, alive),
     ):
         yield service, alive, asked.file.preview.idle

@@ -19,10 +19,12 @@ from honk.flow.brief import brief, change_title, commit_message, pull_request_bo
 from honk.flow.building import describe_built, make, plan
 from honk.flow.engine import TASKS, follow, step, workflow
 from honk.flow.ports import known_repository, rooms
+from honk.flow.reach import agents_reach
 from honk.flow.verification import base_file, verify_commit
 from honk.gate import red
 from honk.git import succeeds
 from honk.model import (
+    Budget,
     Cancelled,
     Conflict,
     HonkError,
@@ -253,7 +255,14 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
     interrupted = not room.store.record(task_id, "agent.started", {"agent": task.agent}, key=begun)
     words = [with_files(message) for message in room.store.messages(task_id)]
     fresh = [with_files(message) for message in room.store.take_messages(task_id, turn_id)]
-    with room.workspaces.open(task, repository, room.attachments.folder(task_id)) as workspace:
+    budget = Budget(
+        cost_usd=max(0.01, (file.max_cost_usd or task.max_cost_usd) - task.cost_usd),
+        requests=max(1, (file.max_turns or task.max_turns) - task.turns),
+    )
+    reach = agents_reach(task, turn_id, file)
+    with room.workspaces.open(
+        task, repository, room.attachments.folder(task_id), reach=reach, budget=budget
+    ) as workspace:
         result = room.harness(task.agent).run(
             Turn(
                 task=task,
@@ -261,8 +270,8 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
                 workspace=workspace,
                 session=str(uuid.uuid5(_SESSIONS, task_id)),
                 resume=resume,
-                max_cost_usd=max(0.01, (file.max_cost_usd or task.max_cost_usd) - task.cost_usd),
-                max_turns=max(1, (file.max_turns or task.max_turns) - task.turns),
+                max_cost_usd=budget.cost_usd,
+                max_turns=budget.requests,
                 emit=emitter(task_id, turn_id, task),
                 gate=Gate(task, turn_id, workspace).ask,
                 ask=asker(task_id, turn_id),

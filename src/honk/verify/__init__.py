@@ -3,6 +3,18 @@
 from honk.verify.detect import SetUp, Verifier, detect
 from honk.verify.distil import distil
 from honk.verify.explain import explain
+from honk.verify.registries import registry_environment, registry_hosts
 from honk.verify.run import Prepared, prepare, verify
 
-__all__ = ["Prepared", "SetUp", "Verifier", "detect", "distil", "explain", "prepare", "verify"]
+__all__ = [
+    "Prepared",
+    "SetUp",
+    "Verifier",
+    "detect",
+    "distil",
+    "explain",
+    "prepare",
+    "registry_environment",
+    "registry_hosts",
+    "verify",
+]

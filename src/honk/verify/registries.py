@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -35,9 +35,12 @@ class _Answers:
     environment: dict[str, str]
 
 
-def registry_hosts() -> tuple[str, ...]:
-    """Hosts (`host:port`) that set-up may reach besides what `egress` names: the registries that pip, npm, go and
-    Maven are set up with on this machine."""
+def registry_hosts(named: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Hosts (`host:port`) that agents, set-up and builds may reach besides what `egress` names: those `named`, if any
+    are (the setting `HONK_REGISTRIES`), else the registries that pip, npm, go and Maven are set up with on this
+    machine."""
+    if named is not None:
+        return tuple(named)
     hosts: dict[str, None] = {}
     for address in _answers().addresses:
         parts = urlsplit(address)

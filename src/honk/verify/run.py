@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
 from honk.repository_file import RepositoryFile
@@ -35,6 +35,7 @@ class _Room:
     stop: Callable[[], bool]
     log: Callable[[str, str], None] | None
     prefix: str = ""
+    registries: Sequence[str] | None = None
 
     def run(
         self,
@@ -55,7 +56,7 @@ class _Room:
             ("sh", "-c", self.prefix + line),
             environment={"CI": "true"} | fetching | dict(environment or {}),
             directory=directory,
-            egress=tuple(dict.fromkeys([*self.egress, *(registry_hosts() if registries else ())])),
+            egress=tuple(dict.fromkeys([*self.egress, *(registry_hosts(self.registries) if registries else ())])),
             limits=Limits(seconds=seconds),
         )
         on_output = (lambda chunk: log(name, chunk)) if log else None
@@ -70,6 +71,7 @@ def verify(
     file: RepositoryFile,
     *,
     settings_egress: Sequence[str] = (),
+    registries: Sequence[str] | None = None,
     on_start: Callable[[Verifier], None] = lambda _: None,
     on_finish: Callable[[Check], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
@@ -77,7 +79,8 @@ def verify(
 ) -> list[Check]:
     """Set up, then run every check, one after the other; a red one does not keep the next from running.
 
-    `settings_egress` are hosts that every repository's commands may reach. `log` gets a check's name and its output
+    `settings_egress` are hosts that every repository's commands may reach, `registries` what `registry_hosts` is asked
+    with. `log` gets a check's name and its output
     as it comes, whole and unmasked. Raises `Cancelled` when `stop()` turns true.
     """
     plan = detect(checkout, file)
@@ -89,11 +92,11 @@ def verify(
         on_finish(check)
         results.append(check)
 
-    room = _Room(checkout, [*file.egress, *settings_egress], stop, log)
+    room = _Room(checkout, [*file.egress, *settings_egress], stop, log, registries=registries)
     trouble = _set_up(room, plan, on_start)
     if trouble:
         tell(trouble)
-    room = _Room(room.checkout, room.egress, stop, log, _prefix(plan))
+    room = replace(room, prefix=_prefix(plan))
     blocked = trouble is not None and not trouble.green
     present = set() if blocked else _present(checkout, plan, room.prefix)
     for verifier in plan.verifiers:
@@ -119,6 +122,7 @@ def prepare(
     file: RepositoryFile,
     *,
     settings_egress: Sequence[str] = (),
+    registries: Sequence[str] | None = None,
     stop: Callable[[], bool] = lambda: False,
     log: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
@@ -127,11 +131,11 @@ def prepare(
     Raises `HonkError` when a set-up that honk.yaml names fails. Without one that was only detected, the build is tried.
     """
     plan = detect(checkout, file)
-    room = _Room(checkout, [*file.egress, *settings_egress], stop, lambda _, chunk: log(chunk))
+    room = _Room(checkout, [*file.egress, *settings_egress], stop, lambda _, chunk: log(chunk), registries=registries)
     trouble = _set_up(room, plan, lambda _: None)
     if trouble and not trouble.green:
         raise HonkError(f"The set-up before the build failed (`{trouble.command}`):\n{trouble.summary}")
-    hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts()]))
+    hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts(registries)]))
     return Prepared(_prefix(plan), hosts, registry_environment())
 
 

@@ -53,7 +53,7 @@ class _Refused(Exception):
 
     def __init__(self, host: str, port: int, why: Refusal) -> None:
         super().__init__(host, port, why)
-        self.host, self.port, self.why = host, port, why
+        self.host, self.port, self.why = host.rstrip("."), port, why
 
 
 class _Over(Exception):
@@ -81,8 +81,8 @@ class _Traffic:
     async def watch(self) -> None:
         """Raises `_Over` once nothing has moved for too long."""
         idle = self.egress.settings.egress_idle_seconds
-        while (left := self.last + idle - event_loop().time()) > 0:
-            await asyncio.sleep(left)  # noqa: ASYNC110  an event for each piece that moves would cost more
+        while (left := self.last + idle - event_loop().time()) > 0:  # noqa: ASYNC110  an event a piece would cost more
+            await asyncio.sleep(left)
         raise _Over
 
 

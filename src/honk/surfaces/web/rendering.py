@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from honk.flow.reach import WHY
 from honk.model import Event, State
 
 _BUSY = {
@@ -53,7 +54,7 @@ def _environment() -> Environment:
         "codes": codes,
         "seconds": seconds,
     }
-    environment.globals |= {"stages": STAGES}
+    environment.globals |= {"stages": STAGES, "why": WHY}
     return environment
 
 
@@ -172,7 +173,7 @@ _ROWS = {
             "deploy.joined", "deploy.started", "attest.failed",
             "deploy.healthy", "deploy.ill", "rolled_back", "revert.prepared", "reverts",
             "rollback.requested", "retry.requested", "limit", "failed",
-            "cancelled", "approved", "egress.refused", "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",
+            "cancelled", "approved", "egress.refused", "egress.allowed", "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",
             "merge.elsewhere", "message.edited", "message.withdrawn",
         ),
         "note",
