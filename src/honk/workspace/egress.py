@@ -155,7 +155,7 @@ class Egress:
         try:
             parts = urlsplit(f"//{target}" if tunnel else target)
             host, port = (parts.hostname or "").lower(), parts.port or (443 if tunnel else 80)
-            named = host_header(lines)
+            named, length = host_header(lines), _length(lines)
         except ValueError as error:
             return await _tell(writer, "400 Bad Request", f"The request cannot be read: {error}.")
         if not _HOST.fullmatch(host) or (not tunnel and parts.scheme != "http"):
@@ -177,7 +177,7 @@ class Egress:
                 await _pump(traffic, self._through_tunnel((reader, writer), upstream[1], traffic), upstream, writer)
             else:
                 upstream[1].write(_plain_head(method, target, lines))
-                await _pump(traffic, _body(reader, upstream[1], lines, traffic), upstream, writer)
+                await _pump(traffic, _body(reader, upstream[1], length, traffic), upstream, writer)
         except _Refused as refused:
             self._note(refused)
         finally:
@@ -286,18 +286,23 @@ def _plain_head(method: str, target: str, lines: Sequence[str]) -> bytes:
     )
 
 
-async def _body(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lines: Sequence[str], traffic: _Traffic
-) -> None:
-    """Hand on one request's body and nothing after it, which could be a request to somebody else (RFC 9112, 6.3)."""
+def _length(lines: Sequence[str]) -> int | None:
+    """How many bytes the body has (RFC 9112, section 6.3), None if it comes in chunks. Raises `Malformed`."""
     headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
     lengths = [value for name, value in headers if name == "content-length"]
     codings = [value.lower() for name, value in headers if name == "transfer-encoding"]
     if len(lengths) + len(codings) > 1 or codings not in ([], ["chunked"]) or not all(map(str.isdecimal, lengths)):
         raise Malformed("the length of the body is not clear")
-    if lengths:
-        return await _exactly(int(lengths[0]), reader, writer, traffic)
-    while codings:
+    return None if codings else int(lengths[0]) if lengths else 0
+
+
+async def _body(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, length: int | None, traffic: _Traffic
+) -> None:
+    """Hand on one request's body and nothing after it, which could be a request to somebody else."""
+    if length is not None:
+        return await _exactly(length, reader, writer, traffic)
+    while True:
         line = await reader.readuntil(b"\r\n")
         writer.write(line)
         if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}(;[^\r\n]*)?\r\n", line):
@@ -309,7 +314,6 @@ async def _body(
             line = await reader.readuntil(b"\r\n")
             writer.write(line)
         return None
-    return None
 
 
 async def _exactly(count: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, traffic: _Traffic) -> None:
