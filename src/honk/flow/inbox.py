@@ -378,7 +378,9 @@ class Inbox:
         if not tried:
             raise Refused(f"{host}:{port} was not blocked in this task: only what was can be allowed here.")
         if not any(allowable(data) for data in tried):
-            raise Refused(f"{host}:{port} cannot be allowed by a tap: {WHY[tried[-1]['why']]}.")
+            raise Refused(
+                f"{host}:{port} cannot be allowed by a tap: {WHY[tried[-1]['why']] or 'it is no public host'}."
+            )
         self._check(task, person, "write")
         self._store.allow(task.repository, host, port, person)
         told = {"host": host, "port": port, "name": person.name}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from honk.flow.ports import rooms
 from honk.model import Reach, Refusal, Task
@@ -62,10 +63,11 @@ class _Teller:
     task_id: str
     by: str
     place: str
+    one_by_one: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, host: str, port: int, why: Refusal) -> None:
         prefix = f"{self.place}:egress:"
-        if self.store.count_events(self.task_id, "egress.refused", prefix) >= _MOST:
-            return
         told = {"host": _SAFE.sub("?", host)[:253], "port": port, "by": self.by, "why": why}
-        self.store.record(self.task_id, "egress.refused", told, key=f"{prefix}{told['host']}:{port}")
+        with self.one_by_one:
+            if self.store.count_events(self.task_id, "egress.refused", prefix) < _MOST:
+                self.store.record(self.task_id, "egress.refused", told, key=f"{prefix}{told['host']}:{port}")

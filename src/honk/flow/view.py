@@ -14,7 +14,7 @@ from honk.model import Artifact, Check, Event, Making, State, Task
 from honk.ship.installs import InstallLinks
 from honk.store import Store
 from honk.store.rows import read_making
-from honk.workspace import acceptable, is_address
+from honk.workspace import may_be_public
 
 NO_LINKS = InstallLinks("", timedelta(), None)
 """Where nobody can install anything."""
@@ -59,9 +59,8 @@ def actions(store: Store, task: Task) -> list[str]:
 
 
 def allowable(refused: Mapping[str, Any]) -> bool:
-    """Whether somebody may allow what was refused so: a host by its name, or a public address."""
-    host = str(refused["host"])
-    return refused["why"] == "not on the list" and (not is_address(host) or acceptable("", host))
+    """Whether somebody may allow what was refused so: what is on no list and may be public."""
+    return refused["why"] == "not on the list" and may_be_public(str(refused["host"]))
 
 
 def blocked(store: Store, task: Task) -> list[dict[str, Any]]:

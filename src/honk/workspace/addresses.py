@@ -39,6 +39,16 @@ def is_address(host: str) -> bool:
     return True
 
 
+def may_be_public(host: str) -> bool:
+    """False for what is an address of a network, or this machine, by its very spelling: `10.0.0.1`, `0x7f.1`,
+    `localhost`. Whoever says yes to a name has still to look at where it leads."""
+    if is_address(host):
+        return acceptable("", host)
+    # The last label of a public name is never a number (RFC 3696, section 2), that of a number in disguise always.
+    last = host.rstrip(".").rpartition(".")[2]
+    return bool(last) and not last[0].isdigit() and last != "localhost"
+
+
 _INTERNAL = tuple(
     ipaddress.ip_network(network)
     for network in (

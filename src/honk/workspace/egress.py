@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from honk.model import Reach, Refusal
 from honk.settings import Settings
-from honk.workspace.addresses import acceptable, allows, is_address, parse_entry
+from honk.workspace.addresses import acceptable, allows, is_address, may_be_public, parse_entry
 from honk.workspace.event_loop import event_loop, wait_for
 from honk.workspace.greeting import UNRECOGNISED_NAME, Malformed, host_header, read_greeting
 
@@ -192,6 +192,8 @@ class Egress:
             raise _Refused(host, port, "limit")
         async with self._asking:
             listed = allows(self._entries, host, port)
+            if not listed and not may_be_public(host):
+                raise _Refused(host, port, "private address")
             if not listed and not await self._permitted(host, port):
                 raise _Refused(host, port, "not on the list")
             try:

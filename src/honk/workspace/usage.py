@@ -62,7 +62,8 @@ class UsageReader:
                 self._count(event.get("message"))
             case "content_block_delta" | "content_block_start":
                 part = event.get("delta") or event.get("content_block") or {}
-                self._characters += sum(len(value) for value in part.values() if isinstance(value, str))
+                said = [value for name, value in part.items() if isinstance(value, str) and name != "type"]
+                self._characters += sum(map(len, said))
             case "message_delta":
                 self._count(event)
             case "message_stop":
