@@ -7,7 +7,6 @@ import logging
 import os
 import secrets
 import socket
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from honk.flow.engine import Engine
 from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
 from honk.flow.ports import Rooms, furnish
+from honk.flow.reach import make_ready
 from honk.flow.view import artifacts, task_view
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
 from honk.model import Check, Checkout, HonkError, Task, UsageError
@@ -33,8 +33,8 @@ from honk.settings import Settings
 from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots, SiteHost, qr_code
 from honk.ship.installs import install_links, make_install_key
 from honk.store import Attachments, Store, open_database
-from honk.verify import distil, prepare, registry_environment, verify
-from honk.workspace import Workspaces, warm_gateway
+from honk.verify import distil, prepare, verify
+from honk.workspace import Workspaces
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -115,8 +115,8 @@ class Installation:
         if not self.lock.take():
             return False
         make_signing_key(self.settings.home)
-        threading.Thread(target=_warm, name="honk-warm", daemon=True).start()
         if serve_previews:
+            make_ready()
             make_install_key(self.settings.home)
             self.previews = PreviewServer(
                 self.store, self.artifacts.path, self.settings, self.inbox.tried, visited_service
@@ -200,12 +200,6 @@ class Installation:
         if self.previews:
             self.previews.close()
             self.sites.close()
-
-
-def _warm() -> None:
-    """Find out and load what the first agent would wait for."""
-    registry_environment()
-    warm_gateway()
 
 
 class _Verification:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from honk.flow.ports import rooms
@@ -12,6 +12,7 @@ from honk.model import Reach, Refusal, Task
 from honk.repository_file import RepositoryFile
 from honk.store import Store
 from honk.verify import registry_environment, registry_hosts
+from honk.workspace import allows, parse_entry, warm_gateway
 
 AGENT = "agent"
 _MOST = 100
@@ -37,24 +38,44 @@ def reach_of(task: Task, by: str, place: str) -> Reach:
 
 
 def agents_reach(task: Task, turn_id: str, file: RepositoryFile) -> Reach:
-    """For the agent: besides, what `egress` of honk.yaml and of the settings name, and the package registries."""
+    """For the agent: besides, what `egress` of honk.yaml and of the settings name, and the package registries, to
+    which package managers are pointed. A script is not: it has settings of its own, and no time to wait for ours."""
     room = rooms()
     named = room.settings.registries
     return Reach(
-        _Allowed(room.store, task.repository),
+        _Allowed(room.store, task.repository, lambda: registry_hosts(named)),
         _Teller(room.store, task.id, AGENT, turn_id),
-        egress=(*file.egress, *room.settings.egress, *registry_hosts(named)),
-        environment={} if named == [] else registry_environment(),
+        egress=(*file.egress, *room.settings.egress),
+        environment=registry_environment() if thinks(task) and named != [] else {},
     )
+
+
+def thinks(task: Task) -> bool:
+    """Whether the task's agent is more than a script."""
+    return not task.agent.startswith("script:")
+
+
+def make_ready() -> None:
+    """Begin to find out and load what an agent that thinks would wait for."""
+
+    def find_out() -> None:
+        warm_gateway()
+        registry_environment()
+
+    threading.Thread(target=find_out, name="honk-make-ready", daemon=True).start()
 
 
 @dataclass(frozen=True)
 class _Allowed:
     store: Store
     repository: str
+    registries: Callable[[], Sequence[str]] = tuple
+    """Asked for late: to find them out takes a moment."""
 
     def __call__(self, host: str, port: int) -> bool:
-        return self.store.allowed(self.repository, host, port)
+        if self.store.allowed(self.repository, host, port):
+            return True
+        return allows([parse_entry(entry.strip().lower()) for entry in self.registries()], host, port)
 
 
 @dataclass(frozen=True)

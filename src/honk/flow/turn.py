@@ -19,7 +19,7 @@ from honk.flow.brief import brief, change_title, commit_message, pull_request_bo
 from honk.flow.building import describe_built, make, plan
 from honk.flow.engine import TASKS, follow, step, workflow
 from honk.flow.ports import known_repository, rooms
-from honk.flow.reach import agents_reach
+from honk.flow.reach import agents_reach, make_ready, thinks
 from honk.flow.verification import base_file, verify_commit
 from honk.gate import red
 from honk.git import succeeds
@@ -166,6 +166,8 @@ def prepare(task_id: str, turn_id: str) -> None:
     room = rooms()
     task, repository = known_repository(task_id)
     _stop_if_cancelled(task_id)
+    if thinks(task):
+        make_ready()
     base = task.base_sha or room.workspaces.fetch(repository)
     base_file(repository, base)
     if task.unsafe:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,10 @@ _PIP_SETTINGS = {
 }
 _MAVEN_LIBRARIES = ("/usr/share/maven/lib", "/usr/local/share/maven/lib", "/opt/maven/lib")
 _MAVEN_MODEL = "org/apache/maven/model/pom-4.0.0.xml"
+
+
+_asking = threading.Lock()
+"""The tools take most of a second: whoever comes meanwhile waits for the same answers."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,13 @@ def registry_environment() -> dict[str, str]:
     return dict(_answers().environment)
 
 
-@cache
 def _answers() -> _Answers:
+    with _asking:
+        return _asked()
+
+
+@cache
+def _asked() -> _Answers:
     with ThreadPoolExecutor(4) as pool:
         parts = [pool.submit(ask) for ask in (_pip_defaults, _pip_settings, _npm, _go)]
         found = [part.result() for part in parts]
