@@ -340,14 +340,16 @@ class Reach:
     """What commands in a sandbox may reach besides the hosts that each names itself, and who hears of what was refused.
 
     `permits(host, port)` is asked at the moment of a connection that no list allows; what it says yes to must still
-    not lead into a private network. `refused(host, port, why)` is told once of each. Both may block, and are called in
-    threads of their own.
+    not lead into a private network, whatever it is called. `refused(host, port, why)` is told once of each. Both may
+    block, and are called in threads of their own.
     """
 
     permits: Callable[[str, int], bool]
     refused: Callable[[str, int, Refusal], None]
     egress: Sequence[str] = ()
     """Hosts as in `Command.egress`."""
+    late: Callable[[], Sequence[str]] = tuple
+    """More of them, that take a moment to find out: asked for once somebody goes to a host that is not known yet."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that lead programs to those hosts."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from honk.flow.ports import rooms
@@ -12,7 +12,7 @@ from honk.model import Reach, Refusal, Task
 from honk.repository_file import RepositoryFile
 from honk.store import Store
 from honk.verify import registry_environment, registry_hosts
-from honk.workspace import allows, parse_entry, warm_gateway
+from honk.workspace import warm_gateway
 
 AGENT = "agent"
 _MOST = 100
@@ -43,9 +43,10 @@ def agents_reach(task: Task, turn_id: str, file: RepositoryFile) -> Reach:
     room = rooms()
     named = room.settings.registries
     return Reach(
-        _Allowed(room.store, task.repository, lambda: registry_hosts(named)),
+        _Allowed(room.store, task.repository),
         _Teller(room.store, task.id, AGENT, turn_id),
         egress=(*file.egress, *room.settings.egress),
+        late=lambda: registry_hosts(named),
         environment=registry_environment() if thinks(task) and named != [] else {},
     )
 
@@ -69,13 +70,9 @@ def make_ready() -> None:
 class _Allowed:
     store: Store
     repository: str
-    registries: Callable[[], Sequence[str]] = tuple
-    """Asked for late: to find them out takes a moment."""
 
     def __call__(self, host: str, port: int) -> bool:
-        if self.store.allowed(self.repository, host, port):
-            return True
-        return allows([parse_entry(entry.strip().lower()) for entry in self.registries()], host, port)
+        return self.store.allowed(self.repository, host, port)
 
 
 @dataclass(frozen=True)

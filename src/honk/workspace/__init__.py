@@ -1,6 +1,6 @@
 """Trees of files and the sandbox in which everything that is not Honk's own runs."""
 
-from honk.workspace.addresses import allows, may_be_public, parse_entry
+from honk.workspace.addresses import may_be_public, parse_entry
 from honk.workspace.doctor import promises
 from honk.workspace.mirror import Mirrors
 from honk.workspace.sandbox import Sandbox, probe
@@ -18,7 +18,6 @@ __all__ = [
     "Mirrors",
     "Sandbox",
     "Workspaces",
-    "allows",
     "may_be_public",
     "parse_entry",
     "probe",

@@ -105,6 +105,7 @@ class Egress:
         self._resolve = resolve
         self._folder = Path(tempfile.mkdtemp(prefix="honk-"))
         self._connections: set[asyncio.Task[None]] = set()
+        self._telling: list[asyncio.Future[None]] = []
         self.settings = settings or Settings()
         self.moved = 0
         self.refused: list[str] = []
@@ -129,7 +130,7 @@ class Egress:
         self._server.close()
         for task in self._connections:
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*self._connections, *self._telling, return_exceptions=True)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -191,7 +192,7 @@ class Egress:
         if self.moved > self.settings.egress_bytes:
             raise _Refused(host, port, "limit")
         async with self._asking:
-            listed = allows(self._entries, host, port)
+            listed = allows(self._entries, host, port) or await self._listed_late(host, port)
             if not listed and not may_be_public(host):
                 raise _Refused(host, port, "private address")
             if not listed and not await self._permitted(host, port):
@@ -216,13 +217,20 @@ class Egress:
         reach = self._reach
         return reach is not None and await asyncio.to_thread(reach.permits, host.rstrip("."), port)
 
+    async def _listed_late(self, host: str, port: int) -> bool:
+        if self._reach is None:
+            return False
+        found = await asyncio.to_thread(self._reach.late)
+        return allows([parse_entry(entry.strip().lower()) for entry in found], host, port)
+
     def _note(self, refused: _Refused) -> None:
         name = f"{refused.host}:{refused.port}"
         if name in self.refused:
             return
         self.refused.append(name)
         if self._reach:
-            event_loop().run_in_executor(None, self._reach.refused, refused.host, refused.port, refused.why)
+            telling = asyncio.to_thread(self._reach.refused, refused.host, refused.port, refused.why)
+            self._telling.append(asyncio.ensure_future(telling))
 
     async def _through_tunnel(self, client: _Streams, upstream: asyncio.StreamWriter, traffic: _Traffic) -> None:
         """Hand on what the client says, once its first words have shown that it talks to whom it said it would."""
