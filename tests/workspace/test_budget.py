@@ -16,7 +16,7 @@ from honk.model import Budget, HonkError, LimitReached
 from honk.settings import Settings, read_settings
 from honk.workspace.gateway import ModelGateway
 from honk.workspace.prices import cost
-from honk.workspace.usage import UsageReader
+from honk.workspace.model_usage import UsageReader
 
 SONNET = "claude-sonnet-4-5"
 USAGE = {"input_tokens": 1_000, "output_tokens": 2_000}

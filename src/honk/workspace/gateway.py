@@ -21,7 +21,7 @@ from honk.workspace.account import Account
 from honk.workspace.event_loop import event_loop, wait_for
 from honk.workspace.model_request import ModelRequest, NotForwarded, read_request
 from honk.workspace.prices import cost
-from honk.workspace.usage import UsageReader
+from honk.workspace.model_usage import UsageReader
 
 if TYPE_CHECKING:
     import httpx
