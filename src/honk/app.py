@@ -23,6 +23,7 @@ from honk.flow.engine import Engine
 from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
 from honk.flow.ports import Rooms, furnish
+from honk.flow.reach import make_ready
 from honk.flow.view import artifacts, task_view
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
 from honk.model import Check, Checkout, HonkError, Task, UsageError
@@ -115,6 +116,7 @@ class Installation:
             return False
         make_signing_key(self.settings.home)
         if serve_previews:
+            make_ready()
             make_install_key(self.settings.home)
             self.previews = PreviewServer(
                 self.store, self.artifacts.path, self.settings, self.inbox.tried, visited_service
@@ -217,6 +219,7 @@ class _Verification:
             checkout,
             file,
             settings_egress=self._settings.egress,
+            registries=self._settings.registries,
             on_start=lambda verifier: on_start(verifier.name, verifier.command, verifier.why),
             on_finish=on_finish,
             stop=stop,

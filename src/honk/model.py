@@ -357,6 +357,46 @@ class Completed:
     """Set where `ended_by` is a limit of memory, processes, disk or CPU."""
 
 
+Refusal = Literal["not on the list", "private address", "other name", "not TLS", "limit"]
+"""Why a connection out of a sandbox was refused. Only the first can be put right by putting the host on the list."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What commands in a sandbox may reach besides the hosts that each names itself, and who hears of what was refused.
+
+    `permits(host, port)` is asked at the moment of a connection that no list allows; what it says yes to must still
+    not lead into a private network, whatever it is called. `refused(host, port, why)` is told once of each. Both may
+    block, and are called in threads of their own.
+    """
+
+    permits: Callable[[str, int], bool]
+    refused: Callable[[str, int, Refusal], None]
+    egress: Sequence[str] = ()
+    """Hosts as in `Command.egress`."""
+    late: Callable[[], Sequence[str]] = tuple
+    """More of them, that take a moment to find out: asked for once somebody goes to a host that is not known yet."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that lead programs to those hosts."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an agent may spend on the model in one turn, held by the gateway."""
+
+    cost_usd: float
+    requests: int
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What went through the gateway to the model. The cost is reckoned by list prices, the dearest for a model that is
+    not known."""
+
+    cost_usd: float = 0.0
+    requests: int = 0
+
+
 class Checkout(Protocol):
     """A tree of files at one commit in which commands run, in a sandbox of its own, that the agent never touched."""
 
@@ -452,6 +492,17 @@ class Workspace(Protocol):
     @property
     def model(self) -> ModelAccess:
         """Where the model is, for a process started with `model=True`. Raises `UsageError` if no model is set up."""
+        ...
+
+    @property
+    def spent(self) -> Spent:
+        """What went to the model so far, whoever in the sandbox sent it."""
+        ...
+
+    @property
+    def refusal(self) -> HonkError | None:
+        """What the gateway told the last request to the model that it did not let through: `LimitReached` once the
+        budget is spent; None if it let all through."""
         ...
 
     def snapshot(self, message: str, author: Person) -> str | None:

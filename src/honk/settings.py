@@ -84,8 +84,20 @@ class Settings(BaseSettings):
     verify_rounds: int = Field(default=3, ge=0)
     """How often a red verification sends the agent back to work in one turn."""
     agent_seconds: float = Field(default=3600.0, gt=0)
+    models: list[str] = Field(default_factory=list)
+    """Names of the models that may be asked, with `*` for any end; empty: whichever the agent asks for."""
     egress: list[str] = Field(default_factory=list)
-    """Hosts that setup, checks and builds of every repository may reach, besides the repository's own `egress`."""
+    """Hosts that agents, set-up, checks and builds of every repository may reach, besides the repository's own
+    `egress`."""
+    registries: list[str] | None = None
+    """Package registries that agents, set-up and builds may reach; None: those this machine's package managers use."""
+    egress_bytes: int = Field(default=20 * 10**9, gt=0)
+    """How much one sandbox may move through the proxy, in and out."""
+    egress_connection_bytes: int = Field(default=5 * 10**9, gt=0)
+    """How much of that on one connection."""
+    egress_connection_seconds: float = Field(default=3600.0, gt=0)
+    egress_idle_seconds: float = Field(default=300.0, gt=0)
+    """How long a connection may rest."""
     sandbox_readable: list[Path] = Field(default_factory=list)
     """Further folders of this machine that sandboxes may read, e.g. a toolchain in an unusual place."""
     sandbox_memory: int | None = Field(default=None, ge=16 * 1024**2)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from honk.rehearsal import Rehearsal, Scene, say
 from tests.conftest import Honk
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -83,3 +84,38 @@ def test_an_agent_that_takes_too_much_memory_is_stopped_with_the_reason(
     task = json.loads(done.stdout)
     assert "The agent was stopped. It used more than 100 MiB of memory" in task["error"]
     assert task["next_action"] == "Continue"
+
+
+SPENDER = AGENT.replace(
+    "        prompts += 1\n",
+    """        prompts += 1
+        import os, urllib.request, urllib.error
+        body = {"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "x" * 400_000}]}
+        while True:
+            try:
+                urllib.request.urlopen(urllib.request.Request(
+                    os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages", json.dumps(body).encode(),
+                    {"x-api-key": os.environ["ANTHROPIC_API_KEY"]})).read()
+            except urllib.error.HTTPError as error:
+                assert error.code == 403, error.read()
+                break
+""",
+)
+
+
+def test_the_gateway_holds_an_agent_without_limits_of_its_own_to_the_budget(
+    honk: Honk, make_repository: Callable[..., Path]
+) -> None:
+    repo = make_repository(FILES | {"agent.py": SPENDER})
+    with Rehearsal([Scene("x", [say("Yes.")])]) as model:
+        environment = {"ANTHROPIC_BASE_URL": model.base_url, "HONK_MAX_COST_USD": "1"}
+        told = ("run", "Greet", "--repo", str(repo), "--agent", "acp:python3 agent.py", "--json")
+        done = honk(*told, check=1, **environment)
+        asked = len(model.requests)
+    task = json.loads(done.stdout)
+    assert task["next_action"] == "Continue"
+    assert task["error"].startswith("The budget is spent: requests to the model cost $1.20 of $1.00")
+    # Each has 100,000 tokens at $3 a million.
+    assert asked == 4
+    assert task["turns"] == 4
+    assert task["cost_usd"] == pytest.approx(1.2, abs=0.01)

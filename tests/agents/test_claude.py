@@ -293,3 +293,35 @@ def test_an_agent_whose_command_takes_too_many_processes_is_stopped_with_the_rea
         task = _run(honk, model, repo, "Please greet", check=1, HONK_SANDBOX_PROCESSES="300")
     assert "The agent was stopped. It had more than 300 processes and threads" in task["error"]
     assert task["next_action"] == "Continue"
+
+
+SPEND = (
+    "python3 - <<'END'\n"
+    "import json, os, urllib.request\n"
+    "words = [{'role': 'user', 'content': 'aside' * 80000}]\n"
+    "body = {'model': 'claude-sonnet-4-5', 'max_tokens': 9, 'messages': words}\n"
+    "print(urllib.request.urlopen(urllib.request.Request(os.environ['ANTHROPIC_BASE_URL'] + '/v1/messages',\n"
+    "    json.dumps(body).encode(), {'x-api-key': os.environ['ANTHROPIC_API_KEY']})).read())\n"
+    "END"
+)
+
+
+def test_what_else_in_the_sandbox_spends_on_the_model_counts_and_ends_the_turn(honk: Honk, repo: Path) -> None:
+    scenes = [
+        Scene("greet", [use("Bash", command=SPEND, description="Spend"), edit("one", "hello"), say("Never said.")]),
+        Scene("aside", [say("Yes.")]),
+    ]
+    with Rehearsal(scenes) as model:
+        task = _run(honk, model, repo, "Please greet", check=1, HONK_MAX_COST_USD="0.25")
+    assert task["next_action"] == "Continue"
+    assert task["error"].startswith("The budget is spent: requests to the model cost $0.3")
+    assert task["cost_usd"] > 0.3
+
+
+def test_a_model_that_is_not_allowed_is_named_in_the_error(honk: Honk, repo: Path) -> None:
+    with Rehearsal([Scene("greet", [say("Never said.")])]) as model:
+        environment = {"HONK_MODELS": '["claude-haiku-*"]', "HONK_MODEL": "claude-sonnet-4-5"}
+        task = _run(honk, model, repo, "Please greet", check=1, **environment)
+        assert model.requests == []
+    assert "'claude-sonnet-4-5' is not among those that HONK_MODELS allows here: claude-haiku-*" in task["error"]
+    assert task["next_action"] == "Retry"

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from honk.model import Artifact, Check, Making, State, Trial
+from honk.model import Artifact, Check, Making, State, Task, Trial
 from honk.settings import Settings
 from honk.ship.installs import make_install_key, read_packages
 from tests.ship.made_android import apk_files, zipped
@@ -272,3 +272,36 @@ def test_settings_say_where_slack_is(team: Team) -> None:
     assert Settings().slack_api_url == "https://slack.com/api/"
     team.up()
     assert {method for method, _, _ in team.slack.calls} >= {"auth.test", "apps.connections.open"}
+
+
+def _is_blocked(team: Team, task: Task, host: str, why: str = "not on the list") -> None:
+    team.happens(task, "egress.refused", {"host": host, "port": 443, "by": "agent", "why": why})
+
+
+def test_a_blocked_host_is_on_the_card_with_a_button_that_allows_it(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    team.happens(task, "agent.started", {"agent": "claude"}, state=State.WORKING.value)
+    _is_blocked(team, task, "maps.example.com")
+    _is_blocked(team, task, "10.0.0.1", "private address")
+    card = team.card("Blocked: `maps.example.com:443`, asked for by the agent", "it leads into a private network")
+    allow = buttons(card)["Allow"]
+    assert "encore reach `maps.example.com:443` from now on" in texts(allow["confirm"])
+    team.slack.tap(card, "honk:allow:0", user="UBOB")
+    team.until(lambda: team.store.allowed("encore", "maps.example.com", 443))
+    (told,) = team.store.events_of(task.id, "egress.allowed")
+    assert (told.data["name"], told.person) == ("Bob", "slack:T0TEAM/UBOB")
+    gone = team.until(lambda: "maps.example.com" not in texts(team.slack.cards()[0]))
+    assert gone
+
+
+def test_a_blocked_host_cannot_write_into_the_card(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    _is_blocked(team, task, "<!channel>`*x*`.example")
+    card = team.card("Blocked")
+    assert "<!channel>" not in texts(card)
+    for number in range(20):
+        _is_blocked(team, task, f"h{number}.example")
+    team.card("16 more hosts were blocked")
+    assert {method for method, *_ in team.slack.refusals} <= {"assistant.threads.setStatus"}

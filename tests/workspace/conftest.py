@@ -85,7 +85,7 @@ class Upstream:
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
     played = Upstream()
-    threading.Thread(target=played.server.serve_forever, daemon=True).start()
+    threading.Thread(target=played.server.serve_forever, args=(0.01,), daemon=True).start()
     yield played
     played.go_on.set()
     played.server.shutdown()

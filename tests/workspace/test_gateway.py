@@ -14,7 +14,7 @@ import pytest
 from honk.model import Command, UsageError
 from honk.settings import Settings, read_settings
 from honk.workspace import Sandbox, Workspaces, bridge
-from honk.workspace.egress import acceptable, allows, parse_entry
+from honk.workspace.addresses import acceptable, allows, parse_entry
 
 from .conftest import Make, Upstream, repository_at, shell, task_on
 
@@ -119,7 +119,8 @@ def with_model(settings: Settings, upstream: Upstream) -> Workspaces:
 ASK = """
 import sys, urllib.request, urllib.error
 url, token, path = sys.argv[1:]
-request = urllib.request.Request(url + path, b'{}', {'x-api-key': token, 'anthropic-version': '2023-06-01'})
+body, headers = b'{"model": "claude-sonnet-4-5"}', {'x-api-key': token, 'anthropic-version': '2023-06-01'}
+request = urllib.request.Request(url + path, body, headers)
 try:
     for line in urllib.request.urlopen(request): print(line.decode(), end='', flush=True)
 except urllib.error.HTTPError as error: print(error.code, error.read().decode())

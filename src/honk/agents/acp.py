@@ -94,8 +94,7 @@ class _Conversation:
                 self._words.clear()
                 self._said = 0
                 body = {"sessionId": session, "prompt": [{"type": "text", "text": prompts.pop(0)}]}
-                self._ask("session/prompt", body)
-                self._tell_words()
+                self._prompt(body)
                 turns += 1
                 if turns >= self._turn.max_turns:
                     raise LimitReached(
@@ -104,8 +103,24 @@ class _Conversation:
                 prompts += [message.text for message in self._turn.inbox()]
             answer = self._turn.gate("stop")
             if answer.green:
-                return AgentResult("".join(self._words).strip(), session, 0.0, turns, self._name)
+                spent = self._turn.workspace.spent
+                summary = "".join(self._words).strip()
+                return AgentResult(summary, session, spent.cost_usd, max(turns, spent.requests), self._name)
             prompts.append(answer.text)
+
+    def _prompt(self, body: Mapping[str, Any]) -> None:
+        """Let the agent work on a prompt. What the gateway refused it says more than what the agent makes of that."""
+        try:
+            self._ask("session/prompt", body)
+        except HonkError as error:
+            raise self._turn.workspace.refusal or error from error
+        finally:
+            spent = self._turn.workspace.spent
+            told = {"turns": spent.requests, "cost_usd": spent.cost_usd}
+            self._turn.emit("agent.usage", told, f"usage:{self._number}")
+        self._tell_words()
+        if isinstance(refusal := self._turn.workspace.refusal, LimitReached):
+            raise refusal
 
     def _session(self) -> str:
         made = self._ask("session/new", {"cwd": self._turn.workspace.inside, "mcpServers": []}, _LOADING_SECONDS)

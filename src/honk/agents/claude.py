@@ -117,6 +117,8 @@ class _Session:
         if result.subtype == "error_max_budget_usd":
             raise LimitReached(f"The budget of ${self._turn.task.max_cost_usd:.2f} is spent; Continue allows more.")
         if result.is_error:
+            if refusal := self._turn.workspace.refusal:
+                raise refusal
             told = result.result or "; ".join(result.errors or []) or result.subtype
             raise HonkError(_model_error(result.api_error_status, told))
 
@@ -166,7 +168,9 @@ class _Session:
         if isinstance(message, SystemMessage) and message.subtype == "init":
             self._version = str(message.data.get("claude_code_version") or "")
         elif isinstance(message, ResultMessage):
-            self._cost = message.total_cost_usd or self._cost
+            # The gateway sees all that went to the model, whoever in the sandbox sent it.
+            gateway = self._turn.workspace.spent.cost_usd
+            self._cost = max(message.total_cost_usd or self._cost, gateway)
             await self._emit(
                 "agent.usage", {"turns": len(self._answers), "cost_usd": self._cost}, f"result:{message.uuid}"
             )

@@ -21,6 +21,9 @@ app.add_typer(setup_app, name="setup")
 provenance_app = typer.Typer(no_args_is_help=True, help="Signed statements: where a file or a commit comes from.")
 app.add_typer(provenance_app, name="provenance")
 
+egress_app = typer.Typer(no_args_is_help=True, help="Hosts that people let repositories' commands reach.")
+app.add_typer(egress_app, name="egress")
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id, or the beginning of it.")]
 
@@ -237,6 +240,36 @@ def provenance_key(as_json: Json = False) -> None:
     from honk.cli.provenance import show_key
 
     raise typer.Exit(show_key(as_json=as_json))
+
+
+@egress_app.command("list")
+def egress_list(as_json: Json = False) -> None:
+    """What was allowed by a tap, where, and by whom."""
+    from honk.cli.egress import list_allowances
+
+    list_allowances(as_json=as_json)
+
+
+@egress_app.command("allow")
+def egress_allow(
+    task: TaskId,
+    host: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="What was blocked in the task.")],
+) -> None:
+    """Let the task's repository reach a host that was blocked; it counts at once."""
+    from honk.cli.egress import allow
+
+    allow(task, host)
+
+
+@egress_app.command("revoke")
+def egress_revoke(
+    repo: Annotated[str, typer.Argument(metavar="REPOSITORY", help="Its name, as the list shows it.")],
+    host: Annotated[str, typer.Argument(metavar="HOST[:PORT]")],
+) -> None:
+    """Take back what was allowed; connections that are open stay."""
+    from honk.cli.egress import revoke
+
+    revoke(repo, host)
 
 
 @task_app.command("list")

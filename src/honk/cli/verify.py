@@ -37,6 +37,7 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool) -> int:
             checkout,
             file,
             settings_egress=installation.settings.egress,
+            registries=installation.settings.registries,
             on_start=lambda verifier: progress.print(f"[dim]  checking {escape(verifier.name)}…[/]"),
             on_finish=(lambda _: None) if as_json else say,
         )

@@ -21,6 +21,7 @@ from honk.flow.engine import TASKS, builds_on, follow, step, workflow
 from honk.flow.installing import packages_of
 from honk.flow.ports import known_repository, rooms
 from honk.flow.progress import newest_line
+from honk.flow.reach import reach_of
 from honk.flow.verification import base_file
 from honk.flow.view import artifacts, devices, trials
 from honk.git import GitError, succeeds
@@ -272,7 +273,10 @@ def _make(asked: Order) -> Artifact:
 def made_here(asked: Order, stop: Callable[[], bool], tell: Callable[[str], None]) -> Artifact:
     """Build what is asked for in a fresh sandbox, or start it if it is a service, and picture it."""
     room, unsafe = rooms(), asked.task.unsafe or rooms().unsafe
-    with room.workspaces.checkout(asked.repository, asked.commit, source=asked.source, unsafe=unsafe) as checkout:
+    reach = reach_of(asked.task, asked.kind, asked.key)
+    with room.workspaces.checkout(
+        asked.repository, asked.commit, source=asked.source, unsafe=unsafe, reach=reach
+    ) as checkout:
         if asked.kind == SERVICE:
             return _started(asked, checkout, stop, tell)
         artifact = room.builder.build(checkout, asked.kind, asked.build, file=asked.file, stop=stop, on_output=tell)
@@ -305,9 +309,9 @@ def visited_service(
     asked = order(task, repository, commit, SERVICE)
     if asked is None or asked.file.preview is None:
         raise HonkError("This version names no `preview` in honk.yaml that could run.")
-    unsafe = task.unsafe or room.unsafe
+    unsafe, reach = task.unsafe or room.unsafe, reach_of(task, SERVICE, asked.key)
     with (
-        room.workspaces.checkout(repository, commit, source=asked.source, unsafe=unsafe) as checkout,
+        room.workspaces.checkout(repository, commit, source=asked.source, unsafe=unsafe, reach=reach) as checkout,
         room.builder.running(checkout, asked.file, stop=stop, on_output=on_output) as (service, alive),
     ):
         yield service, alive, asked.file.preview.idle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from honk.flow.engine import step
 from honk.flow.ports import known_repository, rooms
+from honk.flow.reach import reach_of
 from honk.flow.verification import base_file
 from honk.model import Check, Checkout
 from honk.verify import Verifier
@@ -32,9 +33,10 @@ def equip(task_id: str, turn_id: str) -> None:
             checkout,
             base_file(repository, base),
             settings_egress=room.settings.egress,
+            registries=room.settings.registries,
             on_start=on_start,
             on_trouble=on_trouble,
             stop=lambda: room.store.task(task_id).cancel_requested,
         )
 
-    room.workspaces.ready(repository, base, set_up)
+    room.workspaces.ready(repository, base, set_up, reach_of(task, "set-up", turn_id))

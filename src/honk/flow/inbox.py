@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Literal, get_args
@@ -11,7 +12,8 @@ from honk.flow.approvals import frozen_for, may_approve, permitted_by, untried
 from honk.flow.engine import LANDINGS, TASKS, Engine
 from honk.flow.naming import named
 from honk.flow.ports import Accounts, Forges
-from honk.flow.view import actions, offered_event, trials
+from honk.flow.reach import WHY
+from honk.flow.view import actions, allowable, offered_event, trials
 from honk.gate import check_access, check_tap
 from honk.model import (
     Access,
@@ -31,8 +33,9 @@ from honk.settings import Settings
 from honk.store import Attachments, Store
 from honk.untrusted import clean
 from honk.verify import distil
+from honk.workspace import parse_entry
 
-Action = Literal["merge", "cancel", "retry", "rollback", "approve"]
+Action = Literal["merge", "cancel", "retry", "rollback", "approve", "allow"]
 
 MAX_TEXT = 200_000
 """Characters of a message. Longer texts belong into the repository."""
@@ -258,11 +261,19 @@ class Inbox:
 
     # -- taps --------------------------------------------------------------------------------------------------------
 
-    def act(self, task_id: str, action: Action, head_sha: str | None, key: str, person: Person) -> Task:
-        """Carry out a tap. Raises `Refused` when it no longer fits what stands now, `UsageError` for no such action."""
+    def act(
+        self, task_id: str, action: Action, head_sha: str | None, key: str, person: Person, *, host: str = ""
+    ) -> Task:
+        """Carry out a tap; of `allow`, for the `host` (`host:port`) that was blocked.
+
+        Raises `Refused` when it no longer fits what stands now, `UsageError` for no such action.
+        """
         task = self._store.task(task_id)
         if action not in get_args(Action):
             raise UsageError(f"There is no action {action!r}: {', '.join(get_args(Action))} are.")
+        if action == "allow":
+            self._allow(task, host, key, person)
+            return self._store.task(task.id)
         {
             "merge": self._merge,
             "cancel": self._cancel,
@@ -271,6 +282,16 @@ class Inbox:
             "approve": self._approve,
         }[action](task, head_sha, key, person)
         return self._store.task(task.id)
+
+    def revoke(self, repository_name: str, entry: str, person: Person) -> None:
+        """Take back what somebody allowed a repository's commands to reach. Raises `NotFound` if nobody has."""
+        host, port = parse_entry(entry.strip().lower())
+        repository = self._repository(repository_name)
+        check_access(self._forges.of(repository).access(repository, person), "write", repository.name)
+        if not self._store.revoke(repository.name, host, port):
+            raise NotFound(f"Nobody has allowed {host}:{port} in {repository.name}: `honk egress list` shows what is.")
+        told = {"repository": repository.name, "host": host, "port": port, "name": person.name}
+        self._store.record("", "egress.revoked", told, key=f"revoked:{uuid.uuid4().hex}", person=person.id)
 
     def tried(self, task_id: str, commit: str, kind: str, trial: Trial) -> None:
         """Note that somebody tried what was built of a commit, once a device; nothing once that is merged or replaced.
@@ -348,6 +369,22 @@ class Inbox:
     def _start_turn(self, task_id: str, key: str) -> None:
         turn = f"turn:{task_id}:{_digest(key)[:16]}"
         self._engine.start("turn", turn, TASKS, task_id, task_id, turn)
+
+    def _allow(self, task: Task, entry: str, key: str, person: Person) -> None:
+        """What was blocked may be reached from now on, by this repository's commands."""
+        host, port = parse_entry(entry.strip().lower())
+        tried = [event.data for event in self._store.events_of(task.id, "egress.refused")]
+        tried = [data for data in tried if (data["host"], data["port"]) == (host, port)]
+        if not tried:
+            raise Refused(f"{host}:{port} was not blocked in this task: only what was can be allowed here.")
+        if not any(allowable(data) for data in tried):
+            raise Refused(
+                f"{host}:{port} cannot be allowed by a tap: {WHY[tried[-1]['why']] or 'it is no public host'}."
+            )
+        self._check(task, person, "write")
+        self._store.allow(task.repository, host, port, person)
+        told = {"host": host, "port": port, "name": person.name}
+        self._store.record(task.id, "egress.allowed", told, key=f"allowed:{host}:{port}:{key}", person=person.id)
 
     def _merge(self, task: Task, head_sha: str | None, key: str, person: Person) -> None:
         if task.state is State.MERGING and head_sha in (None, task.head_sha):

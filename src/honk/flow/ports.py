@@ -12,6 +12,7 @@ from honk.gate import MergePermit
 from honk.model import (
     Access,
     Artifact,
+    Budget,
     Check,
     Checkout,
     Harness,
@@ -19,6 +20,7 @@ from honk.model import (
     LinkOffer,
     Person,
     PullRequest,
+    Reach,
     Repository,
     Task,
     UsageError,
@@ -45,7 +47,9 @@ class Workspaces(Protocol):
         """Whether the task has a workspace on this machine."""
         ...
 
-    def ready(self, repository: Repository, base: str, set_up: Callable[[Checkout], str | None]) -> None:
+    def ready(
+        self, repository: Repository, base: str, set_up: Callable[[Checkout], str | None], reach: Reach | None = None
+    ) -> None:
         """Have workspaces that are made on this base stand on what `set_up` leaves, unless it is known by now; it
         returns what goes in front of PATH, or None if it failed."""
         ...
@@ -58,7 +62,15 @@ class Workspaces(Protocol):
         """Remove shared trees that nobody needs, as far as they are over the limit; the bytes that were freed."""
         ...
 
-    def open(self, task: Task, repository: Repository, files: Path | None = None) -> AbstractContextManager[Workspace]:
+    def open(
+        self,
+        task: Task,
+        repository: Repository,
+        files: Path | None = None,
+        *,
+        reach: Reach | None = None,
+        budget: Budget | None = None,
+    ) -> AbstractContextManager[Workspace]:
         """The task's workspace; the folder `files` is readable in it as `/honk/attachments`."""
         ...
 
@@ -69,7 +81,13 @@ class Workspaces(Protocol):
         ...
 
     def checkout(
-        self, repository: Repository, sha: str, *, source: Path | None = None, unsafe: bool = False
+        self,
+        repository: Repository,
+        sha: str,
+        *,
+        source: Path | None = None,
+        unsafe: bool = False,
+        reach: Reach | None = None,
     ) -> AbstractContextManager[Checkout]: ...
 
     def change_git_dir(self, task: Task) -> Path:

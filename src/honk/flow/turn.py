@@ -20,10 +20,12 @@ from honk.flow.building import describe_built, make, plan
 from honk.flow.engine import TASKS, follow, step, workflow
 from honk.flow.equipping import equip
 from honk.flow.ports import known_repository, rooms
+from honk.flow.reach import agents_reach, make_ready, thinks
 from honk.flow.verification import base_file, verify_commit
 from honk.gate import red
 from honk.git import succeeds
 from honk.model import (
+    Budget,
     Cancelled,
     Conflict,
     HonkError,
@@ -166,6 +168,8 @@ def prepare(task_id: str, turn_id: str) -> None:
     room = rooms()
     task, repository = known_repository(task_id)
     _stop_if_cancelled(task_id)
+    if thinks(task):
+        make_ready()
     base = task.base_sha or room.workspaces.fetch(repository)
     base_file(repository, base)
     if task.unsafe:
@@ -255,7 +259,14 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
     interrupted = not room.store.record(task_id, "agent.started", {"agent": task.agent}, key=begun)
     words = [with_files(message) for message in room.store.messages(task_id)]
     fresh = [with_files(message) for message in room.store.take_messages(task_id, turn_id)]
-    with room.workspaces.open(task, repository, room.attachments.folder(task_id)) as workspace:
+    budget = Budget(
+        cost_usd=max(0.01, (file.max_cost_usd or task.max_cost_usd) - task.cost_usd),
+        requests=max(1, (file.max_turns or task.max_turns) - task.turns),
+    )
+    reach = agents_reach(task, turn_id, file)
+    with room.workspaces.open(
+        task, repository, room.attachments.folder(task_id), reach=reach, budget=budget
+    ) as workspace:
         result = room.harness(task.agent).run(
             Turn(
                 task=task,
@@ -263,8 +274,8 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
                 workspace=workspace,
                 session=str(uuid.uuid5(_SESSIONS, task_id)),
                 resume=resume,
-                max_cost_usd=max(0.01, (file.max_cost_usd or task.max_cost_usd) - task.cost_usd),
-                max_turns=max(1, (file.max_turns or task.max_turns) - task.turns),
+                max_cost_usd=budget.cost_usd,
+                max_turns=budget.requests,
                 emit=emitter(task_id, turn_id, task),
                 gate=Gate(task, turn_id, workspace).ask,
                 ask=asker(task_id, turn_id),

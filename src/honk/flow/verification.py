@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from honk.flow.ports import rooms
+from honk.flow.reach import reach_of
 from honk.flow.view import check_view
 from honk.gate import red
 from honk.model import Check, Repository, Task
@@ -30,7 +31,8 @@ def base_file(repository: Repository, commit: str) -> RepositoryFile:
 def configuration_digest(repository: Repository, base: str) -> str:
     """Names everything besides the commit that decides what the checks are."""
     text = rooms().workspaces.read(repository, base, "honk.yaml") or ""
-    return hashlib.sha256(("1\0" + text + "\0".join(rooms().settings.egress)).encode()).hexdigest()
+    allowed = [f"{one.host}:{one.port}" for one in rooms().store.allowances(repository.name)]
+    return hashlib.sha256(("1\0" + text + "\0".join([*rooms().settings.egress, *allowed])).encode()).hexdigest()
 
 
 def verify_commit(
@@ -56,7 +58,11 @@ def verify_commit(
         room.store.record(task.id, "check.finished", data, key=f"{place}:{check.name}:finished")
 
     with room.workspaces.checkout(
-        repository, commit, source=source or room.workspaces.change_git_dir(task), unsafe=task.unsafe
+        repository,
+        commit,
+        source=source or room.workspaces.change_git_dir(task),
+        unsafe=task.unsafe,
+        reach=reach_of(task, "checks", place),
     ) as checkout:
         checks = list(
             room.verification(checkout, base_file(repository, base), on_start=on_start, on_finish=on_finish, stop=stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from honk.model import Artifact, Check, Event, Making, State, Task
 from honk.ship.installs import InstallLinks
 from honk.store import Store
 from honk.store.rows import read_making
+from honk.workspace import may_be_public
 
 NO_LINKS = InstallLinks("", timedelta(), None)
 """Where nobody can install anything."""
@@ -56,6 +57,30 @@ def actions(store: Store, task: Task) -> list[str]:
         newest = store.deployment(task.repository)
         return ["rollback"] if newest and newest["commit"] == task.merged_sha and newest["previous"] else []
     return []
+
+
+def allowable(refused: Mapping[str, Any]) -> bool:
+    """Whether somebody may allow what was refused so: what is on no list and may be public."""
+    return refused["why"] == "not on the list" and may_be_public(str(refused["host"]))
+
+
+def blocked(store: Store, task: Task) -> list[dict[str, Any]]:
+    """The hosts that were refused since the newest turn began and are still, the first first, each once; `allow` says
+    whether somebody may allow it by a tap, and what for."""
+    begun = [event.id for event in store.events_of(task.id, "turn.started")]
+    allowed = {(one.host, one.port) for one in store.allowances(task.repository)}
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for event in store.events_of(task.id, "egress.refused"):
+        data = event.data
+        place = (str(data["host"]), int(data["port"]))
+        if event.id > max(begun, default=0) and place not in allowed:
+            told = {"host": place[0], "port": place[1], "by": data["by"], "why": data["why"]}
+            found.setdefault(place, told | {"allow": _entry(*place) if allowable(data) else None})
+    return list(found.values())
+
+
+def _entry(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def offered_event(store: Store, task: Task) -> Event | None:
@@ -205,6 +230,7 @@ def task_view(
             if not artifact.void
         ],
         "not_built": not_built(store, task),
+        "blocked": blocked(store, task),
         "tried": [
             {"kind": event.data["kind"], "device": event.data["device"], "at": event.at.isoformat()} for event in tried
         ],

@@ -66,7 +66,7 @@ class ArtifactStore:
         self._store = store
         self._distil = distil
         self._prepare = prepare
-        self._egress = settings.egress
+        self._egress, self._registries = settings.egress, settings.registries
         self._shelf = Shelf(settings.artifacts_url) if settings.artifacts_url else None
         self._policy = Policy(settings.artifacts_days, settings.artifacts_bytes, settings.artifacts_per_task)
 
@@ -110,7 +110,9 @@ class ArtifactStore:
     ) -> Artifact:
         """Run the set-up and the build, and keep what it made. Raises `HonkError` with the distilled reason when it
         fails or makes nothing, `Cancelled` when `stop()` turns true."""
-        ready = self._prepare(checkout, file, settings_egress=self._egress, stop=stop, log=on_output)
+        ready = self._prepare(
+            checkout, file, settings_egress=self._egress, registries=self._registries, stop=stop, log=on_output
+        )
         command = Command(
             ("sh", "-c", ready.prefix + build.run),
             environment={"CI": "true"} | dict(ready.environment) | {"HONK_SHA": checkout.commit},
@@ -138,7 +140,9 @@ class ArtifactStore:
         """See `Builder.running`."""
         if file.preview is None:
             raise HonkError("honk.yaml names no `preview` that could run.")
-        ready = self._prepare(checkout, file, settings_egress=self._egress, stop=stop, log=on_output)
+        ready = self._prepare(
+            checkout, file, settings_egress=self._egress, registries=self._registries, stop=stop, log=on_output
+        )
         with running(checkout, file.preview, ready, distil=self._distil, on_output=on_output, stop=stop) as service:
             yield service
 

@@ -1,5 +1,6 @@
 """Rows for what is, a chained log for what happened."""
 
+from honk.store.allowances import Allowance
 from honk.store.attachments import Attachments
 from honk.store.database import now
 from honk.store.results import PackageRow
@@ -7,4 +8,4 @@ from honk.store.statements import StatementRow
 from honk.store.store import Store
 from honk.store.tables import open_database, write_ahead
 
-__all__ = ["Attachments", "PackageRow", "StatementRow", "Store", "now", "open_database", "write_ahead"]
+__all__ = ["Allowance", "Attachments", "PackageRow", "StatementRow", "Store", "now", "open_database", "write_ahead"]

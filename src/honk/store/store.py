@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 
 from honk.model import Attachment, Event, Message, NotFound, Person, Repository, State, Task
 from honk.store import tables
+from honk.store.allowances import Allowances
 from honk.store.database import now
 from honk.store.memory import Memory
 from honk.store.results import Results
@@ -35,7 +36,7 @@ def _with_context(text: str, context: str) -> str:
     return f"{text}\n\n{context}" if context else text
 
 
-class Store(Results, Statements, Memory):
+class Store(Results, Statements, Memory, Allowances):
     """All of Honk's rows. `mask` is applied to every text that becomes an event, so that no known secret is kept."""
 
     def __init__(self, engine: Engine, mask: Callable[[str], str] = lambda text: text) -> None:

@@ -216,6 +216,18 @@ memory = Table(
 )
 """What surfaces remember for themselves: where they are in the log, which message shows which task."""
 
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("repository", String, primary_key=True),
+    Column("host", String, primary_key=True),
+    Column("port", Integer, primary_key=True, autoincrement=False),
+    Column("person", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("at", String, nullable=False),
+)
+"""Hosts that people have let a repository's commands reach, besides those that honk.yaml names."""
+
 accounts = Table(
     "accounts",
     metadata,

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from honk.flow.reach import WHY
 from honk.model import Event, HonkError
 
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -149,7 +150,10 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
         case "cancelled":
             return "[yellow]●[/] Cancelled; the work so far is kept"
         case "egress.refused":
-            return f"   [yellow]blocked:[/] {escape(data['host'])}"
+            why = WHY[data["why"]] or "tap Allow in the thread, or name it under `egress` in honk.yaml"
+            return f"   [yellow]blocked:[/] {escape(data['host'])}:{data['port']} ({escape(data['by'])}) [dim]{why}[/]"
+        case "egress.allowed":
+            return f"   [green]allowed:[/] {escape(data['host'])}:{data['port']} by {escape(data['name'])}"
         case "branch.pushed":
             return f"[blue]●[/] {escape(data['name'])} pushed {data['sha'][:8]} to the branch"
         case "branch.taken_in" | "base.renewed":

@@ -3,6 +3,19 @@
 from honk.verify.detect import SetUp, Verifier, detect
 from honk.verify.distil import distil
 from honk.verify.explain import explain
+from honk.verify.registries import registry_environment, registry_hosts
 from honk.verify.run import Prepared, equip, prepare, verify
 
-__all__ = ["Prepared", "SetUp", "Verifier", "detect", "distil", "equip", "explain", "prepare", "verify"]
+__all__ = [
+    "Prepared",
+    "SetUp",
+    "Verifier",
+    "detect",
+    "distil",
+    "equip",
+    "explain",
+    "prepare",
+    "registry_environment",
+    "registry_hosts",
+    "verify",
+]

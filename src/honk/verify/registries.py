@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,10 @@ _MAVEN_LIBRARIES = ("/usr/share/maven/lib", "/usr/local/share/maven/lib", "/opt/
 _MAVEN_MODEL = "org/apache/maven/model/pom-4.0.0.xml"
 
 
+_asking = threading.Lock()
+"""The tools take most of a second: whoever comes meanwhile waits for the same answers."""
+
+
 @dataclass(frozen=True)
 class _Answers:
     """What the tools said: the addresses they fetch from, and how to tell the same tools in a sandbox."""
@@ -35,9 +40,12 @@ class _Answers:
     environment: dict[str, str]
 
 
-def registry_hosts() -> tuple[str, ...]:
-    """Hosts (`host:port`) that set-up may reach besides what `egress` names: the registries that pip, npm, go and
-    Maven are set up with on this machine."""
+def registry_hosts(named: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Hosts (`host:port`) that agents, set-up and builds may reach besides what `egress` names: those `named`, if any
+    are (the setting `HONK_REGISTRIES`), else the registries that pip, npm, go and Maven are set up with on this
+    machine."""
+    if named is not None:
+        return tuple(named)
     hosts: dict[str, None] = {}
     for address in _answers().addresses:
         parts = urlsplit(address)
@@ -54,8 +62,13 @@ def registry_environment() -> dict[str, str]:
     return dict(_answers().environment)
 
 
-@cache
 def _answers() -> _Answers:
+    with _asking:
+        return _asked()
+
+
+@cache
+def _asked() -> _Answers:
     with ThreadPoolExecutor(4) as pool:
         parts = [pool.submit(ask) for ask in (_pip_defaults, _pip_settings, _npm, _go)]
         found = [part.result() for part in parts]

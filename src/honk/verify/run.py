@@ -44,6 +44,7 @@ class _Room:
     log: Callable[[str, str], None] | None
     nested: bool
     prefix: str = ""
+    registries: Sequence[str] | None = None
 
     def run(
         self,
@@ -64,7 +65,7 @@ class _Room:
             ("sh", "-c", self.prefix + line),
             environment={"CI": "true"} | fetching | dict(environment or {}),
             directory=directory,
-            egress=tuple(dict.fromkeys([*self.egress, *(registry_hosts() if registries else ())])),
+            egress=tuple(dict.fromkeys([*self.egress, *(registry_hosts(self.registries) if registries else ())])),
             limits=Limits(seconds=seconds),
             nested=self.nested,
         )
@@ -80,6 +81,7 @@ def verify(
     file: RepositoryFile,
     *,
     settings_egress: Sequence[str] = (),
+    registries: Sequence[str] | None = None,
     on_start: Callable[[Verifier], None] = lambda _: None,
     on_finish: Callable[[Check], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
@@ -87,7 +89,8 @@ def verify(
 ) -> list[Check]:
     """Set up, then run every check, one after the other; a red one does not keep the next from running.
 
-    `settings_egress` are hosts that every repository's commands may reach. `log` gets a check's name and its output
+    `settings_egress` are hosts that every repository's commands may reach, `registries` what `registry_hosts` is asked
+    with. `log` gets a check's name and its output
     as it comes, whole and unmasked. Raises `Cancelled` when `stop()` turns true.
     """
     plan = detect(checkout, file)
@@ -99,7 +102,7 @@ def verify(
         on_finish(check)
         results.append(check)
 
-    room = _Room(checkout, [*file.egress, *settings_egress], stop, log, file.sandbox.nested)
+    room = _Room(checkout, [*file.egress, *settings_egress], stop, log, file.sandbox.nested, registries=registries)
     trouble = _set_up(room, plan, on_start)
     if trouble:
         tell(trouble)
@@ -131,6 +134,7 @@ def prepare(
     file: RepositoryFile,
     *,
     settings_egress: Sequence[str] = (),
+    registries: Sequence[str] | None = None,
     stop: Callable[[], bool] = lambda: False,
     log: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
@@ -140,11 +144,13 @@ def prepare(
     """
     plan = detect(checkout, file)
     nested = file.sandbox.nested
-    room = _Room(checkout, [*file.egress, *settings_egress], stop, lambda _, chunk: log(chunk), nested)
+    room = _Room(
+        checkout, [*file.egress, *settings_egress], stop, lambda _, chunk: log(chunk), nested, registries=registries
+    )
     trouble = _set_up(room, plan, lambda _: None)
     if trouble and not trouble.green:
         raise HonkError(f"The set-up before the build failed (`{trouble.command}`):\n{trouble.summary}")
-    hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts()]))
+    hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts(registries)]))
     return Prepared(_prefix(plan), hosts, registry_environment(), nested)
 
 
@@ -155,14 +161,14 @@ def equip(
     settings_egress: Sequence[str] = (),
     on_start: Callable[[Verifier], None] = lambda _: None,
     on_trouble: Callable[[Check], None] = lambda _: None,
+    registries: Sequence[str] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> str | None:
     """Do the set-up of a repository's checks where an agent will work: what goes in front of PATH then, or None if it
     failed, which is told and keeps nobody from working. Raises `Cancelled` when `stop()` turns true."""
     plan = detect(checkout, file)
-    if trouble := _set_up(
-        _Room(checkout, [*file.egress, *settings_egress], stop, None, file.sandbox.nested), plan, on_start
-    ):
+    room = _Room(checkout, [*file.egress, *settings_egress], stop, None, file.sandbox.nested, registries=registries)
+    if trouble := _set_up(room, plan, on_start):
         on_trouble(trouble)
         return None
     return ":".join(step.path for step in plan.set_up if step.path)

@@ -1,8 +1,26 @@
 """Trees of files and the sandbox in which everything that is not Honk's own runs."""
 
+from honk.workspace.addresses import may_be_public, parse_entry
 from honk.workspace.doctor import promises
 from honk.workspace.mirror import Mirrors
 from honk.workspace.sandbox import Sandbox, probe
 from honk.workspace.workspaces import Workspaces
 
-__all__ = ["Mirrors", "Sandbox", "Workspaces", "probe", "promises"]
+
+def warm_gateway() -> None:
+    """Load what the first session of this process would wait for."""
+    from honk.workspace.gateway import warm
+
+    warm()
+
+
+__all__ = [
+    "Mirrors",
+    "Sandbox",
+    "Workspaces",
+    "may_be_public",
+    "parse_entry",
+    "probe",
+    "promises",
+    "warm_gateway",
+]

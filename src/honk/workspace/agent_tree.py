@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from honk.git import git, signed, succeeds
-from honk.model import Command, Completed, HonkError, Interactive, Limits, ModelAccess, Person, Task
+from honk.model import Budget, Command, Completed, HonkError, Interactive, Limits, ModelAccess, Person, Spent, Task
 from honk.settings import Settings
 from honk.workspace.bring_in import end_merging, read_merging
 from honk.workspace.layers import MONITOR_COMMAND, MONITORED, Layers, entries
@@ -69,6 +69,7 @@ class AgentWorkspace:
     sandbox: Sandbox
     stack: contextlib.ExitStack
     """Ends the gateways when the workspace is left."""
+    budget: Budget | None = None
     _gateways: list[ModelGateway] = field(default_factory=list)
     _starting: threading.Lock = field(default_factory=threading.Lock)
 
@@ -98,6 +99,16 @@ class AgentWorkspace:
         port = gateway.port if self.sandbox.unsafe else MODEL_PORT
         return ModelAccess(f"http://127.0.0.1:{port}", gateway.token)
 
+    @property
+    def spent(self) -> Spent:
+        """See `model.Workspace`."""
+        return self._gateways[0].spent if self._gateways else Spent()
+
+    @property
+    def refusal(self) -> HonkError | None:
+        """See `model.Workspace`."""
+        return self._gateways[0].refusal if self._gateways else None
+
     def interactive(self, command: Command, *, model: bool) -> Interactive:
         """The argv that starts `command` in this sandbox with its standard streams attached.
 
@@ -106,10 +117,9 @@ class AgentWorkspace:
         sockets: dict[int, Path] = {}
         if model:
             sockets[MODEL_PORT] = self._gateway().socket
-        if command.egress and not command.full_network and not self.sandbox.unsafe:
-            from honk.workspace.egress import Egress
-
-            sockets[EGRESS_PORT] = self.stack.enter_context(Egress(command.egress)).socket
+        command = self.sandbox.reaching(command)
+        if egress := self.sandbox.way_out(command):
+            sockets[EGRESS_PORT] = self.stack.enter_context(egress).socket
         return self.sandbox.interactive(command, sockets, self.stack)
 
     def snapshot(self, message: str, author: Person) -> str | None:
@@ -147,7 +157,8 @@ class AgentWorkspace:
 
         with self._starting:
             if not self._gateways:
-                self._gateways.append(self.stack.enter_context(ModelGateway(self.settings, tcp=self.sandbox.unsafe)))
+                gateway = ModelGateway(self.settings, tcp=self.sandbox.unsafe, budget=self.budget)
+                self._gateways.append(self.stack.enter_context(gateway))
             return self._gateways[0]
 
     def _last(self) -> str | None:

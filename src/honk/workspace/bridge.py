@@ -6,18 +6,25 @@ same standard streams. Ends with the command's exit status. Uses the standard li
 because it is in the way of every start.
 """
 
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
-import socket
 import sys
 import time
+from _socket import AF_INET, AF_UNIX, SHUT_RDWR, SHUT_WR, SO_REUSEADDR, SOL_SOCKET
+from _socket import socket as Socket  # `socket` itself imports enough to double the time this takes to start
 from _thread import LockType, allocate_lock, start_new_thread
-from contextlib import suppress
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def _shut(end: Socket, how: int) -> None:
+    try:
+        end.shutdown(how)
+    except OSError:
+        pass
+
+
+def _copy(source: Socket, target: Socket) -> None:
     listens = True
-    with suppress(OSError):
+    try:
         while data := source.recv(1 << 16):
             try:
                 if listens:
@@ -25,60 +32,75 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
             except OSError:
                 # It may have answered before it heard everything, and the answer is still on its way.
                 listens = False
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+    _shut(target, SHUT_WR)
 
 
-def _answer(upstream: socket.socket, client: socket.socket, done: LockType) -> None:
+def _answer(upstream: Socket, client: Socket, done: LockType) -> None:
     try:
-        with suppress(OSError):
-            while data := upstream.recv(1 << 16):
-                client.sendall(data)
-        # What the client still says is read on: a connection that is closed over unread words loses the answer.
-        for end, how in ((upstream, socket.SHUT_RDWR), (client, socket.SHUT_WR)):
-            with suppress(OSError):
-                end.shutdown(how)
+        while data := upstream.recv(1 << 16):
+            client.sendall(data)
+    except OSError:
+        pass
     finally:
+        # What the client still says is read on: a connection that is closed over unread words loses the answer.
+        _shut(upstream, SHUT_RDWR)
+        _shut(client, SHUT_WR)
         done.release()
 
 
-def _connect(client: socket.socket, family: int, address: str | tuple[str, int]) -> None:
-    with client, socket.socket(family) as upstream:
-        try:
-            upstream.connect(address)
-        except OSError:
-            return
+def _connect(client: Socket, family: int, address: str | tuple[str, int]) -> None:
+    upstream = Socket(family)
+    try:
+        upstream.connect(address)
         done = allocate_lock()
         done.acquire()
         start_new_thread(_answer, (upstream, client, done))
         _copy(client, upstream)
         done.acquire()
+    except OSError:
+        pass
+    finally:
+        upstream.close()
+        client.close()
 
 
-def _serve(listener: socket.socket, family: int, address: str | tuple[str, int]) -> None:
+def _accept(listener: Socket) -> Socket:
+    descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # what `socket.accept` stands on
+    return Socket(fileno=descriptor)
+
+
+def _serve(listener: Socket, family: int, address: str | tuple[str, int]) -> None:
     while True:
-        client, _ = listener.accept()
-        start_new_thread(_connect, (client, family, address))
+        start_new_thread(_connect, (_accept(listener), family, address))
 
 
-def _let_in(listener: socket.socket, port: int) -> None:
+def _let_in(listener: Socket, port: int) -> None:
     """Connections wait at the listener until something listens inside; the first is told so."""
     address = ("127.0.0.1", port)
     while True:
-        with socket.socket() as tried:
-            if tried.connect_ex(address) == 0:
-                break
+        tried = Socket()
+        listens = tried.connect_ex(address) == 0
+        tried.close()
+        if listens:
+            break
         time.sleep(0.05)
-    with suppress(OSError):
-        first, _ = listener.accept()
-        with first:
-            first.sendall(b"ready")
-    _serve(listener, socket.AF_INET, address)
+    first = None
+    try:
+        first = _accept(listener)
+        first.sendall(b"ready")
+    except OSError:
+        pass
+    finally:
+        if first:
+            first.close()
+    _serve(listener, AF_INET, address)
 
 
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _listen(port: int) -> Socket:
+    listener = Socket()
+    listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(128)
     return listener
@@ -99,12 +121,12 @@ def main(arguments: list[str]) -> int:
         except OSError as error:
             os.write(2, f"{command[0]}: {error.strerror}\n".encode())
             os._exit(127)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda received, _: os.kill(child, received))
+    for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP):
+        _signal.signal(number, lambda received, _: os.kill(child, received))
     for listener, path in listeners:
-        start_new_thread(_serve, (listener, socket.AF_UNIX, path))
+        start_new_thread(_serve, (listener, AF_UNIX, path))
     for port, descriptor in ways_in:
-        start_new_thread(_let_in, (socket.socket(fileno=descriptor), port))
+        start_new_thread(_let_in, (Socket(fileno=descriptor), port))
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code

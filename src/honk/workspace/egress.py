@@ -4,79 +4,110 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
+import re
 import shutil
 import socket
 import tempfile
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from honk.model import UsageError
+from honk.model import Reach, Refusal
+from honk.settings import Settings
+from honk.workspace.addresses import acceptable, allows, is_address, may_be_public, parse_entry
+from honk.workspace.event_loop import event_loop, wait_for
+from honk.workspace.greeting import UNRECOGNISED_NAME, Malformed, host_header, read_greeting
 
 _HEAD_BYTES = 64 * 1024
+_HEAD_SECONDS = 20.0
 _CONNECT_SECONDS = 20.0
+_CONNECTIONS = 256
+"""At the same time, of one sandbox."""
+_QUESTIONS = 8
+"""Names looked up at the same time for one sandbox, so that it leaves the others their turn."""
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?\.?|[0-9a-f:.]{2,45}")
+_SAID = {
+    "not on the list": "is not on the list of hosts that may be reached: add it to `egress` in honk.yaml, or let "
+    "somebody with the right to write tap Allow, if it is needed.",
+    "private address": "leads to an address of a private network: only an `egress` entry with the address itself in "
+    "honk.yaml of the base branch can allow that.",
+    "other name": "was asked for behind the name of another host.",
+    "not TLS": "is reached on port 443, where only TLS is let through.",
+    "limit": "is not reached any more: this sandbox has moved as many bytes as HONK_EGRESS_BYTES allows.",
+}  # fmt: skip
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Gives the addresses of a host for a port, or raises `OSError`."""
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-def parse_entry(entry: str) -> tuple[str, int]:
-    """`host`, `host:port`, `[address]:port` or `*.domain` as host and port (443 by default). Raises `UsageError`."""
-    try:
-        parts = urlsplit(f"//{entry}" if entry.count(":") < 2 or entry.startswith("[") else f"//[{entry}]")
-        host, port = parts.hostname, parts.port or 443
-    except ValueError:
-        host, port = None, 0
-    if not host or parts.path or parts.username or (host.count("*") and not host.startswith("*.")):
-        raise UsageError(f"The egress entry {entry!r} must be `host`, `host:port` or `*.domain`.")
-    return host.rstrip("."), port
+async def _resolve(host: str, port: int) -> Sequence[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(item[4][0]) for item in found))
 
 
-def allows(entries: Sequence[tuple[str, int]], host: str, port: int) -> bool:
-    """True if an entry names this host, or a domain above it, at this port."""
-    host = host.lower().rstrip(".")
-    return any(
-        port == allowed_port and (host == allowed or (allowed.startswith("*.") and host.endswith(allowed[1:])))
-        for allowed, allowed_port in entries
-    )
+class _Refused(Exception):
+    """The host (as the person should be told), the port and why."""
+
+    def __init__(self, host: str, port: int, why: Refusal) -> None:
+        super().__init__(host, port, why)
+        self.host, self.port, self.why = host.rstrip("."), port, why
 
 
-_INTERNAL = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-        "192.168.0.0/16", "198.18.0.0/15", "240.0.0.0/4",
-        "::/127", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "fec0::/10",
-    )
-)  # fmt: skip
-"""Where a machine, its neighbours or a cloud's metadata can be: IANA's special-purpose registries, without those for
-documentation, behind which nothing of anybody's is."""
+class _Over(Exception):
+    """A connection has lasted, rested or carried as much as it may."""
 
 
-def acceptable(host: str, address: str) -> bool:
-    """False for an address inside a network, unless `host` is that address or localhost itself."""
-    found = ipaddress.ip_address(address)
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
-        found = found.ipv4_mapped
-    if host == address or (host == "localhost" and found.is_loopback):
-        return True
-    return not (
-        found.is_multicast or any(found in network for network in _INTERNAL if network.version == found.version)
-    )
+@dataclass
+class _Traffic:
+    """What one connection has moved, and when it last did."""
+
+    egress: Egress
+    target: tuple[str, int]
+    moved: int = 0
+    last: float = field(default_factory=lambda: event_loop().time())
+
+    def add(self, count: int) -> None:
+        self.moved += count
+        self.egress.moved += count
+        self.last = event_loop().time()
+        if self.egress.moved > self.egress.settings.egress_bytes:
+            raise _Refused(*self.target, "limit")
+        if self.moved > self.egress.settings.egress_connection_bytes:
+            raise _Over
+
+    async def watch(self) -> None:
+        """Raises `_Over` once nothing has moved for too long."""
+        idle = self.egress.settings.egress_idle_seconds
+        while (left := self.last + idle - event_loop().time()) > 0:  # noqa: ASYNC110  an event a piece would cost more
+            await asyncio.sleep(left)
+        raise _Over
 
 
 class Egress:
     """A proxy on the Unix socket `socket` for as long as its context lasts. `refused` lists who was turned away.
 
-    `entries` are as `parse_entry` reads them; `on_refused` is called with each refused `host:port`.
+    `entries` are as `parse_entry` reads them, which raises `UsageError`; `reach` says what is open besides, and is
+    told of what is refused. `moved` counts bytes in both directions.
     """
 
-    def __init__(self, entries: Sequence[str], on_refused: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        entries: Sequence[str],
+        reach: Reach | None = None,
+        settings: Settings | None = None,
+        resolve: Resolve = _resolve,
+    ) -> None:
         self._entries = [parse_entry(entry.strip().lower()) for entry in entries]
-        self._on_refused = on_refused
+        self._reach = reach
+        self._resolve = resolve
         self._folder = Path(tempfile.mkdtemp(prefix="honk-"))
-        self._loop = asyncio.new_event_loop()
-        self._running = threading.Event()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._telling: list[asyncio.Future[None]] = []
+        self.settings = settings or Settings()
+        self.moved = 0
         self.refused: list[str] = []
         self.socket = self._folder / "egress"
 
@@ -84,81 +115,167 @@ class Egress:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self.socket))
         listener.listen(128)
-        self._thread = threading.Thread(target=self._serve, args=(listener,), name="honk-egress", daemon=True)
-        self._thread.start()
-        self._running.wait()
+        wait_for(self._open(listener))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        wait_for(self._close())
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _serve(self, listener: socket.socket) -> None:
-        loop = self._loop
-        asyncio.set_event_loop(loop)
-        server = loop.run_until_complete(asyncio.start_unix_server(self._client, sock=listener, limit=_HEAD_BYTES))
-        self._running.set()
-        try:
-            loop.run_forever()
-        finally:
-            server.close()
-            left = asyncio.all_tasks(loop)
-            for task in left:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-            loop.close()
+    async def _open(self, listener: socket.socket) -> None:
+        self._asking = asyncio.Semaphore(_QUESTIONS)
+        self._server = await asyncio.start_unix_server(self._client, sock=listener, limit=_HEAD_BYTES)
+
+    async def _close(self) -> None:
+        self._server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, *self._telling, return_exceptions=True)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            await self._answer(reader, writer)
-        with contextlib.suppress(OSError):
+        task = asyncio.current_task()
+        if task is None or len(self._connections) >= _CONNECTIONS:
+            return writer.close()
+        self._connections.add(task)
+        try:
+            async with asyncio.timeout(self.settings.egress_connection_seconds):
+                await self._answer(reader, writer)
+        except (OSError, EOFError, asyncio.LimitOverrunError, Malformed, _Over):
+            pass
+        finally:
+            self._connections.discard(task)
             writer.close()
-            await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        first, _, headers = head.decode("latin-1").partition("\r\n")
+        async with asyncio.timeout(_HEAD_SECONDS):
+            head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
         method, _, rest = first.partition(" ")
         target = rest.rpartition(" ")[0]
         tunnel = method == "CONNECT"
         try:
             parts = urlsplit(f"//{target}" if tunnel else target)
             host, port = (parts.hostname or "").lower(), parts.port or (443 if tunnel else 80)
-        except ValueError:
-            host, port = "", 0
-        if not host or (not tunnel and parts.scheme != "http"):
+            named, length = host_header(lines), _length(lines)
+        except ValueError as error:
+            return await _tell(writer, "400 Bad Request", f"The request cannot be read: {error}.")
+        if not _HOST.fullmatch(host) or (not tunnel and parts.scheme != "http"):
             return await _tell(writer, "400 Bad Request", "This is a proxy: ask for http://host/path or CONNECT.")
-        if not allows(self._entries, host, port):
-            return await self._refuse(writer, host, port, "is not on the list of hosts that may be reached")
         try:
-            addresses = await self._resolve(host, port)
-        except OSError:
-            return await _tell(writer, "502 Bad Gateway", f"{host} cannot be resolved.")
-        if not addresses:
-            return await self._refuse(writer, host, port, "resolves to an address of a private network")
+            if not tunnel and named is not None and not _same_host(named, host, port, 80):
+                raise _Refused(_shown(named), port, "other name")
+            upstream = await self._connect(writer, host, port)
+        except _Refused as refused:
+            self._note(refused)
+            told = f"{refused.host}:{refused.port} {_SAID[refused.why]}"
+            return await _tell(writer, "403 Forbidden", told)
+        if upstream is None:
+            return None
+        traffic = _Traffic(self, (host, port))
         try:
-            upstream = await _connect(addresses, port)
-        except (OSError, TimeoutError):
-            return await _tell(writer, "502 Bad Gateway", f"{host}:{port} cannot be reached.")
-        if tunnel:
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        else:
-            upstream[1].write(_plain_head(method, target, headers))
-        await _pump(reader, writer, *upstream)
+            if tunnel:
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await _pump(traffic, self._through_tunnel((reader, writer), upstream[1], traffic), upstream, writer)
+            else:
+                upstream[1].write(_plain_head(method, target, lines))
+                await _pump(traffic, _body(reader, upstream[1], length, traffic), upstream, writer)
+        except _Refused as refused:
+            self._note(refused)
+        finally:
+            upstream[1].close()
 
-    async def _resolve(self, host: str, port: int) -> list[str]:
-        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = dict.fromkeys(str(item[4][0]) for item in found)
-        return [address for address in addresses if acceptable(host, address)]
+    # -- who may be reached ------------------------------------------------------------------------------------------
 
-    async def _refuse(self, writer: asyncio.StreamWriter, host: str, port: int, why: str) -> None:
-        name = f"{host}:{port}"
-        if name not in self.refused:
-            self.refused.append(name)
-            if self._on_refused:
-                self._on_refused(name)
-        await _tell(writer, "403 Forbidden", f"{name} {why}: add it to `egress` in honk.yaml if it is needed.")
+    async def _connect(self, writer: asyncio.StreamWriter, host: str, port: int) -> _Streams | None:
+        """A connection to the host, at an address that was looked at before; None if there is none and that was said.
+        Raises `_Refused`."""
+        if self.moved > self.settings.egress_bytes:
+            raise _Refused(host, port, "limit")
+        async with self._asking:
+            listed = allows(self._entries, host, port) or await self._listed_late(host, port)
+            if not listed and not may_be_public(host):
+                raise _Refused(host, port, "private address")
+            if not listed and not await self._permitted(host, port):
+                raise _Refused(host, port, "not on the list")
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    found = await self._resolve(host, port)
+            except (OSError, UnicodeError):
+                await _tell(writer, "502 Bad Gateway", f"{host} cannot be resolved.")
+                return None
+        # Only a list that people wrote may name an address of a network of theirs.
+        if not (addresses := [address for address in found if acceptable(host if listed else "", address)]):
+            raise _Refused(host, port, "private address")
+        for address in addresses:
+            with contextlib.suppress(OSError):
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    return await asyncio.open_connection(address, port)
+        await _tell(writer, "502 Bad Gateway", f"{host}:{port} cannot be reached.")
+        return None
+
+    async def _permitted(self, host: str, port: int) -> bool:
+        reach = self._reach
+        return reach is not None and await asyncio.to_thread(reach.permits, host.rstrip("."), port)
+
+    async def _listed_late(self, host: str, port: int) -> bool:
+        if self._reach is None:
+            return False
+        found = await asyncio.to_thread(self._reach.late)
+        return allows([parse_entry(entry.strip().lower()) for entry in found], host, port)
+
+    def _note(self, refused: _Refused) -> None:
+        name = f"{refused.host}:{refused.port}"
+        if name in self.refused:
+            return
+        self.refused.append(name)
+        if self._reach:
+            telling = asyncio.to_thread(self._reach.refused, refused.host, refused.port, refused.why)
+            self._telling.append(asyncio.ensure_future(telling))
+
+    async def _through_tunnel(self, client: _Streams, upstream: asyncio.StreamWriter, traffic: _Traffic) -> None:
+        """Hand on what the client says, once its first words have shown that it talks to whom it said it would."""
+        reader, writer = client
+        host, port = traffic.target
+        said, greeting = b"", None
+        async with asyncio.timeout(_HEAD_SECONDS if port == 443 else None):
+            while greeting is None:
+                if not (data := await reader.read(1 << 14)):
+                    break
+                said += data
+                greeting = read_greeting(said)
+        if greeting and greeting.protocol != "tls" and port == 443:
+            raise _Refused(host, port, "not TLS")
+        if greeting and greeting.protocol != "other" and not _is_for(greeting.host, greeting.protocol, host, port):
+            if greeting.protocol == "tls":
+                writer.write(UNRECOGNISED_NAME)
+            raise _Refused(_shown(greeting.host or host), port, "other name")
+        if greeting:
+            upstream.write(said)
+            await _copy(reader, upstream, traffic)
+
+
+def _is_for(named: str | None, protocol: str, host: str, port: int) -> bool:
+    if named is None:
+        # Nothing names a server that is asked for by its address, which is on the list itself then.
+        return is_address(host)
+    return named == host.rstrip(".") if protocol == "tls" else _same_host(named, host, port, port)
+
+
+def _same_host(named: str, host: str, port: int, usual: int) -> bool:
+    try:
+        parts = urlsplit(f"//{named}")
+        return ((parts.hostname or "").rstrip("."), parts.port or usual) == (host.rstrip("."), port)
+    except ValueError:
+        return False
+
+
+def _shown(named: str) -> str:
+    """A name that a client gave, as one that people can be told."""
+    bare = named.rpartition(":")[0] if named.rpartition(":")[2].isdigit() else named
+    return bare if _HOST.fullmatch(bare) else "a name that is none"
+
+
+# -- the wire --------------------------------------------------------------------------------------------------------
 
 
 async def _tell(writer: asyncio.StreamWriter, status: str, text: str) -> None:
@@ -168,52 +285,86 @@ async def _tell(writer: asyncio.StreamWriter, status: str, text: str) -> None:
     await writer.drain()
 
 
-async def _connect(addresses: Sequence[str], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    for last, address in enumerate(addresses, 1 - len(addresses)):
-        try:
-            return await asyncio.wait_for(asyncio.open_connection(address, port), _CONNECT_SECONDS)
-        except (OSError, TimeoutError):
-            if last == 0:
-                raise
-    raise OSError("no address")
-
-
-def _plain_head(method: str, target: str, headers: str) -> bytes:
+def _plain_head(method: str, target: str, lines: Sequence[str]) -> bytes:
     parts = urlsplit(target)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    kept = [
-        line
-        for line in headers.split("\r\n")
-        if line and line.partition(":")[0].strip().lower() not in ("connection", "proxy-connection", "host")
-    ]
+    own = ("connection", "proxy-connection", "proxy-authorization", "host", "keep-alive", "upgrade")
+    kept = [line for line in lines if line.partition(":")[0].lower() not in own]
     host = parts.netloc.rpartition("@")[2]
     return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *kept, "Connection: close", "", ""]).encode(
         "latin-1"
     )
 
 
-async def _pump(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    upstream_reader: asyncio.StreamReader,
-    upstream_writer: asyncio.StreamWriter,
+def _length(lines: Sequence[str]) -> int | None:
+    """How many bytes the body has (RFC 9112, section 6.3), None if it comes in chunks. Raises `Malformed`."""
+    headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    lengths = [value for name, value in headers if name == "content-length"]
+    codings = [value.lower() for name, value in headers if name == "transfer-encoding"]
+    if len(lengths) + len(codings) > 1 or codings not in ([], ["chunked"]) or not all(map(str.isdecimal, lengths)):
+        raise Malformed("the length of the body is not clear")
+    return None if codings else int(lengths[0]) if lengths else 0
+
+
+async def _body(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, length: int | None, traffic: _Traffic
 ) -> None:
+    """Hand on one request's body and nothing after it, which could be a request to somebody else."""
+    if length is not None:
+        return await _exactly(length, reader, writer, traffic)
+    while True:
+        line = await reader.readuntil(b"\r\n")
+        writer.write(line)
+        if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}(;[^\r\n]*)?\r\n", line):
+            raise Malformed("the body is not chunked")
+        if size := int(line.partition(b";")[0], 16):
+            await _exactly(size + 2, reader, writer, traffic)
+            continue
+        while line != b"\r\n":
+            line = await reader.readuntil(b"\r\n")
+            writer.write(line)
+        return None
+
+
+async def _exactly(count: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, traffic: _Traffic) -> None:
+    while count:
+        if not (data := await reader.read(min(count, 1 << 16))):
+            raise EOFError
+        count -= len(data)
+        traffic.add(len(data))
+        with contextlib.suppress(OSError):
+            # It may answer before it has heard everything, and the answer is still on its way then.
+            writer.write(data)
+            await writer.drain()
+
+
+async def _pump(
+    traffic: _Traffic, going_out: Coroutine[None, None, None], upstream: _Streams, writer: asyncio.StreamWriter
+) -> None:
+    """Both directions, until both are at their end or one of them may not go on."""
+    both = [asyncio.ensure_future(going_out), asyncio.ensure_future(_copy(upstream[0], writer, traffic))]
+    watching = asyncio.ensure_future(traffic.watch())
     try:
-        await asyncio.gather(_copy(reader, upstream_writer), _copy(upstream_reader, writer))
+        pending = {*both, watching}
+        while not all(task.done() for task in both):
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
     finally:
-        upstream_writer.close()
+        for task in (*both, watching):
+            task.cancel()
+        await asyncio.gather(*both, watching, return_exceptions=True)
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(1 << 16):
-            try:
-                writer.write(data)
-                await writer.drain()
-            except OSError:
-                # It may have answered before it heard everything, and the answer is still on its way.
-                return
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, traffic: _Traffic) -> None:
+    while data := await reader.read(1 << 16):
+        traffic.add(len(data))
+        try:
+            writer.write(data)
+            await writer.drain()
+        except OSError:
+            # It may have answered before it heard everything, and the answer is still on its way.
+            return
+    with contextlib.suppress(OSError):
         if writer.can_write_eof():
             writer.write_eof()
-    except OSError:
-        writer.close()

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from honk.model import Command, Completed, HonkError, Interactive, UsageError
+from honk.model import Command, Completed, HonkError, Interactive, Reach, UsageError
 from honk.settings import Settings
 from honk.workspace.allowance import Allowance, allowance, ulimits
 from honk.workspace.entrance import CONFINED, Guard, filter_file, grouped, joining
@@ -24,6 +25,9 @@ from honk.workspace.layers import Layers
 from honk.workspace.processes import end_and_wait, end_family, follow, handle_of, start
 from honk.workspace.system import INSIDE_HOME, System, interpreter, system
 from honk.workspace.watcher import Watcher
+
+if TYPE_CHECKING:
+    from honk.workspace.egress import Egress
 
 INSIDE_TREE = "/workspace"
 MODEL_PORT = 4001
@@ -56,6 +60,8 @@ class Sandbox:
     unsafe: bool = False
     path: str = ""
     """What goes in front of PATH; $HOME in it is the home."""
+    reach: Reach | None = None
+    """What commands may reach besides what each names itself; without it, those that name nothing have no way out."""
 
     @property
     def inside(self) -> str:
@@ -75,14 +81,27 @@ class Sandbox:
         """
         if self.unsafe:
             return self._run_unsafe(command, on_output, stop)
-        with contextlib.ExitStack() as stack:
-            if not command.egress or command.full_network:
-                return self._run(command, command.reaches, on_output, stop)
-            from honk.workspace.egress import Egress
+        command = self.reaching(command)
+        if (egress := self.way_out(command)) is None:
+            return self._run(command, command.reaches, on_output, stop)
+        with egress:
+            completed = self._run(command, {**command.reaches, EGRESS_PORT: egress.socket}, on_output, stop)
+        return replace(completed, refused_hosts=tuple(egress.refused))
 
-            gateway = stack.enter_context(Egress(command.egress))
-            completed = self._run(command, {**command.reaches, EGRESS_PORT: gateway.socket}, on_output, stop)
-            return replace(completed, refused_hosts=tuple(gateway.refused))
+    def reaching(self, command: Command) -> Command:
+        """The command with what everything in this sandbox may reach."""
+        if self.reach is None or command.full_network:
+            return command
+        environment = {**self.reach.environment, **command.environment}
+        return replace(command, egress=(*command.egress, *self.reach.egress), environment=environment)
+
+    def way_out(self, command: Command) -> Egress | None:
+        """The proxy for a command of `reaching`, not yet entered; None if it needs none."""
+        if self.unsafe or command.full_network or not (command.egress or self.reach):
+            return None
+        from honk.workspace.egress import Egress
+
+        return Egress(command.egress, self.reach, self.settings)
 
     def interactive(self, command: Command, sockets: Mapping[int, Path], entered: contextlib.ExitStack) -> Interactive:
         """The argv that enters the sandbox with the caller's standard streams; `sockets` are bridged to ports inside.

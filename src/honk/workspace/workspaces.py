@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from honk.git import git, succeeds
-from honk.model import Checkout, HonkError, Repository, Task, UsageError, Workspace
+from honk.model import Budget, Checkout, HonkError, Reach, Repository, Task, UsageError, Workspace
 from honk.settings import Settings
 from honk.workspace.agent_tree import AgentWorkspace, branch_of
 from honk.workspace.bases import Bases
@@ -70,7 +70,13 @@ class Workspaces:
 
     @contextmanager
     def checkout(
-        self, repository: Repository, sha: str, *, source: Path | None = None, unsafe: bool = False
+        self,
+        repository: Repository,
+        sha: str,
+        *,
+        source: Path | None = None,
+        unsafe: bool = False,
+        reach: Reach | None = None,
     ) -> Iterator[Checkout]:
         """A clean checkout of `sha`, from the git directory `source` if given, else from the mirror.
 
@@ -91,7 +97,8 @@ class Workspaces:
                 tree = place / "tree"
                 make_tree(git_dir, sha, tree, inside=not unsafe)
                 populate(trusted, (git_dir, sha), tree, repository.git_url)
-            sandbox = Sandbox(self._settings, tree, place / "home", object_binds(git_dir, empty_file(home)), unsafe)
+            binds = object_binds(git_dir, empty_file(home))
+            sandbox = Sandbox(self._settings, tree, place / "home", binds, unsafe, reach=reach)
             stand = None
             if isinstance(tree, Layers):
                 stand = SetUpStand(self._set_ups, repository.name, self._own(git_dir, sha, trusted), place, stack)
@@ -107,7 +114,9 @@ class Workspaces:
     def _layered(self, unsafe: bool) -> bool:
         return not unsafe and overlays_work(self._settings.home)
 
-    def ready(self, repository: Repository, base: str, set_up: Callable[[Checkout], str | None]) -> None:
+    def ready(
+        self, repository: Repository, base: str, set_up: Callable[[Checkout], str | None], reach: Reach | None = None
+    ) -> None:
         """Have workspaces that are made on this base commit stand on what `set_up` leaves, unless it is known by now.
 
         `set_up` returns what goes in front of PATH then, or None if it failed. Does nothing where trees have no layers.
@@ -115,7 +124,7 @@ class Workspaces:
         """
         if not self._layered(unsafe=False) or self._set_ups.noted(repository.name, base):
             return
-        with self.checkout(repository, base) as checkout:
+        with self.checkout(repository, base, reach=reach) as checkout:
             path = set_up(checkout)
             stand = checkout.stands if isinstance(checkout, CleanCheckout) else None
             name = stand.name if stand and path is not None else None
@@ -132,10 +141,19 @@ class Workspaces:
             yield kept
 
     @contextmanager
-    def open(self, task: Task, repository: Repository, files: Path | None = None) -> Iterator[Workspace]:
+    def open(
+        self,
+        task: Task,
+        repository: Repository,
+        files: Path | None = None,
+        *,
+        reach: Reach | None = None,
+        budget: Budget | None = None,
+    ) -> Iterator[Workspace]:
         """Enter the task's workspace, which is made on first use from `task.base_sha` and then kept.
 
-        The folder `files` is readable in it as `/honk/attachments`. Raises `UsageError` if the task has no base yet or
+        The folder `files` is readable in it as `/honk/attachments`. What it may reach and spend besides is said by
+        `reach` and `budget`. Raises `UsageError` if the task has no base yet or
         the base is nowhere to be found.
         """
         folder = self._made(task, repository)
@@ -151,9 +169,9 @@ class Workspaces:
         own: Path | Layers = home
         if readied.name:
             own = Layers(home, folder / _HOME_WORK, [self._set_ups.path(repository.name, readied.name) / "home"])
-        sandbox = Sandbox(self._settings, tree, own, binds, task.unsafe, readied.path)
+        sandbox = Sandbox(self._settings, tree, own, binds, task.unsafe, readied.path, reach)
         with ExitStack() as stack:
-            yield AgentWorkspace(self._settings, task, task.base_sha or "", folder, sandbox, stack)
+            yield AgentWorkspace(self._settings, task, task.base_sha or "", folder, sandbox, stack, budget)
 
     def bring_in(
         self, task: Task, repository: Repository, commit: str, message: str, *, source: Path | None = None

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from honk.flow.reach import WHY
 from honk.model import Event, State, Task
 from honk.repository_file import SERVICE
 from honk.surfaces.slack.blocks import (
@@ -44,6 +45,8 @@ STAGES = {
 }
 _MARKS = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
 _TELLING = ("description", "command", "file_path", "path", "pattern", "query")
+_BLOCKED = 5
+"""Blocked hosts that a card shows."""
 _NOW = frozenset(
     {
         "set_up.started",
@@ -129,6 +132,7 @@ def _body(facts: Facts) -> list[Block]:
         made.append(section(f"Somebody other than {asked} has to approve this before it can be merged."))
     if facts.view["trial_missing"] and task.state is State.READY:
         made.append(section("*Try it first*: honk.yaml asks that a version is tried before it is merged."))
+    made += _blocked(facts)
     lines = [line for line in (_stat(facts), _checks(facts), _tried(facts)) if line]
     lines += _builds(facts) + _packages(facts)
     lines += [f"{plain_line(one['kind'], 40)}: {plain_line(one['reason'], 300)}" for one in facts.view["not_built"][:3]]
@@ -138,6 +142,25 @@ def _body(facts: Facts) -> list[Block]:
     if red and task.state is State.FAILED:
         told = mrkdwn(str(red[0]["summary"]).replace("```", "'''"), 1200)
         made.append(section(f"*{plain_line(red[0]['name'], 60)}*\n```\n{told}\n```"))
+    return made
+
+
+def _blocked(facts: Facts) -> list[Block]:
+    """The hosts that were refused, each with a button for who may allow it."""
+    made = []
+    for place, one in enumerate(facts.view["blocked"][:_BLOCKED]):
+        host = plain_line(f"{one['host']}:{one['port']}", 120)
+        why = f"; {WHY[one['why']]}" if WHY[one["why"]] else ""
+        told = f"Blocked: `{host}`, asked for by the {plain_line(one['by'], 40)}{why}."
+        allow = None
+        if one["allow"]:
+            what = f"Agents, checks and builds of {plain_line(facts.task.repository, 60)} reach `{host}` from now on."
+            value = json.dumps({"task": facts.task.id, "host": one["allow"]})
+            question = confirm("Allow this host?", what, "Allow")
+            allow = button("Allow", f"honk:allow:{place}", value, confirm=question)
+        made.append(section(told, allow))
+    if (more := len(facts.view["blocked"]) - _BLOCKED) > 0:
+        made.append(context(f"{more} more hosts were blocked."))
     return made
 
 

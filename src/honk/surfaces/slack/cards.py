@@ -42,6 +42,8 @@ _MATTERS = TOLD | {
     "retry.requested",
     "rollback.requested",
     "deploy.started",
+    "egress.refused",
+    "egress.allowed",
 }
 
 Row = dict[str, Any]

@@ -78,12 +78,15 @@ class Taps:
         self, name: str, action: Mapping[str, Any], person: Person, channel: str, thread: str | None, user: str
     ) -> None:
         what = name.removeprefix("honk:")
-        if what in ACTS:
+        allowing = what.startswith("allow:")
+        if what in ACTS or allowing:
             value = _read(action.get("value"))
             task_id, head = str(value.get("task") or ""), value.get("head")
             key = f"slack:tap:{user}:{action.get('action_ts')}"
             try:
-                self._inbox.act(task_id, cast(Action, what), str(head) if head else None, key, person)
+                act = cast(Action, "allow" if allowing else what)
+                host = str(value.get("host") or "")
+                self._inbox.act(task_id, act, str(head) if head else None, key, person, host=host)
             finally:
                 self._cards.touch(task_id)
         elif name == CHOOSE:

@@ -47,11 +47,13 @@ class NewMessage(BaseModel):
 
 
 class Tap(BaseModel):
-    """An action on a task. `head_sha` is the commit it was offered for; it is refused if that has moved on."""
+    """An action on a task. `head_sha` is the commit it was offered for; it is refused if that has moved on. `host`, as
+    in the task's `blocked[].allow`, is what `allow` lets the repository's commands reach from now on."""
 
     model_config = ConfigDict(extra="forbid")
-    action: Literal["merge", "cancel", "retry", "rollback", "approve"]
+    action: Literal["merge", "cancel", "retry", "rollback", "approve", "allow"]
     head_sha: str | None = None
+    host: str = Field(default="", max_length=300)
     key: str = Field(min_length=1, max_length=200)
 
 
@@ -140,8 +142,8 @@ def api_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) -
 
     @router.post("/tasks/{task_id}/actions", status_code=202)
     def act(task_id: str, body: Tap) -> dict[str, Any]:
-        """Merge, cancel, retry, roll back or approve."""
-        return view(inbox.act(task_id, body.action, body.head_sha, body.key, access.person))
+        """Merge, cancel, retry, roll back, approve, or allow a host that was blocked."""
+        return view(inbox.act(task_id, body.action, body.head_sha, body.key, access.person, host=body.host))
 
     @router.get("/tasks/{task_id}/artifacts/{commit}/{kind}/log", response_class=PlainTextResponse)
     def build_log(task_id: str, commit: str, kind: str) -> str:

@@ -259,11 +259,12 @@ def _form_routes(inside: APIRouter, pages: _Pages, access: Access) -> None:
         task_id: str,
         action: Annotated[Action, Form()],
         head_sha: Annotated[str, Form()] = "",
+        host: Annotated[str, Form()] = "",
         key: Annotated[str, Form()] = "",
     ) -> Response:
         notice = ""
         try:
-            inbox.act(task_id, action, head_sha or None, key or uuid.uuid4().hex, access.person)
+            inbox.act(task_id, action, head_sha or None, key or uuid.uuid4().hex, access.person, host=host)
         except HonkError as refused:
             notice = str(refused)
         if "hx-request" not in request.headers and not notice:

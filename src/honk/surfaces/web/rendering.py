@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from honk.flow.reach import WHY
 from honk.model import Event, State
 
 _BUSY = {
@@ -53,7 +54,7 @@ def _environment() -> Environment:
         "codes": codes,
         "seconds": seconds,
     }
-    environment.globals |= {"stages": STAGES}
+    environment.globals |= {"stages": STAGES, "why": WHY}
     return environment
 
 
@@ -171,8 +172,9 @@ _ROWS = {
             "answered", "merge.requested", "merge.verifying", "merge.refused", "merge.landed",
             "deploy.joined", "deploy.started", "attest.failed",
             "deploy.healthy", "deploy.ill", "rolled_back", "revert.prepared", "reverts",
-            "rollback.requested", "rollback.refused", "retry.requested", "limit", "failed",
-            "cancelled", "approved", "egress.refused", "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",
+            "rollback.requested", "rollback.refused", "retry.requested", "limit", "failed", "cancelled", "approved",
+            "egress.refused", "egress.allowed", "set_up.failed",
+            "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",
             "merge.elsewhere", "message.edited", "message.withdrawn",
         ),
         "note",
