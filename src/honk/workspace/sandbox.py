@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import select
+import stat
 import subprocess
 import sys
 import tempfile
@@ -93,7 +94,14 @@ class Sandbox:
         require()
         # The caller may add to the environment; bubblewrap's own would be readable inside as that of process 1.
         return Interactive(
-            ["/usr/bin/env", "-i", str(bwrap()), *self._arguments(command, sockets), "--", *_inner(command, sockets)],
+            [
+                "/usr/bin/env",
+                "-i",
+                str(_program(self.settings.home)),
+                *self._arguments(command, sockets),
+                "--",
+                *_inner(command, sockets),
+            ],
             {},
         )
 
@@ -114,7 +122,7 @@ class Sandbox:
             options = ("--args", str(descriptors[0]), "--json-status-fd", str(descriptors[1]))
             try:
                 process = start(
-                    [str(bwrap()), *options, "--", *_inner(command, sockets)],
+                    [str(_program(self.settings.home)), *options, "--", *_inner(command, sockets)],
                     env={},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -285,6 +293,34 @@ def _first_process(status: object) -> tuple[int | None, bytes]:
             return None, text
         text += data
     return int(json.loads(text.splitlines()[0])["child-pid"]) if b"}" in text else None, text
+
+
+def _program(home: Path) -> Path:
+    """A copy of bubblewrap in Honk's home that no sandbox has changed.
+
+    Process 1 of a sandbox is bubblewrap, so what runs inside reaches its file as /proc/1/exe past every read-only
+    mount: never its content while it runs, but its mode, as an owner may. It must not be a program that others on this
+    machine can start (with a setuid bit) or need (without any bit); a copy whose mode has changed is replaced.
+    """
+    source = bwrap()
+    made = source.stat()
+    package = source.parent.parent
+    place = home / "sandbox" / f"bubblewrap-{made.st_size}-{made.st_mtime_ns}"
+    path = place / source.relative_to(package.parent)
+    with contextlib.suppress(FileNotFoundError):
+        found = path.stat()
+        if (stat.S_IMODE(found.st_mode), found.st_uid, found.st_size) == (0o500, os.geteuid(), made.st_size):
+            return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    libraries = f"{package.name}.libs"  # where the wheel's program looks for them, by its own place
+    with contextlib.suppress(FileExistsError):
+        (place / libraries).symlink_to(package.with_name(libraries))
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    # By another process, because a file that this one has open to write may be inherited by a program it starts
+    # meanwhile, and cannot be run until that ends.
+    subprocess.run(["install", "-m", "500", "--", str(source), str(draft)], check=True)
+    draft.replace(path)
+    return path
 
 
 def bwrap() -> Path:
