@@ -3,7 +3,6 @@ without a sandbox, where they must get what they are after."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from .conftest import own_homes
 
 
 @pytest.fixture(scope="module")
-def here(can_sandbox: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outcome]]:
+def here(can_sandbox: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     with own_homes(tmp_path_factory.mktemp("here")) as settings:
-        yield {one.attack.name: one for one in attack_here(settings)}
+        return {one.attack.name: one for one in attack_here(settings)}
 
 
 @pytest.fixture(scope="module")
-def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outcome]]:
+def outside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     """The same without a sandbox, of those that may be tried there."""
     folder = tmp_path_factory.mktemp("outside")
     for name in ("tree", "own"):
@@ -30,7 +29,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outc
     with own_homes(folder) as settings, planted(settings.home) as bait:
         open_to_all = Sandbox(settings, folder / "tree", folder / "own", unsafe=True)
         tried = [attack for attack in HARMLESS if attack.works_outside]
-        yield {one.attack.name: one for one in outcomes(open_to_all, bait, tried)}
+        return {one.attack.name: one for one in outcomes(open_to_all, bait, tried)}
 
 
 def _must_hold(attack: Attack, held: object, told: object, skipped: object) -> None:
