@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import socket
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,6 +230,7 @@ def assemble(settings: Settings) -> Installation:
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (home / ".writable").touch()
+        _close_to_others(home)
     except OSError as error:
         raise UsageError(
             f"Honk's home {home} cannot be written ({error.strerror}): set HONK_HOME to a folder that can."
@@ -257,6 +259,13 @@ def assemble(settings: Settings) -> Installation:
         screenshots=Screenshots(home),
         github=github[0] if github else None,
     )
+
+
+def _close_to_others(home: Path) -> None:
+    """What runs in a sandbox may leave programs in the home that would run with the rights of Honk's user."""
+    mode = stat.S_IMODE(home.stat().st_mode)
+    if mode & 0o077 and home.stat().st_uid == os.geteuid() and home != Path.home():
+        home.chmod(mode & ~0o077)
 
 
 def _github(

@@ -74,7 +74,7 @@ def clean_checkout(
         tree, home = place / "tree", place / "home"
         home.mkdir()
         make_tree(source, sha, tree, inside=not unsafe)
-        populate(trusted, (source, sha), tree, git_url)
+        populate(trusted, (source, sha), tree, git_url, settings, unsafe=unsafe)
         binds = object_binds(source, empty_file(settings.home))
         yield CleanCheckout(sha, source, Sandbox(settings, tree, home, binds, unsafe))
     finally:

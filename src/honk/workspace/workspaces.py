@@ -107,7 +107,8 @@ class Workspaces:
                 return change_head(folder, branch_of(task.id)) or base, merging.paths if merging else ()
             tree = folder / f".tree-{secrets.token_hex(4)}"
             make_tree(folder / "change.git", done.shown, tree, branch=branch_of(task.id), inside=not task.unsafe)
-            populate((mirror, base), (folder / "change.git", done.shown), tree, repository.git_url)
+            shown = folder / "change.git", done.shown
+            populate((mirror, base), shown, tree, repository.git_url, self._settings, unsafe=task.unsafe)
             # In two renames, so that a crash leaves one whole tree or the other.
             (folder / "tree").rename(folder / _OLD)
             tree.rename(folder / "tree")
@@ -161,7 +162,9 @@ class Workspaces:
         git("init", "--quiet", "--bare", draft / "change.git")
         borrow(draft / "change.git", object_folders(mirror))
         make_tree(draft / "change.git", base, draft / "tree", branch=branch_of(task.id), inside=not task.unsafe)
-        populate((mirror, base), (mirror, base), draft / "tree", repository.git_url)
+        populate(
+            *((mirror, base), (mirror, base), draft / "tree", repository.git_url, self._settings), unsafe=task.unsafe
+        )
         if task.unsafe:
             borrow(draft / "tree" / ".git", object_folders(mirror))
         draft.rename(folder)
