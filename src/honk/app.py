@@ -26,6 +26,7 @@ from honk.flow.inbox import Inbox
 from honk.flow.ports import Rooms, furnish
 from honk.flow.view import artifacts, task_view
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
+from honk.masking import masker
 from honk.model import Check, Checkout, HonkError, Task, UsageError
 from honk.provenance import make_signing_key, sign
 from honk.repository_file import RepositoryFile
@@ -236,7 +237,7 @@ def assemble(settings: Settings) -> Installation:
             f"Honk's home {home} cannot be written ({error.strerror}): set HONK_HOME to a folder that can."
         ) from error
     try:
-        store = Store(open_database(settings.database), _mask(settings))
+        store = Store(open_database(settings.database), masker(settings.secrets))
     except Exception as error:
         raise HonkError(f"Honk's database cannot be opened: {str(error).splitlines()[0]}.") from error
     github, accounts = _github(settings, store)
@@ -281,21 +282,6 @@ def _github(
 
 def _flow_database(settings: Settings) -> str:
     return settings.database if settings.database_url else f"sqlite:///{settings.home / 'flow.db'}"
-
-
-def _mask(settings: Settings) -> Callable[[str], str]:
-    known = [
-        value.get_secret_value()
-        for name in type(settings).model_fields
-        if hasattr(value := getattr(settings, name), "get_secret_value") and len(value.get_secret_value()) >= 8
-    ]
-
-    def mask(text: str) -> str:
-        for secret in known:
-            text = text.replace(secret, "•••")
-        return text
-
-    return mask
 
 
 def access_token(home: Path) -> str:
