@@ -18,6 +18,7 @@ from honk.model import Command
 from honk.settings import Settings
 from honk.workspace import Sandbox
 from honk.workspace.sandbox import bwrap
+from honk.workspace.system import system
 from tests.workspace.conftest import shell
 
 from .conftest import own_homes
@@ -133,3 +134,21 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def test_a_python_that_was_installed_among_the_persons_own_files_does_not_show_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = Path.home() / ".local"
+    for name in ("bin", "lib", "share/keyrings"):
+        (local / name).mkdir(parents=True)
+    for prefix in (local, Path.home(), Path.home().parent):
+        monkeypatch.setattr("sys.base_prefix", str(prefix))
+        shown = [Path(word) for word in system().arguments if word.startswith(str(Path.home().parent))]
+        assert not [path for path in shown if (local / "share").is_relative_to(path)]
+    assert local / "lib" in [Path(word) for word in _shown(monkeypatch, local)]
+
+
+def _shown(monkeypatch: pytest.MonkeyPatch, prefix: Path) -> list[str]:
+    monkeypatch.setattr("sys.base_prefix", str(prefix))
+    return [*system().arguments]
