@@ -69,6 +69,7 @@ def as_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> dict[str, d
     refusal = next(row["remedy"] for row in told["promises"] if row["name"] == "sandbox")
     if refusal:
         pytest.skip(f"ordinary users have no sandbox here: {refusal}")
+    assert told["attacks"], done.stderr
     return {one["name"]: one for one in told["attacks"]}
 
 

@@ -196,8 +196,18 @@ class Sandbox:
 
 _KERNEL = (
     *("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "asound", "scsi", "driver", "tty", "mtrr", "mpt"),
-    *("latency_stats", "dynamic_debug", "pressure", "timer_list", "sched_debug"),
+    *(
+        "latency_stats",
+        "dynamic_debug",
+        "pressure",
+    ),
 )
+
+_HIDDEN = (
+    *("kcore", "keys", "key-users", "kpagecount", "kpageflags", "kpagecgroup", "vmallocinfo", "slabinfo"),
+    *("timer_list", "sched_debug", "iomem", "ioports", "kallsyms"),
+)
+"""Root's files that tell of the whole machine. A device that may not be opened lies over each."""
 
 _ISOLATION = (
     *("--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "honk"),
@@ -218,6 +228,9 @@ def _isolation() -> list[str]:
     for name in _KERNEL:
         if Path("/proc", name).exists():
             arguments += ("--ro-bind", f"/proc/{name}", f"/proc/{name}")
+    for name in _HIDDEN:
+        if Path("/proc", name).exists():
+            arguments += ("--ro-bind", "/dev/null", f"/proc/{name}")
     return arguments
 
 

@@ -46,7 +46,7 @@ PROMISES = {
 }
 """Each promise in a sentence about what runs in a sandbox."""
 
-FilterNeeded = "a system-call filter"
+FILTER = "a system-call filter"
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ class Bait:
     """Listened on at 127.0.0.1."""
     port6: int
     """Listened on at ::1; 0 if the machine has none."""
+    keyring: int
+    """The number of the user's keyring, with a key in it; 0 if the machine has none."""
     descriptor: int
     """Of a file with the word in it, in the process that starts the sandbox, open to what that starts."""
 
@@ -74,7 +76,7 @@ def planted(honk_home: Path) -> Iterator[Bait]:
         port6 = 0
         with contextlib.suppress(OSError):
             port6 = stack.enter_context(_listening(socket.AF_INET6, ("::1", 0))).getsockname()[1]
-        stack.enter_context(_in_keyring(word))
+        keyring = stack.enter_context(_in_keyring(word))
         process = stack.enter_context(_process(word))
         yield Bait(
             word=word,
@@ -88,6 +90,7 @@ def planted(honk_home: Path) -> Iterator[Bait]:
             abstract=abstract.getsockname()[1:].decode(),
             port=loopback.getsockname()[1],
             port6=port6,
+            keyring=keyring,
             descriptor=descriptor,
         )
 
@@ -134,16 +137,17 @@ def _process(word: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
-def _in_keyring(word: str) -> Iterator[None]:
-    """A key in the user's keyring; none where the machine has no keyrings."""
-    ring, revoke, payload = -4, 3, word.encode()
+def _in_keyring(word: str) -> Iterator[int]:
+    """A key in the user's keyring, and that one's number."""
+    ring, number_of, revoke, payload = -4, 0, 3, word.encode()
     try:
+        keyring = key_call(2, number_of, ring, 1)
         key = key_call(0, b"user", b"honk-bait", ctypes.c_char_p(payload), len(payload), ring)
     except OSError:
-        yield
+        yield 0
         return
     try:
-        yield
+        yield keyring
     finally:
         with contextlib.suppress(OSError):
             key_call(2, revoke, key)

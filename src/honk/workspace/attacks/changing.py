@@ -66,6 +66,16 @@ for path in ("/dev/mem", "/dev/kmem", "/proc/kcore"):
 raise refusal
 """,
     ),
+    Attack(
+        "see how the machine's memory is used",
+        Promise.KERNEL,
+        """
+for name in ("kpagecount", "kpageflags", "kpagecgroup", "vmallocinfo", "slabinfo", "timer_list", "iomem"):
+    if content(f"/proc/{name}"):
+        got(name)
+""",
+        must="find nothing",
+    ),
     Attack("read the kernel's messages", Promise.KERNEL, "got(os.open('/dev/kmsg', os.O_RDONLY))"),
     Attack("read the kernel's messages by /proc", Promise.KERNEL, "got(os.open('/proc/kmsg', os.O_RDONLY))"),
     Attack(

@@ -49,16 +49,20 @@ def key_call(which: int, *arguments: Any) -> int:
 
 def content(path: str, limit: int = 1 << 20) -> bytes:
     """A file's bytes; none if it cannot be read."""
+    seen = b""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
-        return b""
+        return seen
     try:
-        return os.read(descriptor, limit)
+        # Files of the kernel's are read piece by piece, whatever is asked for.
+        while len(seen) < limit and (data := os.read(descriptor, limit)):
+            seen += data
     except OSError:
-        return b""
+        pass
     finally:
         os.close(descriptor)
+    return seen
 
 
 def processes() -> list[str]:

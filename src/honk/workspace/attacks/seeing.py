@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from honk.workspace.attacks.attack import Attack, FilterNeeded, Promise
+from honk.workspace.attacks.attack import FILTER, Attack, Promise
 
 _FILES = (
     Attack(
@@ -244,7 +244,7 @@ if bait["abstract"].encode() in content("/proc/net/unix"):
         "speak to the machine's host by a VM socket",
         Promise.SOCKETS,
         "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM); got('a VM socket')",
-        needs=FilterNeeded,
+        needs=FILTER,
     ),
 )
 
@@ -302,33 +302,20 @@ raise refusal
 
 _KEYRING = (
     Attack(
-        "search the keyrings for a key",
+        "read a key in a keyring that it joins by its number",
         Promise.KEYRING,
         """
+link, read, own = 8, 11, -3
+key_call(2, link, bait["keyring"], own)
 key = key_call(1, b"user", b"honk-bait", None, 0)
 buffer = ctypes.create_string_buffer(200)
-got(buffer.raw[:key_call(2, 11, key, buffer, 200)])
+length = key_call(2, read, key, buffer, 200)
+got(buffer.raw[:length])
 """,
-        needs=FilterNeeded,
+        works_outside=True,
+        needs=FILTER,
     ),
-    Attack(
-        "take the user's whole keyring by its number",
-        Promise.KEYRING,
-        """
-refusal = OSError(0, "there is none")
-for line in content("/proc/keys").decode().splitlines():
-    number = int(line.split()[0], 16)
-    number -= (number >> 31) << 32
-    try:
-        key_call(2, 8, number, -3)
-    except OSError as error:
-        refusal = error
-    else:
-        got(line)
-raise refusal
-""",
-        needs=FilterNeeded,
-    ),
+    Attack("list the machine's keys", Promise.KEYRING, "got(open('/proc/keys').read())", works_outside=True),
 )
 
 _NETWORK = (

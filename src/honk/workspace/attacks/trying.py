@@ -13,7 +13,7 @@ from typing import Any
 
 from honk.model import Command, HonkError, Limits
 from honk.settings import Settings
-from honk.workspace.attacks.attack import Attack, FilterNeeded, Outcome
+from honk.workspace.attacks.attack import FILTER, Attack, Outcome
 from honk.workspace.attacks.bait import Bait, planted
 from honk.workspace.attacks.harmless import HARMLESS
 from honk.workspace.sandbox import Sandbox
@@ -57,13 +57,12 @@ def held_promises(results: Iterable[Outcome]) -> list[tuple[str, bool | None, st
     return rows
 
 
-def _outcome(attack: Attack, told: Mapping[str, Any], filtered: bool) -> Outcome:
-    (how, words), = told.items()  # fmt: skip
-    if attack.needs == FilterNeeded and not filtered:
-        return Outcome(attack, held=how == _HOW[attack.must], told=f"{words} (needs {attack.needs})", skipped=True)
-    if how == _HOW[attack.must]:
-        return Outcome(attack, held=True, told=words)
-    return Outcome(attack, held=False, told={"got": f"got {words}"}.get(how, f"{how}: {words}"))
+def _outcome(attack: Attack, came_to: Mapping[str, Any], filtered: bool) -> Outcome:
+    ((how, words),) = came_to.items()
+    held = how == _HOW[attack.must]
+    told = words if held else f"got {words}" if how == "got" else f"{how}: {words}"
+    lacking = attack.needs == FILTER and not filtered
+    return Outcome(attack, held, f"{told} (needs {attack.needs})" if lacking else told, skipped=lacking)
 
 
 @cache
