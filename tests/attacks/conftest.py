@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,28 +43,26 @@ def own_homes(folder: Path) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="session")
-def as_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+def as_an_ordinary_user() -> dict[str, dict[str, object]]:
     """What `honk doctor` says to a user without rights of the attacks it tried, by their names."""
     if os.geteuid() != 0:
         pytest.skip("these tests run as an ordinary user already")
     python = _python_for_everybody()
-    folder = tmp_path_factory.mktemp("nobody")
-    person = folder / "person"
-    (person / ".ssh").mkdir(parents=True)
-    for path in (folder, person, person / ".ssh"):
-        os.chown(path, NOBODY, NOBODY)
-    # What pytest makes is for its user alone; the folder itself is reached by its name.
-    for parent in (folder, *folder.parents):
-        if parent != Path("/tmp") and parent.is_relative_to("/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    done = subprocess.run(
-        [*as_nobody(), *python, "-m", "honk", "doctor", "--json"],
-        env={"HOME": str(person), "PATH": "/usr/bin:/bin", "PYTHONPATH": _packages(), "HONK_HOME": str(person / "h")},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # Not in a folder of pytest's, which is for its user alone.
+    with tempfile.TemporaryDirectory(prefix="honk-nobody-") as name:
+        person = Path(name)
+        (person / ".ssh").mkdir()
+        for path in (person, person / ".ssh"):
+            os.chown(path, NOBODY, NOBODY)
+        home = {"HOME": name, "HONK_HOME": str(person / "h")}
+        done = subprocess.run(
+            [*as_nobody(), *python, "-m", "honk", "doctor", "--json"],
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": _packages(), **home},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.stdout.startswith("{"), done.stdout + done.stderr
     told = json.loads(done.stdout)
     refusal = next(row["remedy"] for row in told["promises"] if row["name"] == "sandbox")
