@@ -135,7 +135,8 @@ def outputs(can_sandbox: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         path.write_text(f"secret = {secret}\n")
     make_repository(repo, collector.port, *planted.repository.values())
     environment = {
-        **{"PATH": os.environ["PATH"], "HOME": str(person), "HONK_HOME": str(home), "HONK_SCREENSHOTS": "false"},
+        **{name: os.environ[name] for name in ("PATH", "TMPDIR", "PYTHONPATH") if name in os.environ},
+        **{"HOME": str(person), "HONK_HOME": str(home), "HONK_SCREENSHOTS": "false"},
         **{"HONK_SLACK_API_URL": slack.api_url, "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{collector.port}"},
         **{"HONK_LISTEN": "127.0.0.1:0", "HONK_AGENT": f"script:python3 thief.py agent {collector.port}"},
         **planted.environment,

@@ -131,7 +131,6 @@ if b"NoNewPrivs:\\t1" not in content("/proc/self/status"):
     got("new privileges are allowed")
 """,
         must="find nothing",
-        works_outside=True,
     ),
     Attack("become root", Promise.PRIVILEGES, "os.setresuid(0, 0, 0); got(os.getresuid())"),
     Attack("join a group", Promise.PRIVILEGES, "os.setgroups([0]); got(os.getgroups())"),
