@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import socket
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from honk.flow.ports import Rooms, furnish
 from honk.flow.reach import make_ready
 from honk.flow.view import artifacts, task_view
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
+from honk.masking import masker
 from honk.model import Check, Checkout, HonkError, Task, UsageError
 from honk.provenance import Sigstore, make_signing_key, sign
 from honk.repository_file import RepositoryFile
@@ -236,12 +238,13 @@ def assemble(settings: Settings) -> Installation:
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (home / ".writable").touch()
+        _close_to_others(home)
     except OSError as error:
         raise UsageError(
             f"Honk's home {home} cannot be written ({error.strerror}): set HONK_HOME to a folder that can."
         ) from error
     try:
-        store = Store(open_database(settings.database), _mask(settings))
+        store = Store(open_database(settings.database), masker(settings.secrets))
     except Exception as error:
         raise HonkError(f"Honk's database cannot be opened: {str(error).splitlines()[0]}.") from error
     github, accounts = _github(settings, store)
@@ -266,6 +269,13 @@ def assemble(settings: Settings) -> Installation:
     )
 
 
+def _close_to_others(home: Path) -> None:
+    """What runs in a sandbox may leave programs in the home that would run with the rights of Honk's user."""
+    mode = stat.S_IMODE(home.stat().st_mode)
+    if mode & 0o077 and home.stat().st_uid == os.geteuid() and home != Path.home():
+        home.chmod(mode & ~0o077)
+
+
 def _github(
     settings: Settings, store: Store
 ) -> tuple[tuple[GitHubApi, GitHubForge] | None, GitHubAccounts | NoAccounts]:
@@ -279,21 +289,6 @@ def _github(
 
 def _flow_database(settings: Settings) -> str:
     return settings.database if settings.database_url else f"sqlite:///{settings.home / 'flow.db'}"
-
-
-def _mask(settings: Settings) -> Callable[[str], str]:
-    known = [
-        value.get_secret_value()
-        for name in type(settings).model_fields
-        if hasattr(value := getattr(settings, name), "get_secret_value") and len(value.get_secret_value()) >= 8
-    ]
-
-    def mask(text: str) -> str:
-        for secret in known:
-            text = text.replace(secret, "•••")
-        return text
-
-    return mask
 
 
 def access_token(home: Path) -> str:

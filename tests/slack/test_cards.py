@@ -288,7 +288,7 @@ def test_a_blocked_host_is_on_the_card_with_a_button_that_allows_it(team: Team) 
     allow = buttons(card)["Allow"]
     assert "encore reach `maps.example.com:443` from now on" in texts(allow["confirm"])
     team.slack.tap(card, "honk:allow:0", user="UBOB")
-    team.until(lambda: team.store.allowed("encore", "maps.example.com", 443))
+    team.until(lambda: team.store.events_of(task.id, "egress.allowed"))
     (told,) = team.store.events_of(task.id, "egress.allowed")
     assert (told.data["name"], told.person) == ("Bob", "slack:T0TEAM/UBOB")
     gone = team.until(lambda: "maps.example.com" not in texts(team.slack.cards()[0]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from honk.model import AgentResult, Cancelled, Command, HonkError, LimitReached, Limits, Turn
 from honk.settings import Settings
 
@@ -28,8 +30,8 @@ class ScriptHarness:
         )
         done = turn.workspace.run(command, stop=turn.stop)
         output = done.output.strip()[-_SHOWN:]
-        for number, start in enumerate(range(0, len(output), _CHUNK)):
-            turn.emit("agent.text", {"text": output[start : start + _CHUNK]}, f"output:{number}")
+        for number, text in enumerate(_chunks(output)):
+            turn.emit("agent.text", {"text": text}, f"output:{number}")
         if done.ended_by == "cancel":
             raise Cancelled("Cancelled.")
         if done.ended_by == "time limit":
@@ -42,3 +44,12 @@ class ScriptHarness:
         last = output.rpartition("\n")[2]
         said = last.removeprefix(SUMMARY).strip() if last.startswith(SUMMARY) else ""
         return AgentResult(said or f"`{self._command[:200]}` was run.", None, 0.0, 0, "script")
+
+
+def _chunks(text: str) -> Iterator[str]:
+    """The text in pieces of at most `_CHUNK` characters that end with a line where they can: whole words can be read,
+    and masked."""
+    while text:
+        end = len(text) if len(text) <= _CHUNK else text.rfind("\n", 0, _CHUNK) + 1 or _CHUNK
+        yield text[:end]
+        text = text[end:]

@@ -25,16 +25,18 @@ def _run() -> int:
     # Its errors reach the person as the task's own sentence.
     logging.getLogger("claude_agent_sdk").setLevel(logging.CRITICAL)
     from honk.cli.commands import app
+    from honk.masking import guard_output
     from honk.model import HonkError
     from honk.surfaces.terminal import say_error
 
+    guard_output(_masked)
     as_json = "--json" in sys.argv
     try:
         app()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except HonkError as error:
-        say_error(error, as_json=as_json)
+        say_error(_masked(str(error)), as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -42,6 +44,19 @@ def _run() -> int:
         if getattr(error, "errno", None) != 28 and "disk is full" not in str(error):
             raise
         full = HonkError("The disk that holds Honk's home is full: free some space there and try again.")
-        say_error(full, as_json=as_json)
+        say_error(str(full), as_json=as_json)
         return full.exit_code
     return 0
+
+
+def _masked(text: str) -> str:
+    """What may be shown of it: without this installation's secrets, as far as its settings can be read."""
+    from honk.masking import masker
+    from honk.model import HonkError
+    from honk.settings import read_settings
+
+    try:
+        known = read_settings().secrets
+    except HonkError:
+        known = []
+    return masker(known)(text)

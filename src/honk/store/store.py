@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
+from honk.masking import masked_value
 from honk.model import Attachment, Event, Message, NotFound, Person, Repository, State, Task
 from honk.store import tables
 from honk.store.allowances import Allowances
@@ -86,7 +87,7 @@ class Store(Results, Statements, Memory, Allowances):
         if connection.execute(known).first() is not None:
             return False
         number, at = head["length"] + 1, now()
-        text = self._mask(json.dumps(data, ensure_ascii=False, sort_keys=True))
+        text = json.dumps(masked_value(self._mask, data), ensure_ascii=False, sort_keys=True)
         link = event_hash(head["hash"], number, task_id, kind, at, person, text, key)
         connection.execute(
             insert(tables.events).values(
@@ -203,7 +204,9 @@ class Store(Results, Statements, Memory, Allowances):
         with self._write() as connection:
             if connection.execute(select(tables.tasks.c.id).where(tables.tasks.c.id == task.id)).first():
                 return False
+            # Everybody reads the row; the agent gets the message as it was written.
             row = asdict(task) | {"created_at": now(), "updated_at": now(), "state": task.state.value}
+            row["text"] = self._mask(task.text)
             connection.execute(insert(tables.tasks).values(row))
             self._append(
                 connection,
@@ -271,7 +274,7 @@ class Store(Results, Statements, Memory, Allowances):
                 first = select(rows.c.key).where(rows.c.task_id == task_id).order_by(rows.c.position).limit(1)
                 if connection.execute(first).scalar() == key:
                     task = tables.tasks
-                    connection.execute(update(task).where(task.c.id == task_id).values(text=text))
+                    connection.execute(update(task).where(task.c.id == task_id).values(text=self._mask(text)))
             return True
 
     def withdraw_message(self, task_id: str, key: str, person: str) -> bool:

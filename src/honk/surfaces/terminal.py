@@ -12,17 +12,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from honk.flow.reach import WHY
-from honk.model import Event, HonkError
+from honk.model import Event
 
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
 results = Console(highlight=False, soft_wrap=True)
 
 
-def say_error(error: HonkError, *, as_json: bool) -> None:
+def say_error(error: str, *, as_json: bool) -> None:
     """One sentence for the person; with `--json` also one object for the program."""
     if as_json:
-        print_json({"error": str(error)})
-    progress.print(f"[bold red]✗[/] {escape(str(error))}")
+        print_json({"error": error})
+    progress.print(f"[bold red]✗[/] {escape(error)}")
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -114,7 +114,7 @@ class Bases:
         layers = lay(folder, lowers, self._settings.home, files)
         if base.sha != sha:
             self._run(layers, source, folder, (_SWITCH, base.sha, sha))
-            populate(trusted, (source, sha), layers.upper, repository.git_url, base.sha)
+            populate(trusted, (source, sha), layers.upper, repository.git_url, self._settings, below=base.sha)
         return layers
 
     # -- how they are made -------------------------------------------------------------------------------------------
@@ -123,7 +123,8 @@ class Bases:
         def fill(draft: Path) -> Facts:
             whole = self._whole_near(repository, sha, source)
             tree = self._grow(whole, sha, source, draft) if whole else self._check_out(sha, source, draft)
-            populate(trusted, (source, sha), tree, repository.git_url, whole.sha if whole else None)
+            below = whole.sha if whole else None
+            populate(trusted, (source, sha), tree, repository.git_url, self._settings, below=below)
             return {"over": whole.sha if whole else None}
 
         if not self.has(repository, sha):

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import select
+import stat
 import subprocess
 import sys
 import tempfile
@@ -116,7 +117,9 @@ class Sandbox:
         allowed = self._allowed(command)
         guard = entered.enter_context(Guard(self.settings.home, allowed, self._written(command), nested=command.nested))
         inner = ["--", *_inner(command, sockets, allowed)]
-        return Interactive(guard.argv(bwrap(), [*self._arguments(command, sockets), *inner]), {}, guard.excess)
+        return Interactive(
+            guard.argv(_program(self.settings.home), [*self._arguments(command, sockets), *inner]), {}, guard.excess
+        )
 
     def _run(
         self,
@@ -144,7 +147,9 @@ class Sandbox:
                 options += ("--seccomp", str(descriptors[-1]))
             try:
                 process = start(
-                    joining(group, [str(bwrap()), *options, "--", *_inner(command, sockets, allowed)]),
+                    joining(
+                        group, [str(_program(self.settings.home)), *options, "--", *_inner(command, sockets, allowed)]
+                    ),
                     env={},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -250,8 +255,18 @@ class Sandbox:
 
 _KERNEL = (
     *("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "asound", "scsi", "driver", "tty", "mtrr", "mpt"),
-    *("latency_stats", "dynamic_debug", "pressure", "timer_list", "sched_debug"),
+    *(
+        "latency_stats",
+        "dynamic_debug",
+        "pressure",
+    ),
 )
+
+_HIDDEN = (
+    *("kcore", "keys", "key-users", "kpagecount", "kpageflags", "kpagecgroup", "vmallocinfo", "slabinfo"),
+    *("timer_list", "sched_debug", "iomem", "ioports", "kallsyms"),
+)
+"""Root's files that tell of the whole machine. A device that may not be opened lies over each."""
 
 _ISOLATION = (
     *("--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "honk"),
@@ -272,6 +287,9 @@ def isolation(*, nested: bool = False) -> list[str]:
     for name in _KERNEL:
         if Path("/proc", name).exists():
             arguments += ("--ro-bind", f"/proc/{name}", f"/proc/{name}")
+    for name in _HIDDEN:
+        if Path("/proc", name).exists():
+            arguments += ("--ro-bind", "/dev/null", f"/proc/{name}")
     return arguments
 
 
@@ -346,6 +364,34 @@ def _first_process(status: object) -> tuple[int | None, bytes]:
             return None, text
         text += data
     return int(json.loads(text.splitlines()[0])["child-pid"]) if b"}" in text else None, text
+
+
+def _program(home: Path) -> Path:
+    """A copy of bubblewrap in Honk's home that no sandbox has changed.
+
+    Process 1 of a sandbox is bubblewrap, so what runs inside reaches its file as /proc/1/exe past every read-only
+    mount: never its content while it runs, but its mode, as an owner may. It must not be a program that others on this
+    machine can start (with a setuid bit) or need (without any bit); a copy whose mode has changed is replaced.
+    """
+    source = bwrap()
+    made = source.stat()
+    package = source.parent.parent
+    place = home / "sandbox" / f"bubblewrap-{made.st_size}-{made.st_mtime_ns}"
+    path = place / source.relative_to(package.parent)
+    with contextlib.suppress(FileNotFoundError):
+        found = path.stat()
+        if (stat.S_IMODE(found.st_mode), found.st_uid, found.st_size) == (0o500, os.geteuid(), made.st_size):
+            return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    libraries = f"{package.name}.libs"  # where the wheel's program looks for them, by its own place
+    with contextlib.suppress(FileExistsError):
+        (place / libraries).symlink_to(package.with_name(libraries))
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    # By another process, because a file that this one has open to write may be inherited by a program it starts
+    # meanwhile, and cannot be run until that ends.
+    subprocess.run(["install", "-m", "500", "--", str(source), str(draft)], check=True)
+    draft.replace(path)
+    return path
 
 
 def bwrap() -> Path:

@@ -150,13 +150,20 @@ def _homes() -> list[Path]:
 
 def _toolchains(readable: Sequence[Path]) -> list[str]:
     candidates = [home / name for home in _homes() for name in _TOOLCHAINS]
-    candidates += [Path(sys.base_prefix), *(path.expanduser().absolute() for path in readable)]
+    candidates += [*_python(), *(path.expanduser().absolute() for path in readable)]
     kept: list[str] = []
     for path in candidates:
         inside_another = any(path.is_relative_to(other) for other in (*kept, *(f"/{name}" for name in _SYSTEM)))
         if not inside_another and path.exists() and os.access(path, os.R_OK):
             kept.append(str(path))
     return kept
+
+
+def _python() -> list[Path]:
+    """What this Python is made of: not all of a folder that is the person's for other things too."""
+    prefix = Path(sys.base_prefix)
+    shared = any(home.is_relative_to(prefix) or prefix == home / ".local" for home in _homes())
+    return [prefix / name for name in ("bin", "lib", "lib64", "include")] if shared else [prefix]
 
 
 def _environment(visible: Sequence[str]) -> dict[str, str]:

@@ -96,7 +96,7 @@ class Workspaces:
             else:
                 tree = place / "tree"
                 make_tree(git_dir, sha, tree, inside=not unsafe)
-                populate(trusted, (git_dir, sha), tree, repository.git_url)
+                populate(trusted, (git_dir, sha), tree, repository.git_url, self._settings, unsafe=unsafe)
             binds = object_binds(git_dir, empty_file(home))
             sandbox = Sandbox(self._settings, tree, place / "home", binds, unsafe, reach=reach)
             stand = None
@@ -199,7 +199,7 @@ class Workspaces:
                 self._bases.lay_out(found, repository, shown, change, trusted, tree, branch, kept)
             else:
                 make_tree(change, shown, tree, branch=branch, inside=not task.unsafe)
-                populate(trusted, (change, shown), tree, repository.git_url)
+                populate(trusted, (change, shown), tree, repository.git_url, self._settings, unsafe=task.unsafe)
             place = folder / (_LAYERS if (folder / _LAYERS).is_dir() else _TREE)
             # In two renames, so that a crash leaves one whole tree or the other.
             place.rename(place.with_name(f"{place.name}{_OLD}"))
@@ -278,7 +278,7 @@ class Workspaces:
                 draft.rename(folder)
             return
         make_tree(change, base, draft / _TREE, branch=branch, inside=not task.unsafe)
-        populate(trusted, (mirror, base), draft / _TREE, repository.git_url)
+        populate(trusted, (mirror, base), draft / _TREE, repository.git_url, self._settings, unsafe=task.unsafe)
         if task.unsafe:
             borrow(draft / _TREE / ".git", object_folders(mirror))
         draft.rename(folder)
