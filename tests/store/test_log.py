@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, update
 
-from honk.model import NotFound, Person, State, Task
+from honk.model import NotFound, Person, Repository, State, Task
 from honk.store import Store, open_database, tables
 
 ADA = Person("local:ada", "Ada")
@@ -92,3 +92,13 @@ def test_a_task_is_found_by_the_beginning_of_its_id(store: Store) -> None:
     assert store.task("abcd").id == "abcdef"
     with pytest.raises(NotFound, match="There is no task"):
         store.task("zzzz")
+
+
+def test_two_who_register_a_repository_at_once_get_one_name(store: Store) -> None:
+    first = store.add_repository(
+        Repository("encore", "https://example.com/acme/encore", "https://x/encore.git", "main")
+    )
+    late = Repository("acme-encore", first.address, first.git_url, "trunk")
+    assert store.add_repository(late) == Repository("encore", first.address, first.git_url, "trunk")
+    assert store.repository("encore") == store.repository(first.address)
+    assert store.repository("acme-encore") is None

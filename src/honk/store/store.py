@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, delete, func, insert, or_, select, update
@@ -376,15 +376,18 @@ class Store(Results, Statements, Memory, Allowances):
 
     # -- repositories ------------------------------------------------------------------------------------------------
 
-    def add_repository(self, repository: Repository) -> None:
-        """Register, or refresh what is known of it."""
-        row = asdict(repository)
+    def add_repository(self, repository: Repository) -> Repository:
+        """Register, or refresh what is known of it; as it is registered, which is by the name it was given first."""
+        rows = tables.repositories
         with self._write() as connection:
-            known = tables.repositories.c.name == repository.name
-            if connection.execute(select(tables.repositories).where(known)).first():
-                connection.execute(update(tables.repositories).where(known).values(row))
-            else:
-                connection.execute(insert(tables.repositories).values(**row, added_at=now()))
+            known = or_(rows.c.name == repository.name, rows.c.address == repository.address)
+            found = connection.execute(select(rows.c.name).where(known)).scalars().all()
+            if not found:
+                connection.execute(insert(rows).values(**asdict(repository), added_at=now()))
+                return repository
+            kept = replace(repository, name=found[0] if repository.name not in found else repository.name)
+            connection.execute(update(rows).where(rows.c.name == kept.name).values(asdict(kept)))
+            return kept
 
     def repository(self, name: str) -> Repository | None:
         """By name or by address."""

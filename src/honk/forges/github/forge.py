@@ -94,8 +94,8 @@ class GitHubForge:
         repository = Repository(
             known.name if known else self._name(place), f"{self._root}/{place}", git_url, found["default_branch"]
         )
-        self._store.add_repository(repository)
-        return repository
+        # Somebody else may have registered it meanwhile.
+        return self._store.add_repository(repository)
 
     def lookup(self, name: str) -> Repository | None:
         """See `Forges.lookup`."""
