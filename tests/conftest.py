@@ -74,6 +74,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HONK_HOME", str(folder))
     # A second or two of Chromium for each build; the tests about pictures turn it on.
     monkeypatch.setenv("HONK_SCREENSHOTS", "false")
+    # Half a second of a processor for each task; the tests about agents that wait turn it on.
+    monkeypatch.setenv("HONK_WARM_AGENTS", "0")
     yield folder
 
 

@@ -26,6 +26,7 @@ from honk.flow.inbox import Inbox
 from honk.flow.ports import Rooms, furnish
 from honk.flow.reach import make_ready
 from honk.flow.view import artifacts, task_view
+from honk.flow.warming import Spares
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
 from honk.masking import masker
 from honk.model import Check, Checkout, HonkError, Task, UsageError
@@ -105,6 +106,7 @@ class Installation:
     sites: SiteHost
     lock: HomeLock
     screenshots: Screenshots
+    spares: Spares
     github: GitHubApi | None = None
     previews: PreviewServer | None = None
 
@@ -140,6 +142,7 @@ class Installation:
                 sign=lambda statement: sign(statement, self.settings.home, _sigstore(self.settings)),
                 screenshots=self.screenshots if self.settings.screenshots else None,
                 previews=self.previews,
+                spares=self.spares if serve_previews else None,
                 unsafe=unsafe,
             )
         )
@@ -148,6 +151,8 @@ class Installation:
             return True
         self.engine.daily(housekeeping, hour=3)
         self.inbox.resume()
+        if serve_previews and (newest := self.store.tasks(limit=1)):
+            self.inbox.expect(newest[0].repository)
         return True
 
     def open_surfaces(self) -> Surfaces:
@@ -199,6 +204,7 @@ class Installation:
     def close(self, patience: float = 0.0) -> None:
         """Stop; what still runs after so many seconds is taken up by the next life."""
         self.engine.close(patience)
+        self.spares.close()
         if self.previews:
             self.previews.close()
             self.sites.close()
@@ -250,6 +256,7 @@ def assemble(settings: Settings) -> Installation:
     github, accounts = _github(settings, store)
     forges = Forges(LocalForge(home, store), github[1] if github else None)
     kept = ArtifactStore(settings, store, distil, prepare)
+    spares = Spares(settings.warm_agents)
     sites = SiteHost(home / "production", kept.find)
     # One life at a time works on a home, so its next life takes up what it left.
     engine = Engine(_flow_database(settings), executor=f"{socket.gethostname()}:{home}")
@@ -258,13 +265,14 @@ def assemble(settings: Settings) -> Installation:
         store=store,
         engine=engine,
         forges=forges,
-        inbox=Inbox(settings, store, forges, accounts, engine, lambda agent: agent_ready(agent, settings)),
+        inbox=Inbox(settings, store, forges, accounts, engine, lambda agent: agent_ready(agent, settings), spares.want),
         artifacts=kept,
         workspaces=Workspaces(settings, lambda repository, renew: forges.of(repository).credentials(repository, renew)),
         deployer=CommandDeployer(settings, distil, sites),
         sites=sites,
         lock=HomeLock(home),
         screenshots=Screenshots(home),
+        spares=spares,
         github=github[0] if github else None,
     )
 

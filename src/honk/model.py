@@ -578,7 +578,25 @@ class Turn:
     """What goes into the agent's `Command.nested`."""
 
 
+class Prepared(Protocol):
+    """An agent's process that has been started and waits for its first words."""
+
+    def run(self, turn: Turn) -> AgentResult:
+        """As `Harness.run`, in the workspace it was prepared in and with the session it was prepared for; it ends then.
+        Where the turn wants what cannot be changed any more, it starts anew."""
+        ...
+
+    def close(self) -> None:
+        """End it without having told it anything."""
+        ...
+
+
 class Harness(Protocol):
     """Runs an agent's turn on a workspace."""
 
     def run(self, turn: Turn) -> AgentResult: ...
+
+    def prepare(self, turn: Turn) -> Prepared | None:
+        """Start what a first turn begins with, before its words are known; None where that saves nothing. Of the turn,
+        only the workspace, the session and the limits count. Raises `HonkError`."""
+        ...

@@ -112,6 +112,8 @@ class Settings(BaseSettings):
     """For each process."""
     sandbox_file_size: int = Field(default=16 * 1024**3, ge=1024**2)
     """Bytes that a single file may have."""
+    warm_agents: int = Field(default=1, ge=0)
+    """How many agents wait, started ahead, for the next task of the repositories in use. About 250 MB each."""
     bases_bytes: int = Field(default=20_000_000_000, gt=0)
     """How much the read-only trees may take that workspaces stand on, besides those that are in use."""
     deploy_environment: list[str] = Field(default_factory=list)

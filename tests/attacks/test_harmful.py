@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -79,10 +80,12 @@ def test_keys_are_not_pushed_into_a_terminal_that_it_was_given(settings: Setting
         "        fcntl.ioctl(number, termios.TIOCSTI, bytes([byte]))\n"
         "print('pushed')\n"
     )
-    start = sandbox(settings, "typing").interactive(Command(("python3", "-c", script)), {})
-    done = subprocess.run(
-        start.argv, env=dict(start.environment), stdin=terminal, capture_output=True, text=True, timeout=60, check=False
-    )
+    with contextlib.ExitStack() as entered:
+        start = sandbox(settings, "typing").interactive(Command(("python3", "-c", script)), {}, entered)
+        given, environment = start.argv, dict(start.environment)
+        done = subprocess.run(
+            given, env=environment, stdin=terminal, capture_output=True, text=True, timeout=60, check=False
+        )
     os.set_blocking(terminal, False)
     waiting = fcntl.ioctl(terminal, termios.FIONREAD, b"\0" * 4)
     os.close(controller)

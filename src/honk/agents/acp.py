@@ -33,6 +33,9 @@ class AcpHarness:
         self._command = command
         self._settings = settings
 
+    def prepare(self, turn: Turn) -> None:
+        """Nothing: how an agent of the person's choice bears to wait is not known."""
+
     def run(self, turn: Turn) -> AgentResult:
         """See `Harness.run`."""
         conversation = _Conversation(self._command, self._settings, turn)

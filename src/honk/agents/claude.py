@@ -8,16 +8,19 @@ import os
 import shlex
 import signal
 import tempfile
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from honk.model import AgentResult, Cancelled, Command, Excess, GateAnswer, HonkError, LimitReached, Turn
+from honk.model import AgentResult, Cancelled, Command, Excess, GateAnswer, HonkError, LimitReached, Prepared, Turn
 from honk.settings import Settings
 
 if TYPE_CHECKING:
     from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, Message, ResultMessage, SessionStore
+
+T = TypeVar("T")
 
 _INSIDE = "/honk/claude"
 _MEMORY = "/home/honk/.claude"
@@ -39,6 +42,55 @@ class ClaudeHarness:
         with tempfile.TemporaryDirectory(prefix="honk-claude-") as folder:
             return asyncio.run(_Session(self._settings, turn, Path(folder)).run())
 
+    def prepare(self, turn: Turn) -> Prepared:
+        """See `Harness.prepare`."""
+        return _Started(self._settings, turn)
+
+
+class _Started:
+    """A command line that has been started and has not been told anything. Implements `model.Prepared`."""
+
+    def __init__(self, settings: Settings, turn: Turn) -> None:
+        self._settings = settings
+        self._turn = turn
+        self._loop = asyncio.new_event_loop()
+        # The command line ends with the thread that started it, so this one lives as long as it may.
+        self._thread = threading.Thread(target=self._loop.run_forever, name="honk-prepared", daemon=True)
+        self._thread.start()
+        self._stack = contextlib.ExitStack()
+        self._stack.callback(self._end_loop)
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="honk-claude-"))
+        self._session = _Session(settings, turn, Path(folder))
+        self._stack.callback(lambda: self._call(self._session.leave()))
+        try:
+            self._call(self._session.connect())
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, turn: Turn) -> AgentResult:
+        """See `Prepared.run`."""
+        try:
+            asked = (turn.max_turns, turn.max_cost_usd, turn.nested, turn.session)
+            told = (self._turn.max_turns, self._turn.max_cost_usd, self._turn.nested, self._turn.session)
+            if asked == told and not turn.resume and self._session.alive:
+                return self._call(self._session.converse(turn))
+        finally:
+            self.close()
+        return ClaudeHarness(self._settings).run(turn)
+
+    def close(self) -> None:
+        """See `Prepared.close`."""
+        self._stack.close()
+
+    def _call(self, what: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result()
+
+    def _end_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
 
 class _Session:
     """One turn's conversation with the command line."""
@@ -53,33 +105,61 @@ class _Session:
         self._cost = 0.0
         self._version = ""
         self._asked = False
+        self._client: ClaudeSDKClient | None = None
         self._excess: Callable[[], Excess | None] = lambda: None
 
     async def run(self) -> AgentResult:
+        try:
+            await self.connect()
+            return await self.converse(self._turn)
+        finally:
+            await self.leave()
+
+    async def connect(self) -> None:
+        """Start the command line. Raises `HonkError`."""
         from claude_agent_sdk import ClaudeSDKClient
 
-        client = ClaudeSDKClient(self._options())
-        control: asyncio.Task[None] | None = None
+        self._client = client = ClaudeSDKClient(self._options())
+        with self._told_as_it_ended():
+            await client.connect()
+
+    async def converse(self, turn: Turn) -> AgentResult:
+        """Give the turn's words to the command line that was started, and hear it out. Raises as `Harness.run`."""
+        client, self._turn = cast("ClaudeSDKClient", self._client), turn
+        control = asyncio.create_task(self._control(client))
         try:
-            try:
-                await client.connect()
-                control = asyncio.create_task(self._control(client))
-                await client.query(self._turn.prompt)
+            with self._told_as_it_ended():
+                await client.query(turn.prompt)
                 result = await self._listen(client)
-            except HonkError:
-                raise
-            except Exception as error:
-                raise self._end(error) from error
             if self._ended:
                 raise self._ended
             return result
         finally:
-            if control:
-                control.cancel()
-            process = self._kill(client)
-            for farewell in (client.disconnect, *([process.aclose] if process else [])):
-                with contextlib.suppress(Exception):
-                    await asyncio.wait_for(farewell(), 2)
+            control.cancel()
+
+    async def leave(self) -> None:
+        """End the command line, and all that it has started."""
+        if (client := self._client) is None:
+            return
+        process = self._kill(client)
+        for farewell in (client.disconnect, *([process.aclose] if process else [])):
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(farewell(), 2)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the command line was started and has not ended."""
+        process = getattr(getattr(self._client, "_transport", None), "_process", None)
+        return process is not None and process.returncode is None
+
+    @contextlib.contextmanager
+    def _told_as_it_ended(self) -> Iterator[None]:
+        try:
+            yield
+        except HonkError:
+            raise
+        except Exception as error:
+            raise self._end(error) from error
 
     # -- the conversation --------------------------------------------------------------------------------------------
 
@@ -227,7 +307,7 @@ class _Session:
             answer = await self._ask("tool")
             return {"content": [{"type": "text", "text": answer.text}], "is_error": not answer.green}
 
-        known = self._remembers()
+        known = turn.resume and self._remembers()
 
         @tool(
             "ask",

@@ -20,6 +20,9 @@ class ScriptHarness:
         self._command = command
         self._settings = settings
 
+    def prepare(self, turn: Turn) -> None:
+        """Nothing: it starts quickly."""
+
     def run(self, turn: Turn) -> AgentResult:
         """See `Harness.run`. The request is in HONK_TASK_TEXT. Red checks are not answered: a script does not think."""
         command = Command(

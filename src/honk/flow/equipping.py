@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from honk.flow.engine import step
 from honk.flow.ports import known_repository, rooms
 from honk.flow.reach import reach_of
 from honk.flow.verification import base_file
-from honk.model import Check, Checkout
+from honk.model import Check, Checkout, Reach, Repository
 from honk.verify import Verifier
 from honk.verify import equip as set_up_checkout
 
@@ -28,6 +30,28 @@ def equip(task_id: str, turn_id: str) -> None:
         told = {"command": check.command, "summary": check.summary}
         room.store.record(task_id, "set_up.failed", told, key=f"{turn_id}:{check.name}:failed")
 
+    set_up_base(
+        repository,
+        base,
+        on_start=on_start,
+        on_trouble=on_trouble,
+        stop=lambda: room.store.task(task_id).cancel_requested,
+        reach=reach_of(task, "set-up", turn_id),
+    )
+
+
+def set_up_base(
+    repository: Repository,
+    base: str,
+    *,
+    on_start: Callable[[Verifier], None] = lambda _: None,
+    on_trouble: Callable[[Check], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+    reach: Reach | None = None,
+) -> None:
+    """Set the tree of a base up, unless it is known how. Raises `Cancelled` when `stop()` turns true."""
+    room = rooms()
+
     def set_up(checkout: Checkout) -> str | None:
         return set_up_checkout(
             checkout,
@@ -36,7 +60,7 @@ def equip(task_id: str, turn_id: str) -> None:
             registries=room.settings.registries,
             on_start=on_start,
             on_trouble=on_trouble,
-            stop=lambda: room.store.task(task_id).cancel_requested,
+            stop=stop,
         )
 
-    room.workspaces.ready(repository, base, set_up, reach_of(task, "set-up", turn_id))
+    room.workspaces.ready(repository, base, set_up, reach)

@@ -18,6 +18,7 @@ from honk.gate import check_access, check_tap
 from honk.model import (
     Access,
     Attachment,
+    HonkError,
     LinkOffer,
     NotFound,
     Person,
@@ -74,6 +75,7 @@ class Inbox:
         accounts: Accounts,
         engine: Engine,
         agent_ready: Callable[[str], None],
+        expect: Callable[[Repository], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -82,6 +84,18 @@ class Inbox:
         self._attachments = Attachments(settings.home)
         self._engine = engine
         self._agent_ready = agent_ready
+        self._expect = expect
+
+    def expect(self, repo: str) -> None:
+        """Somebody seems about to ask for something in a repository that is known: an agent may be made ready."""
+        repository = self._store.repository(repo)
+        if repository is None or self._settings.agent != "claude":
+            return
+        try:
+            self._agent_ready("claude")
+        except HonkError:
+            return
+        self._expect(repository)
 
     # -- words -------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from honk.gate import MergePermit
 from honk.model import (
@@ -31,6 +31,9 @@ from honk.settings import Settings
 from honk.ship.comparison import Compared
 from honk.store import Attachments, Store
 
+if TYPE_CHECKING:
+    from honk.flow.warming import Spare
+
 
 class Workspaces(Protocol):
     """Trees for agents and for checks."""
@@ -52,6 +55,16 @@ class Workspaces(Protocol):
     ) -> None:
         """Have workspaces that are made on this base stand on what `set_up` leaves, unless it is known by now; it
         returns what goes in front of PATH, or None if it failed."""
+        ...
+
+    def spare(
+        self, task: Task, repository: Repository, files: Path, *, reach: Reach, budget: Budget
+    ) -> AbstractContextManager[Workspace | None]:
+        """A workspace for a task that is still to come, for which `task` stands; None where that cannot be."""
+        ...
+
+    def adopt(self, workspace: Workspace, task: Task, repository: Repository, files: Path) -> Workspace | None:
+        """Make a spare workspace the task's own, with all that runs in it; None if the task has one by now."""
         ...
 
     def maintain(self) -> None:
@@ -386,6 +399,18 @@ class Previews(Protocol):
         ...
 
 
+class Spares(Protocol):
+    """Agents that were started ahead."""
+
+    def want(self, repository: Repository) -> None:
+        """Have one ready for the repository soon. Returns at once."""
+        ...
+
+    def take(self, task: Task, budget: Budget, *, nested: bool) -> Spare | None:
+        """The one that fits the task, which is the caller's now."""
+        ...
+
+
 @dataclass(frozen=True)
 class Rooms:
     """Everything the flow works with. `previews` is None where no server runs."""
@@ -403,6 +428,8 @@ class Rooms:
     """Puts a statement into an envelope with this installation's signature."""
     screenshots: Screenshots | None = None
     previews: Previews | None = None
+    spares: Spares | None = None
+    """Agents that are started ahead, in a process that serves people."""
     unsafe: bool = False
     """Whether this machine's owner lets builds run without a sandbox, as on a Mac of theirs."""
 

@@ -22,6 +22,7 @@ from honk.flow.equipping import equip
 from honk.flow.ports import known_repository, rooms
 from honk.flow.reach import agents_reach, make_ready, thinks
 from honk.flow.verification import base_file, verify_commit
+from honk.flow.warming import entered
 from honk.gate import red
 from honk.git import succeeds
 from honk.model import (
@@ -263,27 +264,28 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
         cost_usd=max(0.01, (file.max_cost_usd or task.max_cost_usd) - task.cost_usd),
         requests=max(1, (file.max_turns or task.max_turns) - task.turns),
     )
-    reach = agents_reach(task, turn_id, file)
-    with room.workspaces.open(
-        task, repository, room.attachments.folder(task_id), reach=reach, budget=budget
-    ) as workspace:
-        result = room.harness(task.agent).run(
+    reach, files = agents_reach(task, turn_id, file), room.attachments.folder(task_id)
+    session = task.session if task.agent == "claude" and task.session else str(uuid.uuid5(_SESSIONS, task_id))
+    with entered(task, repository, files, reach, budget, session, nested=file.sandbox.nested) as at:
+        result = at.run(
             Turn(
                 task=task,
                 prompt=brief(task, words, fresh, file, again=resume, interrupted=interrupted, conflicts=conflicts),
-                workspace=workspace,
-                session=str(uuid.uuid5(_SESSIONS, task_id)),
+                workspace=at.workspace,
+                session=at.session,
                 resume=resume,
                 max_cost_usd=budget.cost_usd,
                 max_turns=budget.requests,
                 emit=emitter(task_id, turn_id, task),
-                gate=Gate(task, turn_id, workspace).ask,
+                gate=Gate(task, turn_id, at.workspace).ask,
                 ask=asker(task_id, turn_id),
                 inbox=inbox(task_id, turn_id),
                 stop=lambda: room.store.task(task_id).cancel_requested,
                 nested=file.sandbox.nested,
             )
         )
+    if room.spares and task.agent == "claude":
+        room.spares.want(repository)
     room.store.record(
         task_id,
         "agent.finished",

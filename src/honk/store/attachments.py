@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from honk.model import Attachment, UsageError
@@ -41,6 +42,19 @@ class Attachments:
         folder = self._folder / "tasks" / task_id
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def hand_over(self, task_id: str, to: str) -> bool:
+        """Make the empty folder of one task that of another, for whoever has it open; false if that one has files."""
+        try:
+            self.folder(task_id).rename(self.folder(to))
+        except OSError:
+            return False
+        return True
+
+    def drop(self, task_id: str) -> None:
+        """Remove the folder of a task that never had files."""
+        with suppress(OSError):
+            self.folder(task_id).rmdir()
 
     def lay_out(self, task_id: str, attachments: Sequence[Attachment]) -> list[str]:
         """Put files into the task's folder and return their names there; doing it again changes nothing."""

@@ -53,6 +53,10 @@ _MONITORED = f"""\
 """
 
 
+IN_TREE = "honk/change"
+"""The branch that the tree itself stands on, whatever the task."""
+
+
 def branch_of(task_id: str) -> str:
     """The branch a task's commits are kept on."""
     return f"honk/{task_id}"

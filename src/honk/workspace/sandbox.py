@@ -115,7 +115,8 @@ class Sandbox:
             return Interactive(argv, self._unsafe_environment(command))
         require()
         allowed = self._allowed(command)
-        guard = entered.enter_context(Guard(self.settings.home, allowed, self._written(command), nested=command.nested))
+        folders = [_however_called(folder, entered) for folder in self._written(command)]
+        guard = entered.enter_context(Guard(self.settings.home, allowed, folders, nested=command.nested))
         inner = ["--", *_inner(command, sockets, allowed)]
         return Interactive(
             guard.argv(_program(self.settings.home), [*self._arguments(command, sockets), *inner]), {}, guard.excess
@@ -308,6 +309,13 @@ def _bridged_unsafe(command: Command) -> list[str]:
 
 def _limited(command: Command, allowed: Allowance) -> list[str]:
     return ["/bin/sh", "-c", f'{ulimits(allowed)}exec "$@"', "sh", *command.argv]
+
+
+def _however_called(folder: Path, entered: contextlib.ExitStack) -> Path:
+    """A path of the folder that stays right when the folder is given another name."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    entered.callback(os.close, descriptor)
+    return Path(f"/proc/{os.getpid()}/fd/{descriptor}")
 
 
 def _below(directory: str) -> Path:

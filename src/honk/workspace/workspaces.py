@@ -6,13 +6,13 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from honk.git import git, succeeds
 from honk.model import Budget, Checkout, HonkError, Reach, Repository, Task, UsageError, Workspace
 from honk.settings import Settings
-from honk.workspace.agent_tree import AgentWorkspace, branch_of
+from honk.workspace.agent_tree import IN_TREE, AgentWorkspace, branch_of
 from honk.workspace.bases import Bases
 from honk.workspace.bring_in import change_head, plan_bring_in, read_merging, settle_bring_in
 from honk.workspace.checkout import CleanCheckout, remove_leftovers, temporary_place
@@ -34,6 +34,7 @@ from honk.workspace.trees import (
 )
 
 _TREE, _LAYERS, _HOME_WORK, _SET_UP = "tree", "layers", "home-work", "set-up.json"
+_TEXTS = 256
 _OLD = ".replaced"
 """What the name of a workspace's tree ends with while another takes its place."""
 
@@ -48,6 +49,8 @@ class Workspaces:
         self._settings = settings
         self._folder = settings.home / "workspaces"
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._texts: dict[tuple[str, str, str], str | None] = {}
+        """Files of commits that were asked for; what a commit has never changes."""
         self._bases = Bases(settings)
         self._set_ups = SetUps(settings)
         remove_leftovers(settings.home)
@@ -62,11 +65,16 @@ class Workspaces:
 
     def read(self, repository: Repository, commit: str, path: str) -> str | None:
         """The text of a file at a base commit, or None. Raises `UsageError` for an unknown commit."""
-        mirror = self.mirrors.path(repository)
-        if not self._has(mirror, commit):
-            self.mirrors.fetch(repository)
-        self._need(mirror, commit, repository)
-        return committed_text(mirror, commit, path)
+        asked = (repository.name, commit, path)
+        if asked not in self._texts:
+            mirror = self.mirrors.path(repository)
+            if not self._has(mirror, commit):
+                self.mirrors.fetch(repository)
+            self._need(mirror, commit, repository)
+            if len(self._texts) >= _TEXTS:
+                self._texts.clear()
+            self._texts[asked] = committed_text(mirror, commit, path)
+        return self._texts[asked]
 
     @contextmanager
     def checkout(
@@ -157,21 +165,64 @@ class Workspaces:
         the base is nowhere to be found.
         """
         folder = self._made(task, repository)
+        with ExitStack() as stack:
+            yield self._entered(task, repository, folder, files, reach, budget, stack)
+
+    @contextmanager
+    def spare(
+        self, task: Task, repository: Repository, files: Path, *, reach: Reach, budget: Budget
+    ) -> Iterator[Workspace | None]:
+        """A workspace on `task.base_sha` for a task that is still to come, which `adopt` then gives its own name.
+
+        `task` stands for it until then. None where trees have no layers. Gone with the process if nobody adopts it.
+        """
+        if not self._layered(task.unsafe):
+            yield None
+            return
+        with temporary_place(self._settings.home) as place, ExitStack() as stack:
+            folder = place / "spare"
+            stack.enter_context(self._laid(folder, task.base_sha or "", repository, unsafe=False))
+            yield self._entered(task, repository, folder, files, reach, budget, stack)
+
+    def adopt(self, workspace: Workspace, task: Task, repository: Repository, files: Path) -> Workspace | None:
+        """Make a spare workspace the task's own, with all that runs in it; None if the task has one by now."""
+        if not isinstance(workspace, AgentWorkspace):
+            raise TypeError("only what `spare` gave can be adopted")
+        folder = self._folder / task.id
+        with locked(self._folder / f".{task.id}.lock"):
+            if folder.exists():
+                return None
+            workspace.folder.rename(folder)
+        sandbox = replace(self._sandbox(task, repository, folder, files), reach=workspace.sandbox.reach)
+        return replace(workspace, task=task, folder=folder, sandbox=sandbox)
+
+    def _entered(
+        self,
+        task: Task,
+        repository: Repository,
+        folder: Path,
+        files: Path | None,
+        reach: Reach | None,
+        budget: Budget | None,
+        stack: ExitStack,
+    ) -> AgentWorkspace:
+        sandbox = replace(self._sandbox(task, repository, folder, files), reach=reach)
+        return AgentWorkspace(self._settings, task, task.base_sha or "", folder, sandbox, stack, budget)
+
+    def _sandbox(self, task: Task, repository: Repository, folder: Path, files: Path | None) -> Sandbox:
         home = folder / "home"
         home.mkdir(exist_ok=True)
         tree = kept_layers(folder / _LAYERS, self._settings.home) or folder / _TREE
         if isinstance(tree, Path) and not tree.is_dir():
             raise HonkError(f"The files of task {task.id} are gone from {folder}: start the task anew.")
-        binds = object_binds(self.change_git_dir(task), empty_file(self._settings.home))
+        binds = object_binds(folder / "change.git", empty_file(self._settings.home))
         if files:
             binds["/honk/attachments"] = files
         readied = _kept_readied(folder)
         own: Path | Layers = home
         if readied.name:
             own = Layers(home, folder / _HOME_WORK, [self._set_ups.path(repository.name, readied.name) / "home"])
-        sandbox = Sandbox(self._settings, tree, own, binds, task.unsafe, readied.path, reach)
-        with ExitStack() as stack:
-            yield AgentWorkspace(self._settings, task, task.base_sha or "", folder, sandbox, stack, budget)
+        return Sandbox(self._settings, tree, own, binds, task.unsafe, readied.path)
 
     def bring_in(
         self, task: Task, repository: Repository, commit: str, message: str, *, source: Path | None = None
@@ -196,9 +247,9 @@ class Workspaces:
             if (folder / _LAYERS).is_dir():
                 found = stack.enter_context(self._bases.near(repository, shown, change, trusted))
                 kept = stack.enter_context(self._readied(repository, _kept_readied(folder)))
-                self._bases.lay_out(found, repository, shown, change, trusted, tree, branch, kept)
+                self._bases.lay_out(found, repository, shown, change, trusted, tree, IN_TREE, kept)
             else:
-                make_tree(change, shown, tree, branch=branch, inside=not task.unsafe)
+                make_tree(change, shown, tree, branch=IN_TREE, inside=not task.unsafe)
                 populate(trusted, (change, shown), tree, repository.git_url, self._settings, unsafe=task.unsafe)
             place = folder / (_LAYERS if (folder / _LAYERS).is_dir() else _TREE)
             # In two renames, so that a crash leaves one whole tree or the other.
@@ -259,29 +310,36 @@ class Workspaces:
         if not (self._bases.has(repository, base) or self._has(mirror, base)):
             self.mirrors.fetch(repository)
             self._need(mirror, base, repository)
-        draft, branch = self._folder / f".new-{task.id}-{secrets.token_hex(4)}", branch_of(task.id)
+        draft = self._folder / f".new-{task.id}-{secrets.token_hex(4)}"
+        with self._laid(draft, base, repository, unsafe=task.unsafe):
+            draft.rename(folder)
+
+    @contextmanager
+    def _laid(self, draft: Path, base: str, repository: Repository, *, unsafe: bool) -> Iterator[None]:
+        """A new workspace in `draft`; what it stands on is held until the context ends."""
+        mirror = self.mirrors.path(repository)
         (draft / "home").mkdir(parents=True)
         change, trusted = draft / "change.git", (mirror, base)
         make_bare(change)
         borrow(change, object_folders(mirror))
-        if self._layered(task.unsafe):
+        if self._layered(unsafe):
             readied = self._set_ups.noted(repository.name, base)
             with (
                 self._bases.ensured(repository, base, mirror, trusted) as found,
                 self._readied(repository, readied) as kept,
             ):
-                self._bases.lay_out(found, repository, base, change, trusted, draft / _LAYERS, branch, kept)
+                self._bases.lay_out(found, repository, base, change, trusted, draft / _LAYERS, IN_TREE, kept)
                 if readied and kept:
                     (draft / _HOME_WORK).mkdir()
                     (draft / _SET_UP).write_text(json.dumps(asdict(readied)))
                     (draft / "exclude").write_text("".join(f"{pattern}\n" for pattern in kept.made))
-                draft.rename(folder)
+                yield
             return
-        make_tree(change, base, draft / _TREE, branch=branch, inside=not task.unsafe)
-        populate(trusted, (mirror, base), draft / _TREE, repository.git_url, self._settings, unsafe=task.unsafe)
-        if task.unsafe:
+        make_tree(change, base, draft / _TREE, branch=IN_TREE, inside=not unsafe)
+        populate(trusted, (mirror, base), draft / _TREE, repository.git_url, self._settings, unsafe=unsafe)
+        if unsafe:
             borrow(draft / _TREE / ".git", object_folders(mirror))
-        draft.rename(folder)
+        yield
 
 
 def _kept_readied(folder: Path) -> Readied:

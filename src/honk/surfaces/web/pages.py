@@ -144,6 +144,11 @@ def _list_routes(inside: APIRouter, pages: _Pages, access: Access, troubles: Cal
     def thread_list() -> HTMLResponse:
         return page("thread_list.html", **_threads())
 
+    @inside.post("/expect", status_code=204)
+    def expect(repo: Annotated[str, Form()] = "") -> None:
+        """Somebody has begun to write."""
+        inbox.expect(repo)
+
     @inside.post("/tasks")
     def new_task(
         request: Request,
