@@ -77,9 +77,12 @@ def serve(listen: str | None) -> None:
     )
 
     def leave(_: int, __: FrameType | None) -> None:
-        # What runs is taken up by the next life, as after a crash: nothing is waited for.
-        installation.engine.close()
-        os._exit(0)
+        # What runs is taken up by the next life, as after a crash: only what is in production may end in peace.
+        try:
+            installation.engine.close()
+            installation.production.close()
+        finally:
+            os._exit(0)
 
     signal.signal(signal.SIGINT, leave)
     signal.signal(signal.SIGTERM, leave)

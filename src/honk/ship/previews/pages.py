@@ -24,10 +24,15 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def plain(
-    status: int, sentence: str, *, thread: str | None = None, headers: Mapping[str, str] | None = None
+    status: int,
+    sentence: str,
+    *,
+    thread: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    where: str = "preview",
 ) -> HTMLResponse:
     """One sentence, and a link to the task's thread where there is one."""
     link = f'<p><a href="{escape(thread)}">Open its thread</a></p>\n' if thread else ""
-    page = _PAGE.format(title=f"{status} · preview", sentence=escape(sentence, quote=False), link=link)
+    page = _PAGE.format(title=f"{status} · {where}", sentence=escape(sentence, quote=False), link=link)
     told = {"content-security-policy": _POLICY, "cache-control": "no-store"} | dict(headers or {})
     return HTMLResponse(page, status_code=status, headers=told)
