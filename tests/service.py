@@ -11,6 +11,7 @@ def words():
 
 
 def leave(*_):
+    time.sleep(0.2)
     if data := os.environ.get("HONK_DATA_DIR"):
         open(f"{data}/left-{words().replace(' ', '-')}", "w").close()
     os._exit(0)
@@ -25,6 +26,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.talk()
         visits += 1
         if self.path == "/health":
+            if "mortal" in words() and visits > 1:
+                print("the heart stopped", flush=True)
+                os._exit(4)
             return self.answer(503 if "ill" in words() else 200, words().encode())
         if self.path == "/version":
             return self.answer(200, words().encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ from honk.surfaces.terminal import progress, results
 
 if TYPE_CHECKING:
     from honk.settings import Settings
+
+log = logging.getLogger("honk")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -81,8 +84,9 @@ def serve(listen: str | None) -> None:
         try:
             installation.engine.close()
             installation.production.close()
-        finally:
-            os._exit(0)
+        except Exception:
+            log.exception("not everything could be closed")
+        os._exit(0)
 
     signal.signal(signal.SIGINT, leave)
     signal.signal(signal.SIGTERM, leave)

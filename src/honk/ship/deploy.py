@@ -144,8 +144,16 @@ class CommandDeployer:
                 return str(error)
             return None
 
-        own = [partial(self._production.trouble, self.folder(repository))] if deploy.service else []
-        watch(deploy.health, own + probes(deploy.health, before, run))
+        asked = probes(deploy.health, before, run)
+        if not deploy.service:
+            watch(deploy.health, asked)
+            return
+        own = partial(self._production.trouble, self.folder(repository))
+        try:
+            watch(deploy.health, [own, *asked])
+        except HonkError as error:
+            # That it ended says more than that it does not answer.
+            raise HonkError(own() or str(error)) from error
 
 
 def deploy_environment(settings: Settings) -> dict[str, str]:

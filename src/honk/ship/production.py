@@ -22,7 +22,7 @@ import anyio.to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from honk.model import HonkError
-from honk.ship.previews.pages import plain
+from honk.ship.previews.pages import away
 from honk.ship.previews.site import Site, open_site, respond
 from honk.ship.serving import Servers
 from honk.ship.versions import Version
@@ -235,8 +235,7 @@ class Production:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1013})
                 return
-            told = plain(503, "Nothing is served here at the moment.", headers={"retry-after": "2"}, where="production")
-            await told(scope, receive, send)
+            await away(503, "Nothing is served here at the moment.", scope)(scope, receive, send)
 
         return application
 

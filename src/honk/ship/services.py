@@ -23,9 +23,10 @@ _LONGEST = 24 * 3600.0
 _MOST_OUTPUT = 1 << 18
 
 _ASKED = "/honk/asked-to-end"
-# The service is started before the signal is ignored, so it hears it, and so does all that it has started.
+# All in the sandbox hears the signal. The outer shell, which began the service before, ignores it; the inner one ends
+# after the program that it runs, because nothing outlives it.
 _UNTIL_ASKED = f"""\
-sh -c "$0" & service=$!
+sh -c "trap 'exit 143' TERM; $0" & service=$!
 trap '' TERM
 {{ read -r _ < {_ASKED} && kill -TERM 0; }} 2>/dev/null &
 wait $service

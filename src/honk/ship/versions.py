@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from honk.model import Cancelled, Checkout, HonkError
 from honk.repository_file import Service
 from honk.ship.health import ask
-from honk.ship.previews.pages import plain
+from honk.ship.previews.pages import away
 from honk.ship.previews.proxy import AS_IT_IS, Unreachable, forward, forward_websocket
 from honk.ship.services import ForGood, Readiness, Running, running
 
@@ -130,7 +130,7 @@ class Version:
             try:
                 await forward(*address, scope, receive, send)
             except Unreachable:
-                await plain(502, "The service does not answer.", where="service")(scope, receive, send)
+                await away(502, "The service does not answer.", scope)(scope, receive, send)
             return True
 
     @contextmanager
@@ -226,6 +226,8 @@ class Version:
         """Let nobody in; the words, unless that was wanted."""
         with self._changed:
             self._address = None
+            if self._in_production:
+                self._trouble = words
             if not self._listens.done():
                 self._listens.set_exception(HonkError(words))
             self._listens = Future()
@@ -234,7 +236,6 @@ class Version:
     def _ended(self, words: str, pause: float) -> None:
         if not self._in_production:
             return
-        self._trouble = words
         if not self._quiet:
             self._put_down("service.ended", {"error": words, "again_in": pause})
             # One that ends again and again is told of until that is plain, and then only when it is over.
