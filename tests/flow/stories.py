@@ -93,6 +93,11 @@ class Server:
             self.deaths += 1
             self._start()
 
+    def die(self) -> None:
+        """Kill it where it is; it is started again."""
+        assert self._process is not None
+        self._process.kill()
+
     def __exit__(self, *_: object) -> None:
         self._over.set()
         assert self._process is not None

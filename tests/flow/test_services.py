@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from honk.app import assemble
 from honk.settings import read_settings
-from tests.flow.stories import Server, Thread, free_port, merged
+from tests.flow.stories import Server, Thread, free_port, merged, offered
 from tests.processes import start_up
 from tests.service import SERVICE
 
@@ -170,15 +170,40 @@ def test_a_server_killed_while_it_deploys_or_goes_back_ends_with_the_version_tha
     tmp_path: Path, home: Path, make_repository: Callable[..., Path]
 ) -> None:
     port = free_port()
-    repo = make_repository({"serve.py": SERVICE, "words.txt": "zero", "honk.yaml": _honk_yaml(port)})
-    steps = ("run_deploy:begins", "run_deploy:acted", "watch:acted", "run_rollback:acted")
+    run = "[ -e /data/begun ] || { touch /data/begun; sleep 1000; }; python3 serve.py"
+    repo = make_repository({"serve.py": SERVICE, "words.txt": "zero", "honk.yaml": _honk_yaml(port, run)})
+    steps = ("run_deploy:acted", "watch:acted", "run_rollback:acted")
     with Server(tmp_path / "server", steps) as server:
         thread = Thread(assemble(read_settings(home=home)), server)
-        first = merged(thread, repo, "echo one > words.txt", "first")
+        first = offered(thread, repo, "echo one > words.txt", "first")
+        first.tap("merge")
+        _until(lambda: any(home.glob("production/*/data/begun")), "it was not started")
+        server.die()
+        first.until("deploy.healthy", "failed")
         assert first.task.state.value == "deployed", first.task.error
         second = merged(thread, repo, "echo ill > words.txt", "second")
         assert second.task.state.value == "rolled_back"
-        assert server.deaths == len(steps)
+        assert server.deaths == len(steps) + 1
         _until(lambda: _answers(port, "one"), "the version before is not back")
         kinds = [event.kind for event in first.events + second.events]
         assert (kinds.count("deploy.healthy"), kinds.count("rolled_back")) == (1, 1)
+
+
+def test_pages_make_way_for_a_service_at_the_same_address_and_come_back(
+    tmp_path: Path, home: Path, make_repository: Callable[..., Path]
+) -> None:
+    port = free_port()
+    builds = "verify: {}\nbuilds: {web: {run: 'true', output: site}}\n"
+    pages = f"{builds}deploy: {{site: web, listen: '127.0.0.1:{port}'}}\n"
+    files = {"serve.py": SERVICE, "words.txt": "words", "honk.yaml": pages, "next.yaml": _honk_yaml(port)}
+    repo = make_repository(files | {"site/index.html": "old"})
+    with Server(tmp_path / "server") as server:
+        thread = Thread(assemble(read_settings(home=home)), server)
+        merged(thread, repo, "echo pages > site/index.html", "first")
+        assert _get(port, "").text == "pages\n"
+        second = merged(thread, repo, "cp next.yaml honk.yaml", "second")
+        assert second.task.state.value == "deployed", second.task.error
+        assert _get(port).text == "words"
+        second.tap("rollback")
+        second.until("rolled_back")
+        assert _get(port, "").text == "pages\n"

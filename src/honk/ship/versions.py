@@ -188,8 +188,9 @@ class Version:
         except Exception as error:
             log.exception("a service could not be run")
             return self._close(f"The service could not be run ({error}): see Honk's log.")
-        code = running.completed.exit_code if running.completed else "unknown"
-        return self._close(f"The service ended with exit code {code}.\n{running.said}".rstrip())
+        if running.completed is None:
+            return self._close(f"The service ended: {running.error}")
+        return self._close(f"The service ended with exit code {running.completed.exit_code}.\n{running.said}".rstrip())
 
     def _until_it_answers(self, running: Running, prepared: Prepared) -> None:
         if prepared.answers is None:
