@@ -20,6 +20,8 @@ from tests.flow.stories import Server, Thread, free_port, merged, offered
 from tests.processes import start_up
 from tests.service import SERVICE
 
+ILL = "echo ill > words.txt; sed -i 's/ready: 20s/ready: 4s/' honk.yaml"
+
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 
@@ -112,7 +114,7 @@ def test_a_switch_loses_no_request_and_the_version_before_ends_in_peace(
         assert wrong == []
         assert [answer.text for answer in slow] == ["one"], "what it had begun to answer was answered by it"
 
-        third = merged(thread, repo, "echo ill > words.txt", "third")
+        third = merged(thread, repo, ILL, "third")
         assert third.task.state.value == "rolled_back"
         assert "/health answered 503" in (third.task.error or "")
         assert _get(port).text == "two"
@@ -181,7 +183,7 @@ def test_a_server_killed_while_it_deploys_or_goes_back_ends_with_the_version_tha
         server.die()
         first.until("deploy.healthy", "failed")
         assert first.task.state.value == "deployed", first.task.error
-        second = merged(thread, repo, "echo ill > words.txt", "second")
+        second = merged(thread, repo, ILL, "second")
         assert second.task.state.value == "rolled_back"
         assert server.deaths == len(steps) + 1
         _until(lambda: _answers(port, "one"), "the version before is not back")
