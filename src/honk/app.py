@@ -15,11 +15,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from honk.agents import agent_ready, harness
 from honk.flow import comparing as _comparing  # noqa: F401  registers its workflow
-from honk.flow import deploy as _deploy  # noqa: F401  registers its workflows
 from honk.flow import merge as _merge  # noqa: F401  registers its workflow
 from honk.flow import trying as _trying  # noqa: F401  registers its workflow
 from honk.flow import turn as _turn  # noqa: F401  registers its workflows
 from honk.flow.building import visited_service
+from honk.flow.deploy import deployed_service, tell_of_service
 from honk.flow.engine import Engine
 from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
@@ -33,8 +33,10 @@ from honk.model import Check, Checkout, HonkError, Task, UsageError
 from honk.provenance import Sigstore, make_signing_key, sign
 from honk.repository_file import RepositoryFile
 from honk.settings import Settings
-from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots, SiteHost, qr_code
+from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Production, Screenshots, qr_code
+from honk.ship.deploy import deploy_environment
 from honk.ship.installs import install_links, make_install_key
+from honk.ship.versions import versions
 from honk.store import Attachments, Store, open_database
 from honk.verify import distil, prepare, verify
 from honk.workspace import Workspaces
@@ -103,7 +105,7 @@ class Installation:
     artifacts: ArtifactStore
     workspaces: Workspaces
     deployer: CommandDeployer
-    sites: SiteHost
+    production: Production
     lock: HomeLock
     screenshots: Screenshots
     spares: Spares
@@ -126,8 +128,6 @@ class Installation:
                 self.store, self.artifacts.path, self.settings, self.inbox.tried, visited_service
             )
             self.previews.restore()
-            for trouble in self.sites.start():
-                log.error("%s", trouble)
         furnish(
             Rooms(
                 settings=self.settings,
@@ -146,6 +146,9 @@ class Installation:
                 unsafe=unsafe,
             )
         )
+        if serve_previews:
+            for trouble in self.production.start():
+                log.error("%s", trouble)
         self.engine.launch(self.settings.labels, only_labels=only_labels)
         if only_labels:
             return True
@@ -207,7 +210,7 @@ class Installation:
         self.spares.close()
         if self.previews:
             self.previews.close()
-            self.sites.close()
+            self.production.close()
 
 
 class _Verification:
@@ -257,7 +260,8 @@ def assemble(settings: Settings) -> Installation:
     forges = Forges(LocalForge(home, store), github[1] if github else None)
     kept = ArtifactStore(settings, store, distil, prepare)
     spares = Spares(settings.warm_agents)
-    sites = SiteHost(home / "production", kept.find)
+    services = versions(deployed_service, tell_of_service, distil, deploy_environment(settings))
+    production = Production(home / "production", kept.find, services)
     # One life at a time works on a home, so its next life takes up what it left.
     engine = Engine(_flow_database(settings), executor=f"{socket.gethostname()}:{home}")
     return Installation(
@@ -268,8 +272,8 @@ def assemble(settings: Settings) -> Installation:
         inbox=Inbox(settings, store, forges, accounts, engine, lambda agent: agent_ready(agent, settings), spares.want),
         artifacts=kept,
         workspaces=Workspaces(settings, lambda repository, renew: forges.of(repository).credentials(repository, renew)),
-        deployer=CommandDeployer(settings, distil, sites),
-        sites=sites,
+        deployer=CommandDeployer(settings, distil, production),
+        production=production,
         lock=HomeLock(home),
         screenshots=Screenshots(home),
         spares=spares,

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -170,8 +171,8 @@ SERVICE = "service"
 """What a preview that runs is called among the builds."""
 
 
-class Preview(_Part):
-    """A service that is started when somebody looks at a version, and stopped when nobody does."""
+class Service(_Part):
+    """A program that listens."""
 
     run: Line
     port: Annotated[int, Field(ge=1024, le=65535)]
@@ -179,6 +180,11 @@ class Preview(_Part):
     directory: Below = "."
     ready: Duration = 60.0
     """How soon it has to listen."""
+
+
+class Preview(Service):
+    """A service that is started when somebody looks at a version, and stopped when nobody does."""
+
     idle: Duration = 600.0
     """How long it runs on without a visitor."""
 
@@ -240,8 +246,10 @@ class Deploy(_Part):
     """The environment on GitHub that is asked for a deployment, instead of running a command."""
     site: BuildName | None = None
     """The build whose files Honk itself serves, instead of running a command."""
+    service: Service | None = None
+    """What Honk itself keeps running of the landed commit, instead of running a command."""
     listen: Listen | None = None
-    """Where it serves them."""
+    """Where it serves the site or the service."""
     health: Health | None = None
     url: Address | None = None
     """Where people find the deployed version; the health address if left out."""
@@ -251,17 +259,35 @@ class Deploy(_Part):
 
     @model_validator(mode="after")
     def _names_one_way(self) -> Deploy:
-        if [self.run, self.environment, self.site].count(None) != 2:
-            raise ValueError("must name one of `run`, a command, `environment`, one of GitHub's, and `site`, a build")
-        if (self.site is None) != (self.listen is None):
-            raise ValueError("must name `listen`, such as `127.0.0.1:8080`, with `site` and only with it")
+        if [self.run, self.environment, self.site, self.service].count(None) != 3:
+            raise ValueError(
+                "must name one of `run`, a command, `environment`, one of GitHub's, `site`, a build, and `service`, "
+                "what Honk keeps running"
+            )
+        if (self.site is None and self.service is None) != (self.listen is None):
+            raise ValueError(
+                "must name `listen`, such as `127.0.0.1:8080`, with `site` or `service` and only with them"
+            )
         return self
+
+    @property
+    def answers(self) -> str | None:
+        """The path at which a service has to answer before it gets visitors: the health address's, where that is the
+        service's own, by `listen` or by `url`."""
+        if not (self.service and self.listen and self.health and self.health.url):
+            return None
+        asked, own = urlsplit(self.health.url), urlsplit(self.url or "")
+        if asked.netloc != own.netloc and not asked.netloc.endswith(f":{self.listen.rpartition(':')[2]}"):
+            return None
+        return (asked.path or "/") + (f"?{asked.query}" if asked.query else "")
 
     @property
     def named(self) -> str:
         """What happens, in a few words."""
         if self.site:
             return f"serving `{self.site}` at {self.listen}"
+        if self.service:
+            return f"running `{self.service.run}` at {self.listen}"
         return f"`{self.run}`" if self.run else f"deployment to {self.environment} on GitHub"
 
 
@@ -457,6 +483,7 @@ _EXAMPLES = {
     "verify": "`test: npm test`",
     "builds": "`web: {run: npm run build, output: dist}`",
     "deploy": "`run: ./deploy.sh`",
+    "deploy.service": "`run: npm start`",
     "deploy.health": '`url: "https://example.com/health"`',
     "merge": "`method: squash`",
 }
@@ -525,6 +552,10 @@ def _allowed(place: Iterable[int | str]) -> list[str]:
             model = Deploy
         case ["deploy", "health"]:
             model = Health
+        case ["deploy", "service"]:
+            model = Service
+        case ["preview"]:
+            model = Preview
         case ["deploy", "health", "metrics", _]:
             model = Metric
         case ["merge"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 import time
 from collections import Counter
@@ -91,6 +92,11 @@ class Server:
             assert code == -9, f"the server ended by itself with {code}: {self.folder.with_suffix('.log').read_text()}"
             self.deaths += 1
             self._start()
+
+    def die(self) -> None:
+        """Kill it where it is; it is started again."""
+        assert self._process is not None
+        self._process.kill()
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
@@ -297,3 +303,28 @@ def until_nothing_runs(home: Path, seconds: float = 60) -> None:
 def repeated(events: list[Event]) -> list[str]:
     """Keys that stand in the log more than once."""
     return [key for key, count in Counter(event.key for event in events).items() if count > 1]
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def offered(thread: Thread, repo: Path, command: str, key: str) -> Thread:
+    """A task of its own, up to its card."""
+    asked = Thread(thread.honk, thread.server)
+    asked.id = thread.honk.inbox.submit(
+        repo=str(repo), text=f"Please {key}", agent=f"script:{command}", key=key, person=ADA
+    ).id
+    asked.until("ready")
+    return asked
+
+
+def merged(thread: Thread, repo: Path, command: str, key: str) -> Thread:
+    """A task of its own, up to the end of its deploy."""
+    asked = offered(thread, repo, command, key)
+    asked.tap("merge")
+    asked.until("deploy.healthy", "rolled_back", "failed")
+    return asked

@@ -11,22 +11,13 @@ from honk.app import assemble
 from honk.model import State
 from honk.settings import read_settings
 from tests.conftest import git
-from tests.flow.stories import ADA, Server, Thread, honk_yaml, production, until_nothing_runs
+from tests.flow.stories import ADA, Server, Thread, honk_yaml, offered, production, until_nothing_runs
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 
-def _ask(thread: Thread, repo: Path, command: str, key: str) -> Thread:
-    asked = Thread(thread.honk, thread.server)
-    asked.id = thread.honk.inbox.submit(
-        repo=str(repo), text=f"Please {key}", agent=f"script:{command}", key=key, person=ADA
-    ).id
-    asked.until("ready")
-    return asked
-
-
 def _deployed(thread: Thread, repo: Path, command: str, key: str) -> Thread:
-    asked = _ask(thread, repo, command, key)
+    asked = offered(thread, repo, command, key)
     asked.tap("merge")
     asked.until("deploy.healthy", "rolled_back")
     return asked

@@ -10,7 +10,7 @@ import pytest
 from honk.app import assemble
 from honk.model import State
 from honk.settings import read_settings
-from tests.flow.stories import ADA, Server, Thread, until_nothing_runs
+from tests.flow.stories import Server, Thread, offered, until_nothing_runs
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -27,11 +27,7 @@ deploy:
 
 
 def _asked(thread: Thread, repo: Path, command: str, key: str) -> Thread:
-    asked = Thread(thread.honk, thread.server)
-    asked.id = thread.honk.inbox.submit(
-        repo=str(repo), text=f"Please {key}", agent=f"script:{command}", key=key, person=ADA
-    ).id
-    asked.until("ready")
+    asked = offered(thread, repo, command, key)
     asked.tap("merge")
     return asked
 

@@ -12,15 +12,9 @@ import pytest
 
 from honk.app import assemble
 from honk.settings import read_settings
-from tests.flow.stories import ADA, Server, Thread
+from tests.flow.stories import Server, Thread, free_port, merged
 
 pytestmark = pytest.mark.usefixtures("sandbox")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _get(port: int, path: str = "") -> httpx.Response:
@@ -41,32 +35,21 @@ def _honk_yaml(port: int) -> str:
     )
 
 
-def _merged(thread: Thread, repo: Path, command: str, key: str) -> Thread:
-    asked = Thread(thread.honk, thread.server)
-    asked.id = thread.honk.inbox.submit(
-        repo=str(repo), text=f"Please {key}", agent=f"script:{command}", key=key, person=ADA
-    ).id
-    asked.until("ready")
-    asked.tap("merge")
-    asked.until("deploy.healthy", "rolled_back", "failed")
-    return asked
-
-
 def test_a_merged_page_is_served_at_once_and_an_ill_one_makes_way_for_the_one_before(
     tmp_path: Path, home: Path, make_repository: Callable[..., Path]
 ) -> None:
-    port = _free_port()
+    port = free_port()
     repo = make_repository({"site/index.html": "<p>one", "site/health.txt": "ok", "honk.yaml": _honk_yaml(port)})
     with Server(tmp_path / "server") as server:
         thread = Thread(assemble(read_settings(home=home)), server)
-        first = _merged(thread, repo, "echo '<p>two' > site/index.html", "first")
+        first = merged(thread, repo, "echo '<p>two' > site/index.html", "first")
         assert first.task.deploy_url == f"http://127.0.0.1:{port}/"
         assert _get(port).text == "<p>two\n"
-        second = _merged(thread, repo, "echo '<p>three' > site/index.html; rm site/health.txt", "second")
+        second = merged(thread, repo, "echo '<p>three' > site/index.html; rm site/health.txt", "second")
         assert second.task.state.value == "rolled_back"
         assert "answered 404" in (second.task.error or "")
         assert _get(port).text == "<p>two\n"
-        third = _merged(thread, repo, "echo '<p>four' > site/index.html; echo ok > site/health.txt", "third")
+        third = merged(thread, repo, "echo '<p>four' > site/index.html; echo ok > site/health.txt", "third")
         assert _get(port).text == "<p>four\n"
         third.tap("rollback")
         third.until("rolled_back")
@@ -82,5 +65,5 @@ def test_an_address_that_is_taken_is_said_and_nothing_is_switched(
         text = _honk_yaml(taken.getsockname()[1])
         repo = make_repository({"site/index.html": "<p>one", "honk.yaml": text})
         thread = Thread(assemble(read_settings(home=home)), server)
-        asked = _merged(thread, repo, "echo '<p>two' > site/index.html", "first")
+        asked = merged(thread, repo, "echo '<p>two' > site/index.html", "first")
         assert "name another `listen`" in (asked.task.error or "")

@@ -42,6 +42,9 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/honk-yaml.md").read_te
         ("verify: {\"a\\nb\": x}\n", "line 1: `verify.a\\nb` must be a name of one line"),
         ("verify:\n  a: {run: x, timeout: 0}\n", "line 2: `verify.a.timeout` must be longer than 0"),
         ("deploy: {run: x, health: {url: 'http://x', every: 0s}}", "`deploy.health.every` must be longer than 0"),
+        ("deploy: {service: {run: x, port: 3000}}", "`deploy` must name `listen`, such as `127.0.0.1:8080`"),
+        ("deploy: {service: npm start}", "`deploy.service` must be keys and values, such as `run: npm start`"),
+        ("deploy: {service: {run: x, prot: 3000}}", "`deploy.service.prot` is not known; did you mean `port`?"),
         ("deploy: {run: x, url: 'javascript:alert(1)'}", "`deploy.url` must begin with http:// or https://"),
         ("egress:\n  - a.example\n  - https://b.example\n", "line 3: `egress.1` must be `host`, `host:port` or"),
         ("egress: ['a.example:99999']", "line 1: `egress.0` must be `host`, `host:port` or"),
@@ -79,6 +82,24 @@ def test_durations_are_seconds() -> None:
         assert file.deploy is not None
         assert file.deploy.health is not None
         assert file.deploy.health.seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("watched", "path"),
+    [
+        ("health: {url: 'http://127.0.0.1:8080/up?deep=1'}", "/up?deep=1"),
+        ("health: {url: 'http://127.0.0.1:8080'}", "/"),
+        ("health: {url: 'https://a.example/up'}, url: 'https://a.example/shop/'", "/up"),
+        ("health: {url: 'https://status.example/a'}, url: 'https://a.example/'", None),
+        ("health: {run: ./smoke.sh}", None),
+    ],
+)
+def test_a_service_has_to_answer_where_its_health_is_asked_if_that_is_its_own_address(
+    watched: str, path: str | None
+) -> None:
+    file = parse_repository_file(f"deploy: {{service: {{run: x, port: 3000}}, listen: '0.0.0.0:8080', {watched}}}")
+    assert file.deploy is not None
+    assert file.deploy.answers == path
 
 
 def test_the_published_schema_is_the_parsers_own() -> None:

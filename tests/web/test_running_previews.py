@@ -15,67 +15,11 @@ from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from tests.service import SERVICE
 from tests.web.conftest import Up, running
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
-SERVICE = """\
-import base64, hashlib, http.server, json, os, struct, sys
-
-visits = 0
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        global visits
-        if self.path == "/words":
-            return self.talk()
-        visits += 1
-        if self.path == "/away":
-            return self.answer(302, b"", Location="http://localhost:%s/there?x=1" % os.environ["PORT"])
-        if self.path == "/told":
-            told = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
-            cookie = "mine=1; Domain=localhost; Path=/"
-            return self.answer(200, told, **{"Set-Cookie": cookie, "Strict-Transport-Security": "max-age=9"})
-        if self.path == "/die":
-            print("the pump is broken", flush=True)
-            os._exit(3)
-        page = f"<!doctype html><title>Words</title><p>{open('words.txt').read()}<p id=n>{visits}"
-        self.answer(200, page.encode(), **{"Content-Type": "text/html"})
-
-    def do_POST(self):
-        self.answer(200, self.rfile.read(int(self.headers["content-length"])).upper())
-
-    def answer(self, status, body, **headers):
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def talk(self):
-        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-        accepted = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
-        self.send_response(101)
-        for name, value in {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accepted}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        head = self.rfile.read(2)
-        mask = self.rfile.read(4)
-        said = bytes(byte ^ mask[at % 4] for at, byte in enumerate(self.rfile.read(head[1] & 127)))
-        reply = b"heard " + said
-        self.wfile.write(bytes([0x81, len(reply)]) + reply + b"\\x88\\x02" + struct.pack("!H", 1000))
-        self.close_connection = True
-
-    def log_message(self, *_):
-        pass
-
-
-print("listening soon", flush=True)
-http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
-"""
 YAML = "verify: {}\nbuilds: {}\npreview: {run: python3 serve.py, port: 3000, idle: %s}\n"
 PERSON = {
     "accept": "text/html",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ from honk.surfaces.terminal import progress, results
 
 if TYPE_CHECKING:
     from honk.settings import Settings
+
+log = logging.getLogger("honk")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -77,8 +80,12 @@ def serve(listen: str | None) -> None:
     )
 
     def leave(_: int, __: FrameType | None) -> None:
-        # What runs is taken up by the next life, as after a crash: nothing is waited for.
-        installation.engine.close()
+        # What runs is taken up by the next life, as after a crash: only what is in production may end in peace.
+        try:
+            installation.engine.close()
+            installation.production.close()
+        except Exception:
+            log.exception("not everything could be closed")
         os._exit(0)
 
     signal.signal(signal.SIGINT, leave)

@@ -7,8 +7,11 @@ A deploy carries whoever landed together with it, or waited for a deploy when it
 
 from __future__ import annotations
 
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from honk.flow.attesting import attest_deployment
 from honk.flow.building import build_commit, wanted_builds
@@ -20,6 +23,7 @@ from honk.flow.verification import base_file
 from honk.git import git
 from honk.model import Artifact, HonkError, Repository, State, Task, UsageError
 from honk.repository_file import SERVICE, Deploy
+from honk.ship.versions import Prepared
 
 
 @workflow
@@ -263,6 +267,33 @@ def stop_ill(task_id: str, sha: str, reason: str, trouble: str) -> None:
             changes={"state": State.FAILED.value, "error": text, "next_action": "Look at production now"},
         )
         attest_deployment(each, sha, "failed")
+
+
+@contextmanager
+def deployed_service(
+    repository: str, commit: str, stop: Callable[[], bool], on_output: Callable[[str], None]
+) -> Iterator[Prepared]:
+    """A landed commit's service, set up to be run as long as the context lasts. Raises `HonkError` when that cannot be,
+    `Cancelled` when `stop()` turns true."""
+    room = rooms()
+    known = room.store.repository(repository)
+    if known is None:
+        raise UsageError(f"The repository {repository!r} is not known here any more.")
+    file = base_file(known, commit)
+    if file.deploy is None or file.deploy.service is None:
+        raise HonkError(f"honk.yaml names no `deploy.service` at {commit[:8]}.")
+    with room.workspaces.checkout(known, commit, source=room.forges.of(known).git_dir(known)) as checkout:
+        ready = room.builder.set_up(checkout, file, stop=stop, on_output=on_output)
+        within = file.deploy.health.within if file.deploy.health else 5.0
+        yield Prepared(checkout, file.deploy.service, ready, file.deploy.answers, within)
+
+
+def tell_of_service(repository: str, commit: str, kind: str, data: Mapping[str, Any]) -> None:
+    """Put down what became of a service in production where its deploy is told."""
+    store = rooms().store
+    row = store.deployment(repository, commit)
+    for each in _carried(row["task_id"], commit) if row else ():
+        store.record(each, kind, {**data, "sha": commit}, key=f"{kind}:{commit}:{time.time_ns()}")
 
 
 def _carried(task_id: str, sha: str) -> list[str]:

@@ -346,6 +346,8 @@ class Inbox:
             return f"GitHub deploys the merged commit to {deploy.environment}{health}."
         if deploy.site:
             return f"Honk serves `{deploy.site}` of the merged commit at {deploy.listen}{health}."
+        if deploy.service:
+            return f"Honk runs `{deploy.service.run}` of the merged commit at {deploy.listen}{health}."
         return f"`{deploy.run}` runs on the merged commit{health}."
 
     def wants_approval(self, task: Task) -> bool:

@@ -29,6 +29,7 @@ from honk.model import (
 from honk.repository_file import Build, Deploy, Preview, RepositoryFile
 from honk.settings import Settings
 from honk.ship.comparison import Compared
+from honk.ship.services import Readiness
 from honk.store import Attachments, Store
 
 if TYPE_CHECKING:
@@ -293,6 +294,18 @@ class Builder(Protocol):
         self, commit: str, kind: str, build: Build, archives: Sequence[Path], *, seconds: float, log: str
     ) -> Artifact:
         """Keep what another machine built, from zip files. Raises `HonkError` for what is damaged or not there."""
+        ...
+
+    def set_up(
+        self,
+        checkout: Checkout,
+        file: RepositoryFile,
+        *,
+        stop: Callable[[], bool],
+        on_output: Callable[[str], None],
+    ) -> Readiness:
+        """Do the repository's set-up in the checkout; what lines that run in it need then. Raises `HonkError` when it
+        fails, `Cancelled` when `stop()` turns true."""
         ...
 
     def running(

@@ -3,8 +3,8 @@
 from honk.ship.artifacts import ArtifactStore
 from honk.ship.deploy import CommandDeployer
 from honk.ship.previews import PreviewServer
+from honk.ship.production import Production
 from honk.ship.qr import qr_code
 from honk.ship.screenshots import Screenshots
-from honk.ship.site_host import SiteHost
 
-__all__ = ["ArtifactStore", "CommandDeployer", "PreviewServer", "Screenshots", "SiteHost", "qr_code"]
+__all__ = ["ArtifactStore", "CommandDeployer", "PreviewServer", "Production", "Screenshots", "qr_code"]

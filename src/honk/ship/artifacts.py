@@ -110,9 +110,7 @@ class ArtifactStore:
     ) -> Artifact:
         """Run the set-up and the build, and keep what it made. Raises `HonkError` with the distilled reason when it
         fails or makes nothing, `Cancelled` when `stop()` turns true."""
-        ready = self._prepare(
-            checkout, file, settings_egress=self._egress, registries=self._registries, stop=stop, log=on_output
-        )
+        ready = self.set_up(checkout, file, stop=stop, on_output=on_output)
         command = Command(
             ("sh", "-c", ready.prefix + build.run),
             environment={"CI": "true"} | dict(ready.environment) | {"HONK_SHA": checkout.commit},
@@ -140,11 +138,22 @@ class ArtifactStore:
         """See `Builder.running`."""
         if file.preview is None:
             raise HonkError("honk.yaml names no `preview` that could run.")
-        ready = self._prepare(
+        ready = self.set_up(checkout, file, stop=stop, on_output=on_output)
+        with running(checkout, file.preview, ready, distil=self._distil, on_output=on_output, stop=stop) as service:
+            yield service.address, lambda: service.alive
+
+    def set_up(
+        self,
+        checkout: Checkout,
+        file: RepositoryFile,
+        *,
+        stop: Callable[[], bool],
+        on_output: Callable[[str], None],
+    ) -> Readiness:
+        """See `Builder.set_up`."""
+        return self._prepare(
             checkout, file, settings_egress=self._egress, registries=self._registries, stop=stop, log=on_output
         )
-        with running(checkout, file.preview, ready, distil=self._distil, on_output=on_output, stop=stop) as service:
-            yield service
 
     def keep_service(self, commit: str, preview: Preview, reads: str, *, seconds: float) -> Artifact:
         """See `Builder.keep_service`."""

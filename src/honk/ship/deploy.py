@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from honk.model import Checkout, Command, HonkError, Limits, Repository
 from honk.repository_file import Deploy
 from honk.settings import Settings
 from honk.ship.health import measure, probes, watch
-from honk.ship.site_host import SiteHost
+from honk.ship.production import Production
 
 
 class CommandDeployer:
-    """Implements the flow's `Deployer` with the repository's own commands, or by serving what was built."""
+    """Implements the flow's `Deployer` with the repository's own commands, or by serving what was built or runs."""
 
-    def __init__(self, settings: Settings, distil: Callable[[str], str], sites: SiteHost) -> None:
+    def __init__(self, settings: Settings, distil: Callable[[str], str], production: Production) -> None:
         self._settings = settings
-        self._sites = sites
+        self._production = production
         self._distil = distil
 
     def folder(self, repository: Repository) -> Path:
@@ -47,12 +48,19 @@ class CommandDeployer:
         if done.exists():
             return
         (folder / ".honk").mkdir(exist_ok=True)
-        if deploy.site and deploy.listen:
-            if deploy.site not in artifacts:
+        if deploy.listen:
+            if deploy.site and deploy.site not in artifacts:
                 raise HonkError(
                     f"there is no build `{deploy.site}` of this commit to serve: see `builds` in honk.yaml."
                 )
-            self._sites.release(folder, checkout.commit, artifacts[deploy.site].name, deploy.listen)
+            self._production.release(
+                folder,
+                checkout.commit,
+                deploy.listen,
+                sha256=artifacts[deploy.site].name if deploy.site else None,
+                seconds=deploy.timeout,
+                on_output=on_output,
+            )
             return
         if deploy.run is None:
             raise HonkError("honk.yaml names no `deploy.run` command.")
@@ -73,8 +81,8 @@ class CommandDeployer:
         if previous is None:
             raise HonkError("there is no healthy deployment before this one.")
         folder = self.folder(repository)
-        if deploy.site:
-            self._sites.back(folder, previous)
+        if deploy.listen:
+            self._production.back(folder, previous, deploy.timeout)
             return
         if deploy.rollback is None:
             raise HonkError("honk.yaml names no `deploy.rollback` command.")
@@ -93,7 +101,7 @@ class CommandDeployer:
         on_output: Callable[[str], None],
     ) -> None:
         inside = {f"/honk/artifacts/{kind}": path for kind, path in artifacts.items()}
-        environment = {name: os.environ[name] for name in self._settings.deploy_environment if name in os.environ}
+        environment = deploy_environment(self._settings)
         environment |= {"HONK_SHA": checkout.commit, "HONK_DEPLOY_DIR": "/honk/deploy"}
         environment |= {"HONK_PREVIOUS_SHA": previous} if previous else {}
         environment |= {
@@ -123,6 +131,8 @@ class CommandDeployer:
         self, checkout: Checkout | None, deploy: Deploy, repository: Repository, before: Mapping[str, float]
     ) -> None:
         """See `Deployer.watch`."""
+        if deploy.service:
+            self._production.settled(self.folder(repository), deploy.timeout)
         if deploy.health is None:
             return
 
@@ -136,4 +146,18 @@ class CommandDeployer:
                 return str(error)
             return None
 
-        watch(deploy.health, probes(deploy.health, before, run))
+        asked = probes(deploy.health, before, run)
+        if not deploy.service:
+            watch(deploy.health, asked)
+            return
+        own = partial(self._production.trouble, self.folder(repository))
+        try:
+            watch(deploy.health, [own, *asked])
+        except HonkError as error:
+            # That it ended says more than that it does not answer.
+            raise HonkError(own() or str(error)) from error
+
+
+def deploy_environment(settings: Settings) -> dict[str, str]:
+    """The variables of this process that the settings name for deploys."""
+    return {name: os.environ[name] for name in settings.deploy_environment if name in os.environ}

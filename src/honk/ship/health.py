@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from honk.model import HonkError
 from honk.repository_file import Health, Metric
@@ -22,7 +23,7 @@ def probes(health: Health, before: Mapping[str, float], run: Callable[[str], str
     gives what it said if that failed."""
     asked: list[Probe] = []
     if health.url:
-        asked.append(lambda: _address(str(health.url), health.within))
+        asked.append(lambda: ask(str(health.url), health.within))
     asked += [_metric_probe(metric, before.get(metric.url)) for metric in health.metrics]
     if line := health.run:
         asked.append(lambda: run(line))
@@ -62,12 +63,16 @@ def measure(health: Health) -> dict[str, float]:
     return found
 
 
-def _address(url: str, within: float) -> str | None:
+def ask(url: str, within: float, through: Path | None = None) -> str | None:
+    """None if the address answers with a 2xx status in so many seconds, else the evidence that it does not. It is asked
+    `through` a Unix socket, if one is given."""
     import httpx
 
     begun = time.monotonic()
+    transport = httpx.HTTPTransport(uds=str(through)) if through else None
     try:
-        answer = httpx.get(url, timeout=within, trust_env=False)
+        with httpx.Client(transport=transport, timeout=within, trust_env=False) as client:
+            answer = client.get(url)
     except httpx.TimeoutException:
         return f"{url} did not answer within {within:g} s"
     except httpx.HTTPError as error:

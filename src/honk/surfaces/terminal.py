@@ -143,6 +143,11 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
             return f"[green]●[/] Healthy in production {escape(data.get('url') or '')}"
         case "deploy.ill":
             return f"[red]●[/] Ill: {_first(data['reason'], 200)}"
+        case "service.ended":
+            again = f"started again in {data['again_in']:g} s"
+            return f"[red]●[/] {_first(data['error'], 200)} [dim]({again})[/]"
+        case "service.restarted":
+            return "[green]●[/] The service runs again"
         case "rolled_back":
             return f"[yellow]●[/] Rolled back to {(data.get('to') or '')[:8]}"
         case "limit" | "failed":

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from starlette.responses import HTMLResponse
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.types import Scope
 
 _PAGE = """\
 <!doctype html>
@@ -31,3 +33,12 @@ def plain(
     page = _PAGE.format(title=f"{status} · preview", sentence=escape(sentence, quote=False), link=link)
     told = {"content-security-policy": _POLICY, "cache-control": "no-store"} | dict(headers or {})
     return HTMLResponse(page, status_code=status, headers=told)
+
+
+def away(status: int, sentence: str, scope: Scope) -> Response:
+    """What production says where it has nothing to serve: a page to people, text to programs."""
+    told = {"cache-control": "no-store", "retry-after": "2"}
+    if "text/html" in Headers(scope=scope).get("accept", ""):
+        page = _PAGE.format(title=status, sentence=escape(sentence, quote=False), link="")
+        return HTMLResponse(page, status, told | {"content-security-policy": _POLICY})
+    return PlainTextResponse(sentence, status, told)

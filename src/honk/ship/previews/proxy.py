@@ -1,7 +1,8 @@
 """A visitor's request, handed to a service behind a Unix socket, and its answer handed back.
 
-The service is not trusted: it gets no cookie that is not its own, and what it answers reaches no further than its own
-origin. It is told it is at `localhost`, because servers for developers refuse other names.
+The service of a preview is not trusted: it gets no cookie that is not its own, and what it answers reaches no further
+than its own origin. It is told it is at `localhost`, because servers for developers refuse other names. One in
+production (`AS_IT_IS`) is at home at its address: it hears what was asked and answers what it likes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from websockets.typing import Origin, Subprotocol
 
 COOKIES = "honk.cookies"
 """Key of a scope: what the names of the service's cookies begin with, where its host has other services too."""
+
+AS_IT_IS = "honk.as-it-is"
+"""Key of a scope: true where the service is told what was asked as it was, and says what it says."""
 
 Raw = list[tuple[bytes, bytes]]
 
@@ -90,10 +94,10 @@ async def forward_websocket(service: Path, port: int, scope: Scope, receive: Rec
     try:
         async with unix_connect(
             str(service),
-            f"ws://localhost:{port}{_target(scope).decode('latin-1')}",
+            f"ws://{headers.get('host', 'localhost')}{_target(scope).decode('latin-1')}",
             origin=Origin(headers["origin"]) if "origin" in headers else None,
             subprotocols=[Subprotocol(name) for name in scope["subprotocols"]] or None,
-            additional_headers=[(name, headers[name]) for name in ("cookie", "user-agent") if name in headers],
+            additional_headers=[(name, value) for name, value in headers.items() if name not in ("host", "origin")],
             user_agent_header=None,
             compression=None,
             ping_interval=None,
@@ -153,13 +157,15 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
 
 def _asked(scope: Scope, port: int) -> Raw:
     """The request's headers as the service may see them."""
-    given: Raw = scope["headers"]
-    headers = Headers(raw=given)
-    kept = [
+    given: Raw = [
         (name, value)
-        for name, value in given
-        if name not in _HOP_BY_HOP and name not in _OWN and not name.startswith((b"x-forwarded-", b"sec-websocket-"))
+        for name, value in scope["headers"]
+        if name not in _HOP_BY_HOP and not name.startswith(b"sec-websocket-")
     ]
+    headers = Headers(raw=given)
+    if scope.get(AS_IT_IS):
+        return _told_by_whom(given, headers, scope)
+    kept = [(name, value) for name, value in given if name not in _OWN and not name.startswith(b"x-forwarded-")]
     own = headers.get("host", "")
     told = {"host": f"localhost:{port}", "x-forwarded-host": own, "x-forwarded-proto": _scheme(scope)}
     if cookies := "; ".join(_given_cookies(headers.getlist("cookie"), scope.get(COOKIES, ""))):
@@ -168,6 +174,18 @@ def _asked(scope: Scope, port: int) -> Raw:
         if (said := headers.get(name)) and (inside := _inside(said, own, port)):
             told[name] = inside
     return kept + [(name.encode(), value.encode("latin-1")) for name, value in told.items()]
+
+
+def _told_by_whom(given: Raw, headers: Headers, scope: Scope) -> Raw:
+    """The headers as they came, with who asked and how: after what a proxy in front of Honk has said of that."""
+    hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
+    asker = scope["client"][0] if scope.get("client") else ""
+    told = {
+        b"x-forwarded-for": ", ".join(hops if not asker or hops[-1:] == [asker] else [*hops, asker]),
+        b"x-forwarded-proto": _scheme(scope),
+    }
+    kept = [(name, value) for name, value in given if name not in told]
+    return kept + [(name, value.encode("latin-1")) for name, value in told.items() if value]
 
 
 def _scheme(scope: Scope) -> str:
@@ -195,7 +213,10 @@ def _answered(headers: Raw, scope: Scope, port: int) -> Iterator[tuple[bytes, by
     """The answer's headers as the browser may see them."""
     for raw, value in headers:
         name = raw.lower()
-        if name == b"set-cookie":
+        if scope.get(AS_IT_IS):
+            if name not in _HOP_BY_HOP and name != b"date":
+                yield name, value
+        elif name == b"set-cookie":
             yield name, _own_cookie(value, scope.get(COOKIES, "").encode())
         elif name == b"location":
             yield name, _outside(value, port)

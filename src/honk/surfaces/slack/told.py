@@ -10,7 +10,7 @@ from honk.untrusted import markdown_to_mrkdwn, mrkdwn, plain_line
 TOLD = frozenset(
     {
         "answered", "ready", "failed", "limit", "cancelled", "merge.refused", "merge.landed", "merge.elsewhere",
-        "deploy.healthy", "deploy.ill", "rolled_back", "rollback.refused",
+        "deploy.healthy", "deploy.ill", "service.ended", "service.restarted", "rolled_back", "rollback.refused",
     }
 )  # fmt: skip
 
@@ -61,6 +61,11 @@ def _words(event: Event, task: Task) -> str | None:  # noqa: PLR0911  one senten
             return "It is in production and healthy" + (f": <{url}>" if fine else ".")
         case "deploy.ill":
             return f"Production is ill: {mrkdwn(str(data.get('reason') or 'no reason was given'), 1200)}"
+        case "service.ended":
+            again = f"It is started again in {data.get('again_in', 0):g} s."
+            return f"In production: {mrkdwn(str(data.get('error') or 'the service ended'), 1200)}\n{again}"
+        case "service.restarted":
+            return "The service in production runs again."
         case "rolled_back":
             to = f" to `{str(data.get('to'))[:8]}`" if data.get("to") else ""
             return f"Rolled back{to}: {mrkdwn(str(data.get('reason') or 'as asked'), 1200)}"
