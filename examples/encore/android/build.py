@@ -1,6 +1,6 @@
 """Build the app: `python3 android/build.py` packs the site into `android/out/encore.apk`.
 
-Needs what Debian calls aapt, android-framework-res, smali, zipalign, apksigner and a Java. The key that signs it is for
+Needs what Debian calls aapt, android-framework-res, libsmali-java, zipalign, apksigner and a Java. The key that signs it is for
 trying things out: it lies beside this file, as the one of Android's own tools lies in every developer's home.
 """
 
@@ -13,6 +13,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 FRAMEWORK = "/usr/share/android-framework-res/framework-res.apk"
 OUT = HERE / "out"
+SMALI = Path("/usr/share/java/smali.jar")
+"""Where the assembler lies on systems that have it as a library alone."""
 
 
 def run(*command: str) -> str:
@@ -23,7 +25,10 @@ def run(*command: str) -> str:
 
 
 def main() -> None:
-    missing = [tool for tool in ("aapt", "smali", "zipalign", "apksigner") if not shutil.which(tool)]
+    missing = [tool for tool in ("aapt", "java", "zipalign", "apksigner") if not shutil.which(tool)]
+    assembler = ("smali",) if shutil.which("smali") else ("java", "-cp", str(SMALI), "org.jf.smali.Main")
+    if assembler[0] == "java" and not SMALI.exists():
+        missing.append("smali")
     if missing:
         sys.exit(f"Missing here: {', '.join(missing)}.")
     # Each of these tools is a Java program that ends within a second or two.
@@ -36,7 +41,7 @@ def main() -> None:
     import build
 
     build.build(OUT / "site")
-    run("smali", "assemble", "--api", "24", "-o", "out/classes.dex", "smali")
+    run(*assembler, "assemble", "--api", "24", "-o", "out/classes.dex", "smali")
     version = ("--version-code", number, "--version-name", f"1.{number}")
     packed = ("aapt", "package", "-f", "-M", "AndroidManifest.xml", "-S", "res", "-A", "out/site", "-I", FRAMEWORK)
     run(*packed, *version, "-F", "out/unsigned.apk")

@@ -23,6 +23,7 @@ from honk.model import HonkError
 from honk.settings import Settings, read_settings
 
 _ANDROID_FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
+_SMALI = Path("/usr/share/java/smali.jar")
 _WEB_BUILD = "  web: {run: python3 build.py, output: dist}\n"
 _ANDROID_BUILD = "  android: {run: python3 android/build.py, output: android/out/encore.apk}\n"
 PLAYED_KEY = "played-model-needs-no-key"
@@ -55,7 +56,9 @@ def free_port() -> int:
 
 def missing_android_tools() -> list[str]:
     """What this machine lacks to pack the example into an Android app."""
-    missing = [name for name in ("aapt", "smali", "zipalign", "apksigner", "java") if not shutil.which(name)]
+    missing = [name for name in ("aapt", "zipalign", "apksigner", "java") if not shutil.which(name)]
+    if not (shutil.which("smali") or _SMALI.exists()):
+        missing.append("smali")
     return missing + ([] if _ANDROID_FRAMEWORK.exists() else ["android-framework-res"])
 
 

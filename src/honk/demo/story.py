@@ -145,7 +145,7 @@ def _tell(stage: Stage, *, live: bool, keep: bool, as_json: bool) -> None:
     if missing := missing_android_tools():
         teller.tell(
             f"The example is also an Android app; it is not built here, for want of {', '.join(missing)} (Debian: "
-            "aapt android-framework-res smali zipalign apksigner openjdk-17-jdk-headless)."
+            "aapt android-framework-res libsmali-java zipalign apksigner openjdk-17-jdk-headless)."
         )
     first = _first_task(teller)
     second = _ill_task(teller, live)
