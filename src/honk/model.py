@@ -324,7 +324,7 @@ class Command:
     """Ports of 127.0.0.1 inside that lead to Unix sockets outside."""
     reads_only: bool = False
     """The tree is there as it is now and cannot be written, and the home is an empty one that is gone afterwards: so
-    the command may run beside another."""
+    the command may run beside another. It reaches what it names itself and nothing else."""
     limits: Limits = Limits()
     nested: bool = False
     """Whether it may make user namespaces of its own, as a sandbox in the sandbox wants; the base branch's honk.yaml

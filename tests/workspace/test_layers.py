@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from honk.model import Checkout, Repository, Workspace
+from honk.model import Checkout, Reach, Repository, Workspace
 from honk.settings import Settings, read_settings
 from honk.workspace import Workspaces
 from honk.workspace.layers import MONITORED
@@ -245,7 +245,8 @@ def test_a_command_that_reads_only_runs_beside_one_that_writes(
 
 
 def without_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("honk.workspace.workspaces.overlays_work", lambda _: False)
+    for module in ("workspaces", "bases"):
+        monkeypatch.setattr(f"honk.workspace.{module}.overlays_work", lambda _: False)
 
 
 def test_where_overlays_are_refused_a_tree_is_copied_and_all_else_is_the_same(
@@ -325,3 +326,15 @@ def test_a_set_up_that_failed_keeps_nobody_from_working(workspaces: Workspaces, 
     assert tried == ["tried"]
     with workspaces.open(task_on(base), repository) as workspace:
         assert do(workspace, "ls") == "a\n"
+
+
+def test_what_only_looks_at_a_tree_reaches_nothing_that_others_may(
+    workspaces: Workspaces, make_repository: Make
+) -> None:
+    repository = repository_at(make_repository({"a": "1\n"}))
+    refused: list[str] = []
+    reach = Reach(lambda host, port: True, lambda host, port, why: refused.append(host), egress=["example.com"])
+    with workspaces.checkout(repository, workspaces.fetch(repository), reach=reach) as checkout:
+        asked = shell("echo ${HTTPS_PROXY:-none}")
+        assert checkout.run(asked).output.startswith("http://127.0.0.1:")
+        assert checkout.run(replace(asked, reads_only=True)).output == "none\n"

@@ -16,11 +16,12 @@ from honk.git import git, succeeds
 from honk.model import Command, HonkError, Limits, Repository
 from honk.settings import Settings
 from honk.workspace.layers import MONITOR_COMMAND, MONITORED, Layers, entries, lay, monitor_alone
+from honk.workspace.overlays import overlays_work, sharing_works
 from honk.workspace.sandbox import Sandbox
 from honk.workspace.set_ups import KeptSetUp
 from honk.workspace.shared import Facts, SharedFolders
 from honk.workspace.submodules import populate
-from honk.workspace.trees import TREE_CONFIGURATION, empty_file, object_binds, object_folders, remove_tree
+from honk.workspace.trees import TREE_CONFIGURATION, empty_file, object_binds, object_folders, remove_tree, share_copy
 
 _WHOLE_AGAIN = 0.25
 """A share of changed files beyond which a tree is made anew instead of as a layer."""
@@ -117,11 +118,36 @@ class Bases:
             populate(trusted, (source, sha), layers.upper, repository.git_url, self._settings, below=base.sha)
         return layers
 
+    def copy_out(
+        self,
+        repository: Repository,
+        sha: str,
+        source: Path,
+        trusted: tuple[Path, str],
+        tree: Path,
+        branch: str | None = None,
+    ) -> bool:
+        """A tree of `sha` in the new folder `tree` that shares its blocks with a base, where trees have no layers;
+        False, and no `tree`, where the file system cannot share either. Raises `HonkError`."""
+        if not sharing_works(self._settings.home):
+            return False
+        with self.near(repository, sha, source, trusted) as base:
+            if len(base.lowers) > 1 or not share_copy(base.lowers[0], tree):
+                return False
+            for path, text in git_files(sha, len(object_folders(source)), branch).items():
+                (tree / path).parent.mkdir(parents=True, exist_ok=True)
+                (tree / path).write_text(text)
+            if base.sha != sha:
+                self._run(tree, source, tree.parent, (_SWITCH, base.sha, sha))
+                populate(trusted, (source, sha), tree, repository.git_url, self._settings, below=base.sha)
+        return True
+
     # -- how they are made -------------------------------------------------------------------------------------------
 
     def _ensure(self, repository: Repository, sha: str, source: Path, trusted: tuple[Path, str]) -> str:
         def fill(draft: Path) -> Facts:
-            whole = self._whole_near(repository, sha, source)
+            layered = overlays_work(self._settings.home)
+            whole = self._whole_near(repository, sha, source) if layered else None
             tree = self._grow(whole, sha, source, draft) if whole else self._check_out(sha, source, draft)
             below = whole.sha if whole else None
             populate(trusted, (source, sha), tree, repository.git_url, self._settings, below=below)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,8 @@ from honk.git import git
 from honk.model import Command, Completed, HonkError, Limits
 from honk.settings import Settings
 from honk.workspace.cgroups import places
-from honk.workspace.sandbox import Sandbox, bwrap, probe
+from honk.workspace.overlays import overlay_refusal, sharing_works
+from honk.workspace.sandbox import Sandbox, probe
 from honk.workspace.seccomp import supported
 
 _GIT = (2, 38)
@@ -27,7 +27,7 @@ def promises(settings: Settings) -> list[tuple[str, bool, str]]:
         "sandbox": lambda _: probe() or "",
         "git": lambda _: _git(),
         "gateway": _gateway,
-        "overlay": lambda _: _overlay(),
+        "overlay": _overlay,
         "system-call filter": _filter,
         "limits by watching": _watching,
         "memory limit by control group": lambda _: _grouped("memory"),
@@ -100,24 +100,13 @@ def _tried(settings: Settings, line: str, limits: Limits) -> Completed | str:
             return f"It cannot be tried without a sandbox ({error})"
 
 
-def _overlay() -> str:
-    try:
-        program = bwrap()
-        with tempfile.TemporaryDirectory() as folder:
-            lower, upper, work = (Path(folder, name) for name in ("lower", "upper", "work"))
-            for path in (lower, upper, work):
-                path.mkdir()
-            options = ("--unshare-all", "--ro-bind", "/", "/", "--overlay-src", lower, "--overlay", upper, work, "/mnt")
-            tried = subprocess.run(
-                [str(program), *map(str, options), "--", "/bin/sh", "-c", "true"],
-                env={},
-                capture_output=True,
-                timeout=30,
-                check=False,
-            )
-            subprocess.run(["rm", "-rf", str(work / "work")], capture_output=True, check=False)
-    except (HonkError, OSError, subprocess.TimeoutExpired) as error:
-        return f"Overlays cannot be tried here ({error}); trees are checked out instead, and nothing else changes."
-    if tried.returncode == 0:
+def _overlay(settings: Settings) -> str:
+    if (refusal := overlay_refusal(settings.home)) is None:
         return ""
-    return "The kernel refuses overlays to ordinary users; trees are checked out instead, and nothing else changes."
+    instead = (
+        "share their blocks with one that is kept" if sharing_works(settings.home) else "are checked out each time"
+    )
+    return (
+        f"Trees cannot be put together in layers here ({refusal}), so they {instead} and nothing else changes: a "
+        "home on a local disk and Linux 5.11 or newer have layers."
+    )

@@ -1,5 +1,7 @@
-"""Whether the kernel lets this user put trees together in layers. Tried for real, because it depends on much: the
-kernel, the file system of Honk's home, a container around it."""
+"""Whether the kernel lets this user put trees together in layers, or copy them for nothing.
+
+Tried for real, because it depends on much: the kernel, the file system of Honk's home, a container around it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from honk.model import HonkError
 from honk.workspace.layers import lay
 from honk.workspace.sandbox import bwrap, isolation
 from honk.workspace.system import system
+from honk.workspace.trees import share_copy
 
 
 @cache
@@ -42,3 +45,13 @@ def overlay_refusal(home: Path) -> str | None:
         return str(error)
     words = tried.stderr.decode("utf-8", "replace").strip().splitlines()
     return None if tried.returncode == 0 else (words[-1] if words else "no reason given")
+
+
+@cache
+def sharing_works(home: Path) -> bool:
+    """Whether files below `home` can be copied without their content (reflinks). Tried once in a process's life."""
+    with tempfile.TemporaryDirectory(dir=home, prefix=".layers-") as name:
+        source = Path(name, "source")
+        source.mkdir()
+        (source / "file").write_bytes(bytes(4096))
+        return share_copy(source, Path(name, "copy"))

@@ -91,18 +91,19 @@ class Sandbox:
 
     def reaching(self, command: Command) -> Command:
         """The command with what everything in this sandbox may reach."""
-        if self.reach is None or command.full_network:
+        if self.reach is None or command.full_network or command.reads_only:
             return command
         environment = {**self.reach.environment, **command.environment}
         return replace(command, egress=(*command.egress, *self.reach.egress), environment=environment)
 
     def way_out(self, command: Command) -> Egress | None:
         """The proxy for a command of `reaching`, not yet entered; None if it needs none."""
-        if self.unsafe or command.full_network or not (command.egress or self.reach):
+        reach = None if command.reads_only else self.reach
+        if self.unsafe or command.full_network or not (command.egress or reach):
             return None
         from honk.workspace.egress import Egress
 
-        return Egress(command.egress, self.reach, self.settings)
+        return Egress(command.egress, reach, self.settings)
 
     def interactive(self, command: Command, sockets: Mapping[int, Path], entered: contextlib.ExitStack) -> Interactive:
         """The argv that enters the sandbox with the caller's standard streams; `sockets` are bridged to ports inside.

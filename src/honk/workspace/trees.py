@@ -92,6 +92,16 @@ def make_tree(source: Path, sha: str, tree: Path, *, branch: str | None = None, 
         borrow(git_dir, [f"/honk/objects/{number}" for number in range(len(folders))])
 
 
+def share_copy(source: Path, target: Path) -> bool:
+    """Copy a tree so that both share their blocks until one is written (reflinks); False, and no `target`, where the
+    file system has no such thing."""
+    command = ["cp", "--archive", "--reflink=always", "--no-target-directory", "--", str(source), str(target)]
+    if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+        return True
+    remove_tree(target)
+    return False
+
+
 def tracked(git_dir: Path, sha: str) -> list[str]:
     """Every path in the commit, sorted; links and submodules among them."""
     names = git_bytes("ls-tree", "-r", "-z", "--name-only", "--full-tree", sha, directory=git_dir)

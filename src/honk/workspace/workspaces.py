@@ -103,8 +103,7 @@ class Workspaces:
                 tree = self._bases.lay_out(base, repository, sha, git_dir, trusted, place / _LAYERS)
             else:
                 tree = place / "tree"
-                make_tree(git_dir, sha, tree, inside=not unsafe)
-                populate(trusted, (git_dir, sha), tree, repository.git_url, self._settings, unsafe=unsafe)
+                self._plain(repository, sha, git_dir, trusted, tree, None, unsafe=unsafe)
             binds = object_binds(git_dir, empty_file(home))
             sandbox = Sandbox(self._settings, tree, place / "home", binds, unsafe, reach=reach)
             stand = None
@@ -118,6 +117,22 @@ class Workspaces:
         if self._has(mirror, sha) and succeeds("merge-base", "--is-ancestor", sha, branch, directory=mirror):
             return None
         return git("rev-parse", f"{sha}^{{tree}}", directory=git_dir)
+
+    def _plain(
+        self,
+        repository: Repository,
+        sha: str,
+        source: Path,
+        trusted: tuple[Path, str],
+        tree: Path,
+        branch: str | None,
+        *,
+        unsafe: bool,
+    ) -> None:
+        """A tree without layers: sharing its blocks with a base where that can be, otherwise checked out anew."""
+        if unsafe or not self._bases.copy_out(repository, sha, source, trusted, tree, branch):
+            make_tree(source, sha, tree, branch=branch, inside=not unsafe)
+            populate(trusted, (source, sha), tree, repository.git_url, self._settings, unsafe=unsafe)
 
     def _layered(self, unsafe: bool) -> bool:
         return not unsafe and overlays_work(self._settings.home)
@@ -249,8 +264,7 @@ class Workspaces:
                 kept = stack.enter_context(self._readied(repository, _kept_readied(folder)))
                 self._bases.lay_out(found, repository, shown, change, trusted, tree, IN_TREE, kept)
             else:
-                make_tree(change, shown, tree, branch=IN_TREE, inside=not task.unsafe)
-                populate(trusted, (change, shown), tree, repository.git_url, self._settings, unsafe=task.unsafe)
+                self._plain(repository, shown, change, trusted, tree, IN_TREE, unsafe=task.unsafe)
             place = folder / (_LAYERS if (folder / _LAYERS).is_dir() else _TREE)
             # In two renames, so that a crash leaves one whole tree or the other.
             place.rename(place.with_name(f"{place.name}{_OLD}"))
@@ -335,8 +349,7 @@ class Workspaces:
                     (draft / "exclude").write_text("".join(f"{pattern}\n" for pattern in kept.made))
                 yield
             return
-        make_tree(change, base, draft / _TREE, branch=IN_TREE, inside=not unsafe)
-        populate(trusted, (mirror, base), draft / _TREE, repository.git_url, self._settings, unsafe=unsafe)
+        self._plain(repository, base, change, trusted, draft / _TREE, IN_TREE, unsafe=unsafe)
         if unsafe:
             borrow(draft / _TREE / ".git", object_folders(mirror))
         yield
