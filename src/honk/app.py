@@ -9,6 +9,7 @@ import secrets
 import socket
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from honk.flow.view import artifacts, task_view
 from honk.flow.warming import Spares
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
 from honk.masking import masker
-from honk.model import Check, Checkout, HonkError, Task, UsageError
+from honk.model import Check, Checkout, HonkError, Repository, Task, UsageError
 from honk.provenance import Sigstore, make_signing_key, sign
 from honk.repository_file import RepositoryFile
 from honk.settings import Settings
@@ -213,6 +214,19 @@ class Installation:
             self.production.close()
 
 
+def _expecting(settings: Settings, spares: Spares) -> Callable[[Repository], None]:
+    """What is done when somebody seems about to ask for something: an agent is made ready, where it is the usual one."""
+
+    def expect(repository: Repository) -> None:
+        if settings.agent != "claude":
+            return
+        with suppress(HonkError):
+            agent_ready("claude", settings)
+            spares.want(repository)
+
+    return expect
+
+
 class _Verification:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -269,7 +283,15 @@ def assemble(settings: Settings) -> Installation:
         store=store,
         engine=engine,
         forges=forges,
-        inbox=Inbox(settings, store, forges, accounts, engine, lambda agent: agent_ready(agent, settings), spares.want),
+        inbox=Inbox(
+            settings,
+            store,
+            forges,
+            accounts,
+            engine,
+            lambda agent: agent_ready(agent, settings),
+            _expecting(settings, spares),
+        ),
         artifacts=kept,
         workspaces=Workspaces(settings, lambda repository, renew: forges.of(repository).credentials(repository, renew)),
         deployer=CommandDeployer(settings, distil, production),

@@ -13,7 +13,7 @@ import pytest
 from honk.app import assemble
 from honk.flow.inbox import Inbox
 from honk.forges import NoAccounts
-from honk.model import Check, State, Task
+from honk.model import Check, Repository, State, Task
 from honk.settings import Settings, read_settings
 from honk.store import Store
 from honk.surfaces.slack import SlackSurface
@@ -54,6 +54,8 @@ class Team:
     inbox: Inbox
     settings: Settings
     engine: StillEngine
+    expected: list[Repository]
+    """The repositories for which an agent was to be made ready."""
     images: dict[str, bytes] = field(default_factory=dict)
     surface: SlackSurface = field(init=False)
 
@@ -187,11 +189,20 @@ def team(slack: PlayedSlack, home: Path, make_repository: Callable[..., Path]) -
     )
     installation = assemble(settings)
     engine = StillEngine()
-    inbox = Inbox(settings, installation.store, installation.forges, NoAccounts(), engine, lambda agent: None)  # type: ignore[arg-type]
+    expected: list[Repository] = []
+    inbox = Inbox(
+        settings,
+        installation.store,
+        installation.forges,
+        NoAccounts(),
+        engine,
+        lambda agent: None,
+        expected.append,  # type: ignore[arg-type]
+    )
     honk_yaml = "deploy: {run: ./deploy.sh}\n"
     folder = make_repository({"app.txt": "one\n", "honk.yaml": honk_yaml}, name="encore")
     installation.forges.resolve(str(folder))
-    team = Team(slack, installation.store, inbox, settings, engine)
+    team = Team(slack, installation.store, inbox, settings, engine, expected)
     yield team
     if hasattr(team, "surface"):
         team.surface.close()

@@ -364,3 +364,13 @@ def test_a_link_to_a_task_shows_how_it_stands_without_buttons_that_act(team: Tea
     shown = unfurl["unfurls"][link]
     assert "fix the crash" in texts(shown)
     assert set(buttons(shown)) == {"Details"}
+
+
+def test_a_repository_that_people_talk_about_has_an_agent_made_ready_and_nothing_is_written_down(team: Team) -> None:
+    team.up()
+    team.slack.say("did anybody look at the crash in encore? @bob")
+    team.until(lambda: [repository.name for repository in team.expected] == ["encore"])
+    team.slack.say("lunch?")
+    team.asked()
+    assert len(team.expected) == 1
+    assert len(team.tasks()) == 1

@@ -18,7 +18,6 @@ from honk.gate import check_access, check_tap
 from honk.model import (
     Access,
     Attachment,
-    HonkError,
     LinkOffer,
     NotFound,
     Person,
@@ -88,14 +87,13 @@ class Inbox:
 
     def expect(self, repo: str) -> None:
         """Somebody seems about to ask for something in a repository that is known: an agent may be made ready."""
-        repository = self._store.repository(repo)
-        if repository is None or self._settings.agent != "claude":
-            return
-        try:
-            self._agent_ready("claude")
-        except HonkError:
-            return
-        self._expect(repository)
+        if repository := self._store.repository(repo):
+            self._expect(repository)
+
+    def overhear(self, text: str) -> None:
+        """What people say to each other where Honk listens: a known repository that is named may soon be asked for."""
+        if found := named(text, self.repositories(), lambda _: None)[0]:
+            self._expect(found)
 
     # -- words -------------------------------------------------------------------------------------------------------
 

@@ -59,15 +59,18 @@ class Conversation:
             return False
         if event.get("channel_type") == "im" or channel.startswith("D") or self._people.bot is None:
             return True
-        ts = str(inner.get("ts") or "")
-        return (
-            mentions(str(inner.get("text") or ""), self._people.bot)
+        ts, text = str(inner.get("ts") or ""), str(inner.get("text") or "")
+        if (
+            mentions(text, self._people.bot)
             or self._seen(f"slack:{channel}:{ts}") is not None
             or any(
                 self._store.recall(SURFACE, kind, f"{channel}:{inner.get('thread_ts') or ts}") is not None
                 for kind in ("thread", "asking")
             )
-        )
+        ):
+            return True
+        self._inbox.overhear(text)
+        return False
 
     def heard(self, event: Mapping[str, Any], team: str, attempt: int) -> None:
         """A message or a mention, by whichever of its events it is told. Raises `Unavailable` to be asked again."""
