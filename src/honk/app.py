@@ -215,7 +215,7 @@ class Installation:
 
 
 def _expecting(settings: Settings, spares: Spares) -> Callable[[Repository], None]:
-    """What is done when somebody seems about to ask for something: an agent is made ready, where it is the usual one."""
+    """What is done when somebody seems about to ask for something: an agent is made ready, if it is the usual one."""
 
     def expect(repository: Repository) -> None:
         if settings.agent != "claude":
