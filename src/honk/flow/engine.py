@@ -185,7 +185,7 @@ class Engine:
         DBOS(config=config)
         DBOS.listen_queues([*([] if only_labels else [TASKS, LANDINGS]), *builds])
         DBOS.launch()
-        DBOS.register_queue(TASKS, partition_concurrency=1, worker_concurrency=self._agents, polling_interval_sec=0.05)
+        DBOS.register_queue(TASKS, partition_concurrency=1, worker_concurrency=self._agents, polling_interval_sec=0.1)
         DBOS.register_queue(LANDINGS, partition_concurrency=1, polling_interval_sec=0.1)
         for queue in builds:
             DBOS.register_queue(queue, partition_concurrency=1, worker_concurrency=1, polling_interval_sec=0.5)
