@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from honk.flow.engine import Engine
 from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
 from honk.flow.ports import Rooms, furnish
+from honk.flow.resting import Resting
 from honk.flow.view import artifacts, task_view
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
 from honk.model import Check, Checkout, HonkError, Task, UsageError
@@ -31,7 +32,7 @@ from honk.repository_file import RepositoryFile
 from honk.settings import Settings
 from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Screenshots, SiteHost, qr_code
 from honk.ship.installs import install_links, make_install_key
-from honk.store import Attachments, Store, open_database
+from honk.store import Attachments, KeptWorkspaces, Store, open_database
 from honk.verify import distil, prepare, verify
 from honk.workspace import Workspaces
 
@@ -104,6 +105,7 @@ class Installation:
     screenshots: Screenshots
     github: GitHubApi | None = None
     previews: PreviewServer | None = None
+    resting: Resting = field(default_factory=Resting)
 
     def work(self, *, serve_previews: bool = False, only_labels: bool = False, unsafe: bool = False) -> bool:
         """Become the worker of this home and take up what an earlier life left; False if another process is.
@@ -143,6 +145,7 @@ class Installation:
         if only_labels:
             return True
         self.engine.daily(housekeeping, hour=3)
+        self.resting.start()
         self.inbox.resume()
         return True
 
@@ -194,6 +197,7 @@ class Installation:
 
     def close(self, patience: float = 0.0) -> None:
         """Stop; what still runs after so many seconds is taken up by the next life."""
+        self.resting.close()
         self.engine.close(patience)
         if self.previews:
             self.previews.close()
@@ -254,7 +258,11 @@ def assemble(settings: Settings) -> Installation:
         forges=forges,
         inbox=Inbox(settings, store, forges, accounts, engine, lambda agent: agent_ready(agent, settings)),
         artifacts=kept,
-        workspaces=Workspaces(settings, lambda repository, renew: forges.of(repository).credentials(repository, renew)),
+        workspaces=Workspaces(
+            settings,
+            lambda repository, renew: forges.of(repository).credentials(repository, renew),
+            KeptWorkspaces(store.engine),
+        ),
         deployer=CommandDeployer(settings, distil, sites),
         sites=sites,
         lock=HomeLock(home),

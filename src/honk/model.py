@@ -469,6 +469,19 @@ class AgentResult:
     """The models it asked, as far as it says."""
 
 
+class Transcript(Protocol):
+    """What an agent remembers of its task, kept outside of the workspace: it outlives the machine."""
+
+    def append(self, part: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Add entries to a part of it, one of several files a harness may write; one whose `uuid` is there already is
+        not added again. Past a limit (256 MB) nothing is."""
+        ...
+
+    def read(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """All entries in their order, by part."""
+        ...
+
+
 @dataclass(frozen=True)
 class Turn:
     """All a harness is given for one turn.
@@ -498,6 +511,7 @@ class Turn:
     ask: Callable[[str], None]
     inbox: Callable[[], Sequence[Message]]
     stop: Callable[[], bool]
+    transcript: Transcript
 
 
 class Harness(Protocol):

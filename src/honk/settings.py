@@ -90,6 +90,12 @@ class Settings(BaseSettings):
     """Further folders of this machine that sandboxes may read, e.g. a toolchain in an unusual place."""
     bases_bytes: int = Field(default=20_000_000_000, gt=0)
     """How much the read-only trees may take that workspaces stand on, besides those that are in use."""
+    workspace_idle_hours: float = Field(default=6.0, ge=0)
+    """How long a task rests before its workspace is packed into the store and its folder removed."""
+    workspace_days: float = Field(default=30.0, gt=0)
+    """How long the workspace and the agent's memory of a task are kept that has landed or was cancelled."""
+    delta_bytes: int = Field(default=200_000_000, gt=0)
+    """How much of a workspace is packed; of what is over it, ignored files are left out, the biggest folders first."""
     deploy_environment: list[str] = Field(default_factory=list)
     """Names of environment variables that deploy, rollback and no other commands get."""
     labels: list[str] = Field(default_factory=list)

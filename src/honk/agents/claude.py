@@ -9,10 +9,10 @@ import shlex
 import signal
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from honk.agents.remembering import Remembering, remembered
 from honk.model import AgentResult, Cancelled, Command, GateAnswer, HonkError, LimitReached, Turn
 from honk.settings import Settings
 
@@ -216,7 +216,8 @@ class _Session:
             answer = await self._ask("tool")
             return {"content": [{"type": "text", "text": answer.text}], "is_error": not answer.green}
 
-        known = self._remembers()
+        (self._folder / "transcript").mkdir()
+        known = remembered(turn, self._folder / "transcript")
 
         @tool(
             "ask",
@@ -247,16 +248,11 @@ class _Session:
             verbatim_prompts=True,
             stderr=self._errors.append,
             env={"CLAUDE_CONFIG_DIR": _MEMORY},
-            session_store=None if turn.task.unsafe else cast("SessionStore", _Spending(self._spent)),
+            session_store=None if turn.task.unsafe else cast("SessionStore", Remembering(turn, self._spent)),
             session_store_flush="eager",
             resume=turn.session if known else None,
             session_id=None if known else turn.session,
         )
-
-    def _remembers(self) -> bool:
-        """Whether the session's transcript is still in the workspace's home."""
-        place = f'test -n "$(ls $HOME/.claude/projects/*/{shlex.quote(self._turn.session)}.jsonl 2>/dev/null)"'
-        return self._turn.workspace.run(Command(("sh", "-c", place))).exit_code == 0
 
     def _wrapper(self) -> str:
         """A program that starts the command line inside the sandbox, with nothing of this process's environment."""
@@ -304,22 +300,6 @@ class _Session:
             return {}
         answer = await self._ask("stop")
         return {} if answer.green else {"decision": "block", "reason": answer.text}
-
-
-class _Spending:
-    """Reads the transcript as it is written, for what the SDK tells only at the end: the money spent."""
-
-    def __init__(self, tell: Callable[[float], Awaitable[None]]) -> None:
-        self._tell = tell
-
-    async def append(self, key: Any, entries: list[Any]) -> None:
-        for entry in entries:
-            attachment = entry.get("attachment") if isinstance(entry, dict) else None
-            if isinstance(attachment, dict) and attachment.get("type") == "budget_usd":
-                await self._tell(float(attachment["used"]))
-
-    async def load(self, key: Any) -> None:
-        """Nothing: the command line resumes from its own copy."""
 
 
 def _plain_name(tool: str) -> str:

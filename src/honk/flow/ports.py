@@ -59,6 +59,23 @@ class Workspaces(Protocol):
         """The bare repository that holds the task's commits, outside every sandbox."""
         ...
 
+    def here(self) -> Collection[str]:
+        """The tasks that have a workspace on this machine."""
+        ...
+
+    def known(self) -> Collection[str]:
+        """The tasks whose workspace the store knows of."""
+        ...
+
+    def put_down(self, task: Task, repository: Repository, *, remove: bool) -> Mapping[str, int]:
+        """Put the workspace down in the store if it is newer here, and `remove` its folder; nothing happens while it
+        is in use. What was left out for its size: bytes by path. Raises `HonkError` if it cannot be read."""
+        ...
+
+    def remove(self, task: Task) -> None:
+        """Delete the workspace, here and in the store."""
+        ...
+
 
 class Forge(Protocol):
     """Where repositories live and changes are proposed and landed."""

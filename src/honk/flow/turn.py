@@ -268,6 +268,7 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
                 ask=asker(task_id, turn_id),
                 inbox=inbox(task_id, turn_id),
                 stop=lambda: room.store.task(task_id).cancel_requested,
+                transcript=room.store.transcript(task_id),
             )
         )
     room.store.record(

@@ -2,9 +2,20 @@
 
 from honk.store.attachments import Attachments
 from honk.store.database import now
+from honk.store.kept_workspaces import Kept, KeptWorkspaces
 from honk.store.results import PackageRow
 from honk.store.statements import StatementRow
 from honk.store.store import Store
 from honk.store.tables import open_database, write_ahead
 
-__all__ = ["Attachments", "PackageRow", "StatementRow", "Store", "now", "open_database", "write_ahead"]
+__all__ = [
+    "Attachments",
+    "Kept",
+    "KeptWorkspaces",
+    "PackageRow",
+    "StatementRow",
+    "Store",
+    "now",
+    "open_database",
+    "write_ahead",
+]

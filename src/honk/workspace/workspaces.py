@@ -10,10 +10,12 @@ from pathlib import Path
 from honk.git import git, succeeds
 from honk.model import Checkout, HonkError, Repository, Task, UsageError, Workspace
 from honk.settings import Settings
+from honk.store import Kept, KeptWorkspaces
 from honk.workspace.agent_tree import AgentWorkspace, branch_of
 from honk.workspace.bases import Bases
 from honk.workspace.bring_in import change_head, plan_bring_in, read_merging, settle_bring_in
 from honk.workspace.checkout import CleanCheckout, remove_leftovers, temporary_place
+from honk.workspace.keeping import Keeping
 from honk.workspace.layers import Layers, kept_layers, kept_lowers
 from honk.workspace.mirror import Mirrors, locked
 from honk.workspace.overlays import overlays_work
@@ -40,7 +42,10 @@ class Workspaces:
     """The trees in Honk's home. Made once per process; safe to use from many threads and processes."""
 
     def __init__(
-        self, settings: Settings, credentials: Callable[[Repository, bool], Mapping[str, str]] = lambda _, __: {}
+        self,
+        settings: Settings,
+        credentials: Callable[[Repository, bool], Mapping[str, str]] = lambda _, __: {},
+        kept: KeptWorkspaces | None = None,
     ) -> None:
         self.mirrors = Mirrors(settings.home, credentials)
         self._settings = settings
@@ -48,6 +53,7 @@ class Workspaces:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._bases = Bases(settings)
         self._set_ups = SetUps(settings)
+        self._keeping = Keeping(settings, self._folder, kept)
         remove_leftovers(settings.home)
 
     def fetch(self, repository: Repository) -> str:
@@ -108,13 +114,17 @@ class Workspaces:
         The folder `files` is readable in it as `/honk/attachments`. Raises `UsageError` if the task has no base yet or
         the base is nowhere to be found.
         """
+        with self._keeping.in_use(task.id):
+            yield from self._opened(task, repository, files)
+
+    def _opened(self, task: Task, repository: Repository, files: Path | None) -> Iterator[Workspace]:
         folder = self._made(task, repository)
         home = folder / "home"
         home.mkdir(exist_ok=True)
-        tree = kept_layers(folder / _LAYERS, self._settings.home) or folder / _TREE
+        tree = self._tree(folder)
         if isinstance(tree, Path) and not tree.is_dir():
             raise HonkError(f"The files of task {task.id} are gone from {folder}: start the task anew.")
-        binds = object_binds(self.change_git_dir(task), empty_file(self._settings.home))
+        binds = object_binds(folder / "change.git", empty_file(self._settings.home))
         if files:
             binds["/honk/attachments"] = files
         sandbox = Sandbox(self._settings, tree, home, binds, task.unsafe)
@@ -129,9 +139,10 @@ class Workspaces:
         Returns the change's newest commit and the paths with conflicts, whose markers the tree then shows. What was
         not committed in the tree is lost. Raises as `open`, and `HonkError` if git cannot do it.
         """
-        folder = self._made(task, repository)
-        base = task.base_sha or ""
-        with locked(self._folder / f".{task.id}.lock"), ExitStack() as stack:
+        with self._keeping.in_use(task.id), ExitStack() as stack:
+            folder = self._made(task, repository)
+            base = task.base_sha or ""
+            stack.enter_context(locked(self._folder / f".{task.id}.lock"))
             for left in folder.glob(".tree-*"):
                 remove_tree(left)
             mirror = self.mirrors.path(repository)
@@ -159,7 +170,9 @@ class Workspaces:
         if task.base_sha is None:
             raise UsageError(f"Task {task.id} has no base commit yet: fetch its repository first.")
         folder = self._folder / task.id
+        self._keeping.claim(task.id)
         with locked(self._folder / f".{task.id}.lock"):
+            self._keeping.bring_back(task.id, self._lay_out_kept)
             if not folder.is_dir():
                 self._make(task, task.base_sha, repository, folder)
             for place in (folder / _TREE, folder / _LAYERS):
@@ -170,14 +183,35 @@ class Workspaces:
                     replaced.rename(place)
         return folder
 
+    def here(self) -> Sequence[str]:
+        """The ids of the tasks that have a workspace on this machine."""
+        return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and path.name[0] != ".")
+
+    def known(self) -> Sequence[str]:
+        """The ids of the tasks whose workspace the store knows of."""
+        return self._keeping.known()
+
+    def put_down(self, task: Task, repository: Repository, *, remove: bool) -> Mapping[str, int]:
+        """Put the task's workspace down in the store if it is newer here, and `remove` its folder then. Nothing happens
+        while it is in use.
+
+        Returns the ignored files that were over the limit and so left out: bytes by path, the biggest first. Raises
+        `HonkError` if it cannot be read.
+        """
+        if not (remove or self._keeping.held(task.id)):
+            return {}
+        left = self._keeping.put_down(task, repository, lambda: self._tree(self._folder / task.id), remove=remove)
+        return left.paths if left else {}
+
     def exists(self, task: Task) -> bool:
         """True if the task has a workspace on this machine."""
         return (self._folder / task.id).is_dir()
 
     def remove(self, task: Task) -> None:
-        """Delete the task's workspace and the commits that were not pushed from it."""
+        """Delete the task's workspace, here and in the store, and the commits that were not pushed from it."""
         with locked(self._folder / f".{task.id}.lock"):
             remove_tree(self._folder / task.id)
+            self._keeping.forget(task.id)
 
     def collect(self, limit: int | None = None) -> int:
         """Remove the read-only trees that are least used, until all take no more than `limit` bytes (by the settings);
@@ -189,8 +223,14 @@ class Workspaces:
         return {lower for folder in self._folder.glob(f"*/{_LAYERS}*") for lower in kept_lowers(folder)}
 
     def change_git_dir(self, task: Task) -> Path:
-        """The bare repository with the task's commits on `honk/<task id>`; what it lacks it borrows from the mirror."""
+        """The bare repository with the task's commits on `honk/<task id>`; what it lacks it borrows from the mirror.
+        Raises `HonkError` if it has to be brought back from the store and cannot be."""
+        with locked(self._folder / f".{task.id}.lock"):
+            self._keeping.bring_back(task.id, self._lay_out_kept)
         return self._folder / task.id / "change.git"
+
+    def _tree(self, folder: Path) -> Path | Layers:
+        return kept_layers(folder / _LAYERS, self._settings.home) or folder / _TREE
 
     def _has(self, git_dir: Path, sha: str) -> bool:
         return git_dir.is_dir() and succeeds("cat-file", "-e", f"{sha}^{{commit}}", directory=git_dir)
@@ -221,3 +261,24 @@ class Workspaces:
         if task.unsafe:
             borrow(draft / _TREE / ".git", object_folders(mirror))
         draft.rename(folder)
+
+    def _lay_out_kept(self, task_id: str, kept: Kept, draft: Path) -> Path | Layers:
+        """See `keeping.LayOut`."""
+        repository = Repository(**kept.facts["repository"])
+        base, commit, unsafe = kept.facts["base"], kept.facts["commit"], kept.facts["unsafe"]
+        mirror, change, branch = self.mirrors.path(repository), draft / "change.git", branch_of(task_id)
+        trusted = (mirror, base)
+        if not self._has(mirror, base):
+            self.mirrors.fetch(repository)
+        borrow(change, object_folders(mirror))
+        if not self._has(change, commit):
+            self.mirrors.fetch(repository)
+            self._need(change, commit, repository)
+        if self._layered(unsafe):
+            with self._bases.ensured(repository, commit, change, trusted) as found:
+                return self._bases.lay_out(found, repository, commit, change, trusted, draft / _LAYERS, branch)
+        make_tree(change, commit, draft / _TREE, branch=branch, inside=not unsafe)
+        populate(trusted, (change, commit), draft / _TREE, repository.git_url)
+        if unsafe:
+            borrow(draft / _TREE / ".git", [draft.parent / task_id / "change.git" / "objects", *object_folders(mirror)])
+        return draft / _TREE

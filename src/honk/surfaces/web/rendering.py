@@ -173,6 +173,7 @@ _ROWS = {
             "deploy.healthy", "deploy.ill", "rolled_back", "revert.prepared", "reverts",
             "rollback.requested", "rollback.refused", "retry.requested", "limit", "failed",
             "cancelled", "approved", "egress.refused", "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",
+            "workspace.left_out",
             "merge.elsewhere", "message.edited", "message.withdrawn",
         ),
         "note",
