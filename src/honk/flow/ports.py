@@ -73,7 +73,7 @@ class Workspaces(Protocol):
         ...
 
     def remove(self, task: Task) -> None:
-        """Delete the workspace, here and in the store."""
+        """Delete the workspace, here and in the store, unless it is in use."""
         ...
 
 

@@ -166,10 +166,27 @@ def prepare(task_id: str, turn_id: str) -> None:
     _stop_if_cancelled(task_id)
     base = task.base_sha or room.workspaces.fetch(repository)
     base_file(repository, base)
+    if task.head_sha and not _contains(task, task.head_sha):
+        _find_again(task_id, task.head_sha)
     if task.unsafe:
         room.store.record(task_id, "unsafe", {}, key="unsafe")
     changes = {"base_sha": base, "state": State.WORKING.value}
     room.store.record(task_id, "workspace.ready", {"base": base}, key=f"{turn_id}:workspace", changes=changes)
+
+
+def _find_again(task_id: str, head: str) -> None:
+    """Take the change's commits from the forge: the workspace that they were made in is gone for good."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    forge = room.forges.of(repository)
+    if task.pull_request:
+        forge.pull_request(repository, task.branch or "")
+    try:
+        room.workspaces.bring_in(task, repository, head, "Take up the change", source=forge.git_dir(repository))
+    except HonkError as error:
+        raise HonkError(
+            f"The commits of this task are neither here nor on its branch any more ({error}): start the task anew."
+        ) from error
 
 
 @step

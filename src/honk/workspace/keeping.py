@@ -47,7 +47,7 @@ class Keeping:
     @contextmanager
     def in_use(self, task_id: str) -> Iterator[None]:
         """The workspace stays for as long as this lasts, or the process lives."""
-        with self._use(task_id).open("a") as file:
+        with (self._folder / f".{task_id}.use").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_SH)
             yield
 
@@ -101,23 +101,30 @@ class Keeping:
         """Put the workspace down in the store if it is newer here, and `remove` its folder then; what was left out, if
         it was put down. Nothing happens while it is in use. Raises `HonkError` if it cannot be read."""
         folder, left = self._folder / task.id, None
-        with self._use(task.id).open("a") as file:
+        with self.alone(task.id) as alone:
+            if not alone or self._kept is None or not folder.is_dir():
+                return None
+            known = self._kept.find(task.id)
+            if known is None:
+                # Made before there was a place for it.
+                known = Kept(self._kept.claim(task.id, self._machine), None, None, {})
+            if known.holder == self._machine:
+                left = self._put(self._kept, task, repository, tree())
+            if remove:
+                remove_tree(folder)
+        return left
+
+    @contextmanager
+    def alone(self, task_id: str) -> Iterator[bool]:
+        """Nobody else comes to the workspace for as long as this lasts; false, and no promise, if somebody is there."""
+        with (self._folder / f".{task_id}.use").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return None
-            with locked(self._folder / f".{task.id}.lock"):
-                if self._kept is None or not folder.is_dir():
-                    return None
-                known = self._kept.find(task.id)
-                if known is None:
-                    # Made before there was a place for it.
-                    known = Kept(self._kept.claim(task.id, self._machine), None, None, {})
-                if known.holder == self._machine:
-                    left = self._put(self._kept, task, repository, tree())
-                if remove:
-                    remove_tree(folder)
-        return left
+                yield False
+                return
+            with locked(self._folder / f".{task_id}.lock"):
+                yield True
 
     def held(self, task_id: str) -> bool:
         """Whether this machine has the workspace newer than the store."""
@@ -156,7 +163,3 @@ class Keeping:
             return (folder / _VERSION).read_text()
         except (FileNotFoundError, NotADirectoryError):
             return None
-
-    def _use(self, task_id: str) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return self._folder / f".{task_id}.use"

@@ -208,10 +208,12 @@ class Workspaces:
         return (self._folder / task.id).is_dir()
 
     def remove(self, task: Task) -> None:
-        """Delete the task's workspace, here and in the store, and the commits that were not pushed from it."""
-        with locked(self._folder / f".{task.id}.lock"):
-            remove_tree(self._folder / task.id)
-            self._keeping.forget(task.id)
+        """Delete the task's workspace, here and in the store, and the commits that were not pushed from it, unless it
+        is in use."""
+        with self._keeping.alone(task.id) as alone:
+            if alone:
+                remove_tree(self._folder / task.id)
+                self._keeping.forget(task.id)
 
     def collect(self, limit: int | None = None) -> int:
         """Remove the read-only trees that are least used, until all take no more than `limit` bytes (by the settings);
