@@ -10,7 +10,7 @@ import socket
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
 from honk.flow.ports import Rooms, furnish
 from honk.flow.reach import make_ready
+from honk.flow.resting import Resting
 from honk.flow.view import artifacts, task_view
 from honk.flow.warming import Spares
 from honk.forges import Forges, GitHubAccounts, GitHubApi, GitHubForge, LocalForge, NoAccounts
@@ -38,7 +39,7 @@ from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Production,
 from honk.ship.deploy import deploy_environment
 from honk.ship.installs import install_links, make_install_key
 from honk.ship.versions import versions
-from honk.store import Attachments, Store, open_database
+from honk.store import Attachments, KeptWorkspaces, Store, open_database
 from honk.verify import distil, prepare, verify
 from honk.workspace import Workspaces
 
@@ -112,6 +113,7 @@ class Installation:
     spares: Spares
     github: GitHubApi | None = None
     previews: PreviewServer | None = None
+    resting: Resting = field(default_factory=Resting)
 
     def work(self, *, serve_previews: bool = False, only_labels: bool = False, unsafe: bool = False) -> bool:
         """Become the worker of this home and take up what an earlier life left; False if another process is.
@@ -154,6 +156,7 @@ class Installation:
         if only_labels:
             return True
         self.engine.daily(housekeeping, hour=3)
+        self.resting.start()
         self.inbox.resume()
         if serve_previews and (newest := self.store.tasks(limit=1)):
             self.inbox.expect(newest[0].repository)
@@ -207,6 +210,7 @@ class Installation:
 
     def close(self, patience: float = 0.0) -> None:
         """Stop; what still runs after so many seconds is taken up by the next life."""
+        self.resting.close()
         self.engine.close(patience)
         self.spares.close()
         if self.previews:
@@ -293,7 +297,11 @@ def assemble(settings: Settings) -> Installation:
             _expecting(settings, spares),
         ),
         artifacts=kept,
-        workspaces=Workspaces(settings, lambda repository, renew: forges.of(repository).credentials(repository, renew)),
+        workspaces=Workspaces(
+            settings,
+            lambda repository, renew: forges.of(repository).credentials(repository, renew),
+            KeptWorkspaces(store.engine),
+        ),
         deployer=CommandDeployer(settings, distil, production),
         production=production,
         lock=HomeLock(home),

@@ -360,6 +360,15 @@ class Completed:
 Refusal = Literal["not on the list", "private address", "other name", "not TLS", "limit"]
 """Why a connection out of a sandbox was refused. Only the first can be put right by putting the host on the list."""
 
+WHY: Mapping[str, str] = {
+    "not on the list": "",
+    "private address": "it leads into a private network",
+    "other name": "it was asked for behind another host's name",
+    "not TLS": "only TLS goes through port 443",
+    "limit": "the sandbox has moved as many bytes as it may",
+}
+"""What is said of a refusal besides the host."""
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -545,6 +554,19 @@ class AgentResult:
     """The models it asked, as far as it says."""
 
 
+class Transcript(Protocol):
+    """What an agent remembers of its task, kept outside of the workspace: it outlives the machine."""
+
+    def append(self, part: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Add entries to a part of it, one of several files a harness may write; one whose `uuid` is there already is
+        not added again. Past a limit (256 MB) nothing is."""
+        ...
+
+    def read(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """All entries in their order, by part."""
+        ...
+
+
 @dataclass(frozen=True)
 class Turn:
     """All a harness is given for one turn.
@@ -574,6 +596,7 @@ class Turn:
     ask: Callable[[str], None]
     inbox: Callable[[], Sequence[Message]]
     stop: Callable[[], bool]
+    transcript: Transcript
     nested: bool = False
     """What goes into the agent's `Command.nested`."""
 

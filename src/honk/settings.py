@@ -116,6 +116,12 @@ class Settings(BaseSettings):
     """How many agents wait, started ahead, for the next task of the repositories in use. About 250 MB each."""
     bases_bytes: int = Field(default=20_000_000_000, gt=0)
     """How much the read-only trees may take that workspaces stand on, besides those that are in use."""
+    workspace_idle_hours: float = Field(default=6.0, ge=0)
+    """How long a task rests before its workspace is packed into the store and its folder removed."""
+    workspace_days: float = Field(default=30.0, gt=0)
+    """How long the workspace and the agent's memory of a task are kept that has landed or was cancelled."""
+    delta_bytes: int = Field(default=200_000_000, gt=0)
+    """How much of a workspace is packed; of what is over it, ignored files are left out, the biggest folders first."""
     deploy_environment: list[str] = Field(default_factory=list)
     """Names of environment variables that deploy, rollback and no other commands get."""
     labels: list[str] = Field(default_factory=list)

@@ -251,6 +251,9 @@ def test_a_server_killed_in_the_middle_of_the_agents_work_goes_on_with_its_memor
             time.sleep(0.05)
         first.send_signal(signal.SIGKILL)
         first.wait()
+        # Its own copy goes, too: what it remembers was kept outside as it was said.
+        (transcript,) = tree.glob("*/home/.claude/projects/*/*.jsonl")
+        transcript.unlink()
         second = _serve()
         try:
             output, _ = client.communicate(timeout=90)

@@ -139,7 +139,7 @@ for kind in own words in out included included-here; do echo two >> file.$kind; 
 git status; git diff file.in file.own; git log -p file.words; git diff --no-ext-diff file.inc*
 git add file.own file.in; git commit -m two file.own
 git checkout -f -b side HEAD~1; echo three > file.own; git commit -m three file.own
-git merge honk/$HONK_TASK_ID; git reset --hard honk/$HONK_TASK_ID
+git merge honk/change; git reset --hard honk/change
 echo two >> a.txt; echo two >> file.stays; echo '*.stays filter=stays' >> .gitattributes; git add file.stays; true
 """
 """What an agent does with git inside; the filter that stays comes last, because git gives up over it."""

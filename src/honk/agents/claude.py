@@ -10,10 +10,11 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from honk.agents.remembering import Remembering, remembered
 from honk.model import AgentResult, Cancelled, Command, Excess, GateAnswer, HonkError, LimitReached, Prepared, Turn
 from honk.settings import Settings
 
@@ -106,6 +107,7 @@ class _Session:
         self._version = ""
         self._asked = False
         self._client: ClaudeSDKClient | None = None
+        self._remembering = Remembering(turn, self._spent)
         self._excess: Callable[[], Excess | None] = lambda: None
 
     async def run(self) -> AgentResult:
@@ -125,7 +127,8 @@ class _Session:
 
     async def converse(self, turn: Turn) -> AgentResult:
         """Give the turn's words to the command line that was started, and hear it out. Raises as `Harness.run`."""
-        client, self._turn = cast("ClaudeSDKClient", self._client), turn
+        client = cast("ClaudeSDKClient", self._client)
+        self._turn = self._remembering.turn = turn
         control = asyncio.create_task(self._control(client))
         try:
             with self._told_as_it_ended():
@@ -307,7 +310,8 @@ class _Session:
             answer = await self._ask("tool")
             return {"content": [{"type": "text", "text": answer.text}], "is_error": not answer.green}
 
-        known = turn.resume and self._remembers()
+        (self._folder / "transcript").mkdir()
+        known = turn.resume and remembered(turn, self._folder / "transcript")
 
         @tool(
             "ask",
@@ -338,16 +342,11 @@ class _Session:
             verbatim_prompts=True,
             stderr=self._errors.append,
             env={"CLAUDE_CONFIG_DIR": _MEMORY},
-            session_store=None if turn.task.unsafe else cast("SessionStore", _Spending(self._spent)),
+            session_store=None if turn.task.unsafe else cast("SessionStore", self._remembering),
             session_store_flush="eager",
             resume=turn.session if known else None,
             session_id=None if known else turn.session,
         )
-
-    def _remembers(self) -> bool:
-        """Whether the session's transcript is still in the workspace's home."""
-        place = f'test -n "$(ls $HOME/.claude/projects/*/{shlex.quote(self._turn.session)}.jsonl 2>/dev/null)"'
-        return self._turn.workspace.run(Command(("sh", "-c", place))).exit_code == 0
 
     def _wrapper(self) -> str:
         """A program that starts the command line inside the sandbox, with nothing of this process's environment."""
@@ -397,22 +396,6 @@ class _Session:
             return {}
         answer = await self._ask("stop")
         return {} if answer.green else {"decision": "block", "reason": answer.text}
-
-
-class _Spending:
-    """Reads the transcript as it is written, for what the SDK tells only at the end: the money spent."""
-
-    def __init__(self, tell: Callable[[float], Awaitable[None]]) -> None:
-        self._tell = tell
-
-    async def append(self, key: Any, entries: list[Any]) -> None:
-        for entry in entries:
-            attachment = entry.get("attachment") if isinstance(entry, dict) else None
-            if isinstance(attachment, dict) and attachment.get("type") == "budget_usd":
-                await self._tell(float(attachment["used"]))
-
-    async def load(self, key: Any) -> None:
-        """Nothing: the command line resumes from its own copy."""
 
 
 def _plain_name(tool: str) -> str:

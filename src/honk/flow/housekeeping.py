@@ -7,12 +7,14 @@ from typing import Any
 
 from honk.flow.engine import step, workflow
 from honk.flow.ports import rooms
+from honk.flow.resting import tidy_workspaces
 
 
 @workflow
 def housekeeping(at: datetime, context: Any) -> None:
     """Started by the schedule: what it passes is of no interest here."""
     remove_artifacts()
+    put_workspaces_down()
     remove_trees()
     maintain_mirrors()
 
@@ -26,6 +28,12 @@ def remove_artifacts() -> None:
             room.previews.withdraw(task_id)
     if room.screenshots:
         room.screenshots.collect({str(row["sha256"]) for row in room.store.artifact_rows() if not row["removed"]})
+
+
+@step
+def put_workspaces_down() -> None:
+    """Put down the workspaces that have rested for a while, and forget those that are over."""
+    tidy_workspaces()
 
 
 @step

@@ -12,10 +12,10 @@ from honk.flow.approvals import frozen_for, may_approve, permitted_by, untried
 from honk.flow.engine import LANDINGS, TASKS, Engine
 from honk.flow.naming import named
 from honk.flow.ports import Accounts, Forges
-from honk.flow.reach import WHY
 from honk.flow.view import actions, allowable, offered_event, trials
 from honk.gate import check_access, check_tap
 from honk.model import (
+    WHY,
     Access,
     Attachment,
     LinkOffer,

@@ -64,8 +64,10 @@ class Workspaces(Protocol):
         """A workspace for a task that is still to come, for which `task` stands; None where that cannot be."""
         ...
 
-    def adopt(self, workspace: Workspace, task: Task, repository: Repository, files: Path) -> Workspace | None:
-        """Make a spare workspace the task's own, with all that runs in it; None if the task has one by now."""
+    def adopted(
+        self, workspace: Workspace, task: Task, repository: Repository, files: Path
+    ) -> AbstractContextManager[Workspace | None]:
+        """A spare workspace as the task's own, with all that runs in it; None if the task has one by now."""
         ...
 
     def maintain(self) -> None:
@@ -106,6 +108,23 @@ class Workspaces(Protocol):
 
     def change_git_dir(self, task: Task) -> Path:
         """The bare repository that holds the task's commits, outside every sandbox."""
+        ...
+
+    def here(self) -> Collection[str]:
+        """The tasks that have a workspace on this machine."""
+        ...
+
+    def known(self) -> Collection[str]:
+        """The tasks whose workspace the store knows of."""
+        ...
+
+    def put_down(self, task: Task, repository: Repository, *, remove: bool) -> Mapping[str, int]:
+        """Put the workspace down in the store if it is newer here, and `remove` its folder; nothing happens while it
+        is in use. What was left out for its size: bytes by path. Raises `HonkError` if it cannot be read."""
+        ...
+
+    def remove(self, task: Task) -> None:
+        """Delete the workspace, here and in the store, unless it is in use."""
         ...
 
 

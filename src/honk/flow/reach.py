@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from honk.flow.ports import rooms
@@ -18,15 +17,6 @@ AGENT = "agent"
 _MOST = 100
 """Refusals that are told of one turn, or of the checks of one commit. A program can ask for any number of names."""
 _SAFE = re.compile(r"[^a-z0-9.:_ -]")
-
-WHY: Mapping[str, str] = {
-    "not on the list": "",
-    "private address": "it leads into a private network",
-    "other name": "it was asked for behind another host's name",
-    "not TLS": "only TLS goes through port 443",
-    "limit": "the sandbox has moved as many bytes as it may",
-}
-"""What is said of a refusal besides the host."""
 
 
 def reach_of(task: Task, by: str, place: str) -> Reach:

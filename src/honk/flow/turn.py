@@ -173,10 +173,27 @@ def prepare(task_id: str, turn_id: str) -> None:
         make_ready()
     base = task.base_sha or room.workspaces.fetch(repository)
     base_file(repository, base)
+    if task.head_sha and not _contains(task, task.head_sha):
+        _find_again(task_id, task.head_sha)
     if task.unsafe:
         room.store.record(task_id, "unsafe", {}, key="unsafe")
     changes = {"base_sha": base, "state": State.WORKING.value}
     room.store.record(task_id, "workspace.ready", {"base": base}, key=f"{turn_id}:workspace", changes=changes)
+
+
+def _find_again(task_id: str, head: str) -> None:
+    """Take the change's commits from the forge: the workspace that they were made in is gone for good."""
+    room = rooms()
+    task, repository = known_repository(task_id)
+    forge = room.forges.of(repository)
+    if task.pull_request:
+        forge.pull_request(repository, task.branch or "")
+    try:
+        room.workspaces.bring_in(task, repository, head, "Take up the change", source=forge.git_dir(repository))
+    except HonkError as error:
+        raise HonkError(
+            f"The commits of this task are neither here nor on its branch any more ({error}): start the task anew."
+        ) from error
 
 
 @step
@@ -266,7 +283,7 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
     )
     reach, files = agents_reach(task, turn_id, file), room.attachments.folder(task_id)
     session = task.session if task.agent == "claude" and task.session else str(uuid.uuid5(_SESSIONS, task_id))
-    with entered(task, repository, files, reach, budget, session, nested=file.sandbox.nested) as at:
+    with entered(task, repository, files, reach, budget, session, first=not resume, nested=file.sandbox.nested) as at:
         result = at.run(
             Turn(
                 task=task,
@@ -282,6 +299,7 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
                 inbox=inbox(task_id, turn_id),
                 stop=lambda: room.store.task(task_id).cancel_requested,
                 nested=file.sandbox.nested,
+                transcript=room.store.transcript(task_id),
             )
         )
     if room.spares and task.agent == "claude":

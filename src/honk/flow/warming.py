@@ -194,6 +194,7 @@ def _started(repository: Repository, base: str) -> Spare | None:
             inbox=tuple,
             stop=lambda: False,
             nested=file.sandbox.nested,
+            transcript=room.store.transcript(name),
         )
         prepared = room.harness("claude").prepare(turn)
         if prepared is None:
@@ -224,23 +225,33 @@ class Entered:
 
 @contextmanager
 def entered(
-    task: Task, repository: Repository, files: Path, reach: Reach, budget: Budget, session: str, *, nested: bool
+    task: Task,
+    repository: Repository,
+    files: Path,
+    reach: Reach,
+    budget: Budget,
+    session: str,
+    *,
+    first: bool,
+    nested: bool,
 ) -> Iterator[Entered]:
-    """The task's workspace and an agent to run in it: for a first turn one that waits, if it fits, else a new one."""
+    """The task's workspace and an agent to run in it: in a `first` turn one that waits, if it fits, else a new one."""
     room = rooms()
     with ExitStack() as stack:
         spare = None
-        if room.spares and not task.unsafe and not room.workspaces.exists(task) and not any(files.iterdir()):
+        if room.spares and first and not task.unsafe and not any(files.iterdir()):
             spare = room.spares.take(task, budget, nested=nested)
         if spare:
             stack.enter_context(spare.stack)
             # Files that come while it works appear in the folder that it has open.
-            adopted = room.attachments.hand_over(spare.name, task.id)
-            if adopted and (workspace := room.workspaces.adopt(spare.workspace, task, repository, files)):
+            free = room.attachments.hand_over(spare.name, task.id)
+            if free and (
+                adopted := stack.enter_context(room.workspaces.adopted(spare.workspace, task, repository, files))
+            ):
                 # Put down first of all: whatever ends this life, the next one finds the agent's memory by it.
                 room.store.update_task(task.id, session=spare.session)
                 spare.refused.tell = reach.refused
-                yield Entered(workspace, spare.session, spare.prepared.run)
+                yield Entered(adopted, spare.session, spare.prepared.run)
                 return
         workspace = stack.enter_context(room.workspaces.open(task, repository, files, reach=reach, budget=budget))
         yield Entered(workspace, session, room.harness(task.agent).run)

@@ -24,6 +24,7 @@ from honk.store.memory import Memory
 from honk.store.results import Results
 from honk.store.rows import read_event, read_message, read_repository, read_task
 from honk.store.statements import Statements
+from honk.store.transcripts import Transcripts
 
 _GENESIS = "0" * 64
 
@@ -37,7 +38,7 @@ def _with_context(text: str, context: str) -> str:
     return f"{text}\n\n{context}" if context else text
 
 
-class Store(Results, Statements, Memory, Allowances):
+class Store(Results, Statements, Memory, Allowances, Transcripts):
     """All of Honk's rows. `mask` is applied to every text that becomes an event, so that no known secret is kept."""
 
     def __init__(self, engine: Engine, mask: Callable[[str], str] = lambda text: text) -> None:

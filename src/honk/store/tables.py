@@ -228,6 +228,40 @@ allowances = Table(
 )
 """Hosts that people have let a repository's commands reach, besides those that honk.yaml names."""
 
+kept_workspaces = Table(
+    "kept_workspaces",
+    metadata,
+    Column("task_id", String, primary_key=True),
+    Column("holder", String),
+    Column("version", String),
+    Column("sha256", String),
+    Column("facts", JSON),
+    Column("at", String, nullable=False),
+)
+"""What tasks have beyond their commits. `holder` is the machine that has it newer than it is kept here."""
+
+kept_chunks = Table(
+    "kept_chunks",
+    metadata,
+    Column("version", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("task_id", String, nullable=False, index=True),
+    Column("data", LargeBinary, nullable=False),
+)
+"""The archives of `kept_workspaces`, in pieces."""
+
+transcripts = Table(
+    "transcripts",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("task_id", String, nullable=False, index=True),
+    Column("part", String, nullable=False),
+    Column("uuid", String),
+    Column("entry", Text, nullable=False),
+    UniqueConstraint("task_id", "part", "uuid"),
+)
+"""What agents remember, entry by entry as their harness wrote it: never masked, and never shown."""
+
 accounts = Table(
     "accounts",
     metadata,

@@ -11,8 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from honk.flow.reach import WHY
-from honk.model import Event
+from honk.model import WHY, Event
 
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
 results = Console(highlight=False, soft_wrap=True)
@@ -165,6 +164,9 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
             mend = f"; to mend: {escape(', '.join(data['conflicts']))}" if data["conflicts"] else ""
             what = "What was pushed" if event.kind == "branch.taken_in" else f"The newest {escape(data['branch'])}"
             return f"[blue]●[/] {what} was merged into the change{mend}"
+        case "workspace.left_out":
+            names = ", ".join(data["paths"][:3]) + (" …" if data["count"] > 3 else "")
+            return f"[yellow]●[/] Too large to be kept while the task rests: {escape(names)}"
         case "ci.failed":
             return f"[red]✗[/] The check {escape(data['name'])} is red on the pull request"
         case "merge.elsewhere":

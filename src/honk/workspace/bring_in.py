@@ -23,11 +23,25 @@ class Merging:
 
 def read_merging(folder: Path) -> Merging | None:
     """The merge that waits to be mended in the workspace at `folder`, if one does."""
-    path = folder / _KEPT
-    if not path.is_file():
+    text = merging_text(folder)
+    if text is None:
         return None
-    kept = json.loads(path.read_text())
+    kept = json.loads(text)
     return Merging(kept["other"], kept["paths"])
+
+
+def merging_text(folder: Path) -> str | None:
+    """What `write_merging` wrote, if a merge waits to be mended."""
+    path = folder / _KEPT
+    return path.read_text() if path.is_file() else None
+
+
+def write_merging(folder: Path, text: str | None) -> None:
+    """Put down that a merge waits to be mended, if one does."""
+    if text is not None:
+        draft = folder / f".{_KEPT}"
+        draft.write_text(text)
+        draft.rename(folder / _KEPT)
 
 
 def end_merging(folder: Path) -> None:
@@ -80,9 +94,7 @@ def settle_bring_in(folder: Path, branch: str, done: BroughtIn) -> None:
     if done.conflicts:
         # Kept by a reference of its own, because the tree stands on it; it never becomes part of the change.
         git("update-ref", "refs/honk/markers", done.shown, directory=change)
-        draft = folder / f".{_KEPT}"
-        draft.write_text(json.dumps({"other": done.other, "paths": list(done.conflicts)}))
-        draft.rename(folder / _KEPT)
+        write_merging(folder, json.dumps({"other": done.other, "paths": list(done.conflicts)}))
     else:
         git("update-ref", f"refs/heads/{branch}", done.head, directory=change)
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from honk.git import git, succeeds
 from honk.model import Budget, Checkout, HonkError, Reach, Repository, Task, UsageError, Workspace
 from honk.settings import Settings
+from honk.store import Kept, KeptWorkspaces
 from honk.workspace.agent_tree import IN_TREE, AgentWorkspace, branch_of
 from honk.workspace.bases import Bases
 from honk.workspace.bring_in import change_head, plan_bring_in, read_merging, settle_bring_in
 from honk.workspace.checkout import CleanCheckout, remove_leftovers, temporary_place
+from honk.workspace.keeping import Keeping
 from honk.workspace.layers import Layers, kept_layers, kept_lowers
 from honk.workspace.mirror import Mirrors, locked
 from honk.workspace.overlays import overlays_work
@@ -43,7 +45,10 @@ class Workspaces:
     """The trees in Honk's home. Made once per process; safe to use from many threads and processes."""
 
     def __init__(
-        self, settings: Settings, credentials: Callable[[Repository, bool], Mapping[str, str]] = lambda _, __: {}
+        self,
+        settings: Settings,
+        credentials: Callable[[Repository, bool], Mapping[str, str]] = lambda _, __: {},
+        kept: KeptWorkspaces | None = None,
     ) -> None:
         self.mirrors = Mirrors(settings.home, credentials)
         self._settings = settings
@@ -53,6 +58,7 @@ class Workspaces:
         """Files of commits that were asked for; what a commit has never changes."""
         self._bases = Bases(settings)
         self._set_ups = SetUps(settings)
+        self._keeping = Keeping(settings, self._folder, kept)
         remove_leftovers(settings.home)
 
     def fetch(self, repository: Repository) -> str:
@@ -179,8 +185,8 @@ class Workspaces:
         `reach` and `budget`. Raises `UsageError` if the task has no base yet or
         the base is nowhere to be found.
         """
-        folder = self._made(task, repository)
-        with ExitStack() as stack:
+        with self._keeping.in_use(task.id), ExitStack() as stack:
+            folder = self._made(task, repository)
             yield self._entered(task, repository, folder, files, reach, budget, stack)
 
     @contextmanager
@@ -199,17 +205,27 @@ class Workspaces:
             stack.enter_context(self._laid(folder, task.base_sha or "", repository, unsafe=False))
             yield self._entered(task, repository, folder, files, reach, budget, stack)
 
-    def adopt(self, workspace: Workspace, task: Task, repository: Repository, files: Path) -> Workspace | None:
-        """Make a spare workspace the task's own, with all that runs in it; None if the task has one by now."""
+    @contextmanager
+    def adopted(
+        self, workspace: Workspace, task: Task, repository: Repository, files: Path
+    ) -> Iterator[Workspace | None]:
+        """A spare workspace as the task's own, with all that runs in it, which can read `files`; None if the task has
+        one by now. Raises as `open`."""
         if not isinstance(workspace, AgentWorkspace):
             raise TypeError("only what `spare` gave can be adopted")
-        folder = self._folder / task.id
-        with locked(self._folder / f".{task.id}.lock"):
-            if folder.exists():
-                return None
-            workspace.folder.rename(folder)
-        sandbox = replace(self._sandbox(task, repository, folder, files), reach=workspace.sandbox.reach)
-        return replace(workspace, task=task, folder=folder, sandbox=sandbox)
+        with self._keeping.in_use(task.id):
+            self._keeping.claim(task.id)
+            folder = self._folder / task.id
+            with locked(self._folder / f".{task.id}.lock"):
+                self._keeping.bring_back(task.id, self._lay_out_kept)
+                free = not folder.exists()
+                if free:
+                    workspace.folder.rename(folder)
+            if not free:
+                yield None
+                return
+            sandbox = replace(self._sandbox(task, repository, folder, files), reach=workspace.sandbox.reach)
+            yield replace(workspace, task=task, folder=folder, sandbox=sandbox)
 
     def _entered(
         self,
@@ -227,17 +243,21 @@ class Workspaces:
     def _sandbox(self, task: Task, repository: Repository, folder: Path, files: Path | None) -> Sandbox:
         home = folder / "home"
         home.mkdir(exist_ok=True)
-        tree = kept_layers(folder / _LAYERS, self._settings.home) or folder / _TREE
+        tree = self._tree(folder)
         if isinstance(tree, Path) and not tree.is_dir():
             raise HonkError(f"The files of task {task.id} are gone from {folder}: start the task anew.")
         binds = object_binds(folder / "change.git", empty_file(self._settings.home))
         if files:
             binds["/honk/attachments"] = files
         readied = _kept_readied(folder)
-        own: Path | Layers = home
-        if readied.name:
-            own = Layers(home, folder / _HOME_WORK, [self._set_ups.path(repository.name, readied.name) / "home"])
-        return Sandbox(self._settings, tree, own, binds, task.unsafe, readied.path)
+        return Sandbox(self._settings, tree, self._home(repository, folder), binds, task.unsafe, readied.path)
+
+    def _home(self, repository: Repository, folder: Path) -> Path | Layers:
+        """The agent's home in a workspace: over what a set-up left there, if it stands on one."""
+        home, name = folder / "home", _kept_readied(folder).name
+        if name is None:
+            return home
+        return Layers(home, folder / _HOME_WORK, [self._set_ups.path(repository.name, name) / "home"])
 
     def bring_in(
         self, task: Task, repository: Repository, commit: str, message: str, *, source: Path | None = None
@@ -247,9 +267,10 @@ class Workspaces:
         Returns the change's newest commit and the paths with conflicts, whose markers the tree then shows. What was
         not committed in the tree is lost. Raises as `open`, and `HonkError` if git cannot do it.
         """
-        folder = self._made(task, repository)
-        base = task.base_sha or ""
-        with locked(self._folder / f".{task.id}.lock"), ExitStack() as stack:
+        with self._keeping.in_use(task.id), ExitStack() as stack:
+            folder = self._made(task, repository)
+            base = task.base_sha or ""
+            stack.enter_context(locked(self._folder / f".{task.id}.lock"))
             for left in folder.glob(".tree-*"):
                 remove_tree(left)
             mirror = self.mirrors.path(repository)
@@ -277,7 +298,9 @@ class Workspaces:
         if task.base_sha is None:
             raise UsageError(f"Task {task.id} has no base commit yet: fetch its repository first.")
         folder = self._folder / task.id
+        self._keeping.claim(task.id)
         with locked(self._folder / f".{task.id}.lock"):
+            self._keeping.bring_back(task.id, self._lay_out_kept)
             if not folder.is_dir():
                 self._make(task, task.base_sha, repository, folder)
             for place in (folder / _TREE, folder / _LAYERS):
@@ -288,14 +311,37 @@ class Workspaces:
                     replaced.rename(place)
         return folder
 
+    def here(self) -> Sequence[str]:
+        """The ids of the tasks that have a workspace on this machine."""
+        return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and path.name[0] != ".")
+
+    def known(self) -> Sequence[str]:
+        """The ids of the tasks whose workspace the store knows of."""
+        return self._keeping.known()
+
+    def put_down(self, task: Task, repository: Repository, *, remove: bool) -> Mapping[str, int]:
+        """Put the task's workspace down in the store if it is newer here, and `remove` its folder then. Nothing happens
+        while it is in use.
+
+        Returns the ignored files that were over the limit and so left out: bytes by path, the biggest first. Raises
+        `HonkError` if it cannot be read.
+        """
+        if not (remove or self._keeping.held(task.id)):
+            return {}
+        left = self._keeping.put_down(task, repository, lambda: self._tree(self._folder / task.id), remove=remove)
+        return left.paths if left else {}
+
     def exists(self, task: Task) -> bool:
         """True if the task has a workspace on this machine."""
         return (self._folder / task.id).is_dir()
 
     def remove(self, task: Task) -> None:
-        """Delete the task's workspace and the commits that were not pushed from it."""
-        with locked(self._folder / f".{task.id}.lock"):
-            remove_tree(self._folder / task.id)
+        """Delete the task's workspace, here and in the store, and the commits that were not pushed from it, unless it
+        is in use."""
+        with self._keeping.alone(task.id) as alone:
+            if alone:
+                remove_tree(self._folder / task.id)
+                self._keeping.forget(task.id)
 
     def collect(self, limit: int | None = None) -> int:
         """Remove the read-only trees that are least used, until all take no more than `limit` bytes (by the settings);
@@ -307,8 +353,14 @@ class Workspaces:
         return {lower for folder in self._folder.glob(f"*/{_LAYERS}*") for lower in kept_lowers(folder)}
 
     def change_git_dir(self, task: Task) -> Path:
-        """The bare repository with the task's commits on `honk/<task id>`; what it lacks it borrows from the mirror."""
+        """The bare repository with the task's commits on `honk/<task id>`; what it lacks it borrows from the mirror.
+        Raises `HonkError` if it has to be brought back from the store and cannot be."""
+        with locked(self._folder / f".{task.id}.lock"):
+            self._keeping.bring_back(task.id, self._lay_out_kept)
         return self._folder / task.id / "change.git"
+
+    def _tree(self, folder: Path) -> Path | Layers:
+        return kept_layers(folder / _LAYERS, self._settings.home) or folder / _TREE
 
     def _has(self, git_dir: Path, sha: str) -> bool:
         return git_dir.is_dir() and succeeds("cat-file", "-e", f"{sha}^{{commit}}", directory=git_dir)
@@ -343,16 +395,47 @@ class Workspaces:
                 self._readied(repository, readied) as kept,
             ):
                 self._bases.lay_out(found, repository, base, change, trusted, draft / _LAYERS, IN_TREE, kept)
-                if readied and kept:
-                    (draft / _HOME_WORK).mkdir()
-                    (draft / _SET_UP).write_text(json.dumps(asdict(readied)))
-                    (draft / "exclude").write_text("".join(f"{pattern}\n" for pattern in kept.made))
+                _keep_readied(draft, readied, kept)
                 yield
             return
         self._plain(repository, base, change, trusted, draft / _TREE, IN_TREE, unsafe=unsafe)
         if unsafe:
             borrow(draft / _TREE / ".git", object_folders(mirror))
         yield
+
+    def _lay_out_kept(self, task_id: str, kept: Kept, draft: Path) -> tuple[Path | Layers, Path | Layers]:
+        """See `keeping.LayOut`."""
+        repository = Repository(**kept.facts["repository"])
+        base, commit, unsafe = kept.facts["base"], kept.facts["commit"], kept.facts["unsafe"]
+        mirror, change = self.mirrors.path(repository), draft / "change.git"
+        trusted = (mirror, base)
+        if not self._has(mirror, base):
+            self.mirrors.fetch(repository)
+        borrow(change, object_folders(mirror))
+        if not self._has(change, commit):
+            self.mirrors.fetch(repository)
+            self._need(change, commit, repository)
+        if self._layered(unsafe):
+            readied = self._set_ups.noted(repository.name, base)
+            with (
+                self._bases.ensured(repository, commit, change, trusted) as found,
+                self._readied(repository, readied) as set_up,
+            ):
+                _keep_readied(draft, readied, set_up)
+                tree = self._bases.lay_out(found, repository, commit, change, trusted, draft / _LAYERS, IN_TREE, set_up)
+                return tree, self._home(repository, draft)
+        self._plain(repository, commit, change, trusted, draft / _TREE, IN_TREE, unsafe=unsafe)
+        if unsafe:
+            borrow(draft / _TREE / ".git", [draft.parent / task_id / "change.git" / "objects", *object_folders(mirror)])
+        return draft / _TREE, draft / "home"
+
+
+def _keep_readied(folder: Path, readied: Readied | None, kept: KeptSetUp | None) -> None:
+    """Put down that the workspace in `folder` stands on a set-up."""
+    if readied and kept:
+        (folder / _HOME_WORK).mkdir()
+        (folder / _SET_UP).write_text(json.dumps(asdict(readied)))
+        (folder / "exclude").write_text("".join(f"{pattern}\n" for pattern in kept.made))
 
 
 def _kept_readied(folder: Path) -> Readied:

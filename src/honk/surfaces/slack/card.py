@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from honk.flow.reach import WHY
-from honk.model import Event, State, Task
+from honk.model import WHY, Event, State, Task
 from honk.repository_file import SERVICE
 from honk.surfaces.slack.blocks import (
     FALLBACK,

@@ -13,8 +13,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from honk.flow.reach import WHY
-from honk.model import Event, State
+from honk.model import WHY, Event, State
 
 _BUSY = {
     State.QUEUED: "Queued",
@@ -176,6 +175,7 @@ _ROWS = {
             "limit", "failed", "cancelled", "approved",
             "egress.refused", "egress.allowed", "set_up.failed",
             "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",
+            "workspace.left_out",
             "merge.elsewhere", "message.edited", "message.withdrawn",
         ),
         "note",
