@@ -52,7 +52,7 @@ class Server:
 
     def waiting(self, after: str = "") -> str:
         """The session of the agent that waits, once there is one other than `after`."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 150
         while True:
             for folder in Path("/proc").glob("[0-9]*"):
                 words = _words(folder)
