@@ -27,7 +27,7 @@ format: $(READY)
 	@$(BIN)/ruff check --fix src tests bench
 
 bench: $(READY)
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench $(PARTS)
 
 pictures: $(READY)
 	@$(BIN)/python docs/pictures.py

@@ -10,16 +10,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+from bench.agents import first_requests, many_at_once
 from bench.example import story_of_the_example
 from bench.previews import previews_against_starlette
 from bench.queue import CHANGES, queue_against_one_by_one
 from bench.shipping import words_to_production
+from bench.workspaces import ratios as workspace_ratios
+from bench.workspaces import workspaces_against_git
 from honk.rehearsal import Rehearsal, Scene, say, use
 
 ROUNDS = 5
@@ -78,8 +81,8 @@ def bare_session(scratch: Path) -> dict[str, float]:
 
 
 @contextmanager
-def _server(home: Path, model: Rehearsal) -> Iterator[tuple[httpx.Client, int]]:
-    environment = {"HONK_HOME": str(home), "ANTHROPIC_BASE_URL": model.base_url, "ANTHROPIC_API_KEY": "x"}
+def _server(home: Path, model: Rehearsal, **settings: str) -> Iterator[tuple[httpx.Client, int]]:
+    environment = {"HONK_HOME": str(home), "ANTHROPIC_BASE_URL": model.base_url, "ANTHROPIC_API_KEY": "x"} | settings
     process = subprocess.Popen(
         [sys.executable, "-m", "honk", "up", "--listen", "127.0.0.1:0"],
         stdout=subprocess.PIPE, text=True, env=os.environ | environment,
@@ -138,35 +141,80 @@ def _times(client: httpx.Client, task: str) -> dict[str, float]:
     raise SystemExit("the server ended the stream")
 
 
+def _from_the_outside(scratch: Path) -> dict[str, float]:
+    return help_against_python() | bare_session(scratch) | honk_session(scratch)
+
+
+def _shipping(scratch: Path) -> dict[str, float]:
+    with Rehearsal([]) as model, _server(scratch / "queue-home", model) as (client, _):
+        return queue_against_one_by_one(client, scratch) | words_to_production(client, scratch)
+
+
+def _agents(scratch: Path) -> dict[str, float]:
+    first = first_requests(_server, _scene("/workspace"), _repository, scratch)
+    return first | many_at_once(_server, _repository, scratch)
+
+
+PARTS: dict[str, Callable[[Path], dict[str, float]]] = {
+    "session": _from_the_outside,
+    "agents": _agents,
+    "workspaces": workspaces_against_git,
+    "previews": previews_against_starlette,
+    "shipping": _shipping,
+    "example": story_of_the_example,
+}
+
+
+def _ratios(figures: dict[str, float]) -> dict[str, float]:
+    """The ratios of the parts that were measured."""
+
+    def ratio(name: str, above: Sequence[str], below: str) -> dict[str, float]:
+        if below not in figures:
+            return {}
+        return {name: sum(figures[one] for one in above) / figures[below]}
+
+    return {
+        **ratio("honk --help ÷ python -c pass", ["honk --help"], "python -c pass"),
+        **ratio("message → first request ÷ bare", ["message → first request"], "bare: start → first request"),
+        **ratio("message → verified pull request ÷ bare session", ["message → ready"], "bare: whole"),
+        **ratio(
+            "preview ÷ Starlette's static files, requests/s",
+            ["preview, identity: requests/s"],
+            "static files, identity: requests/s",
+        ),
+        **ratio(
+            "the same, with the coding that browsers ask for",
+            ["preview, gzip: requests/s"],
+            "static files, gzip: requests/s",
+        ),
+        **ratio(
+            "merges one by one ÷ all at once",
+            [f"{CHANGES} merges, one by one"],
+            f"{CHANGES} merges, all at once",
+        ),
+        **ratio(
+            "words and tap to production ÷ by hand",
+            ["message → preview answers", "tap → production answers with it"],
+            "by hand: all of that",
+        ),
+        **workspace_ratios(figures),
+    }
+
+
 def main() -> None:
-    """Run all, print all."""
-    with tempfile.TemporaryDirectory(prefix="honk-bench-") as folder:
-        scratch = Path(folder)
-        figures = help_against_python() | bare_session(scratch) | honk_session(scratch)
-        figures |= previews_against_starlette(scratch)
-        with Rehearsal([]) as model, _server(scratch / "queue-home", model) as (client, _):
-            figures |= queue_against_one_by_one(client, scratch)
-            figures |= words_to_production(client, scratch)
-    figures |= story_of_the_example()
+    """Run the parts that are named on the command line, or all of them, and print their figures and ratios."""
+    chosen = sys.argv[1:] or list(PARTS)
+    if unknown := [name for name in chosen if name not in PARTS]:
+        raise SystemExit(f"There is no {', '.join(unknown)} to measure: {', '.join(PARTS)} are.")
+    figures: dict[str, float] = {}
+    for name in chosen:
+        with tempfile.TemporaryDirectory(prefix="honk-bench-", ignore_cleanup_errors=True) as folder:
+            figures |= PARTS[name](Path(folder))
     for name, value in figures.items():
-        print(f"{name:<58} {value:8.3f}")
+        print(f"{name:<62} {value:9.3f}")
     print()
-    for name, ratio in {
-        "honk --help ÷ python -c pass": figures["honk --help"] / figures["python -c pass"],
-        "message → first request ÷ bare": figures["message → first request"] / figures["bare: start → first request"],
-        "message → verified pull request ÷ bare session": figures["message → ready"] / figures["bare: whole"],
-        "preview ÷ Starlette's static files, requests/s": figures["preview, identity: requests/s"]
-        / figures["static files, identity: requests/s"],
-        "the same, with the coding that browsers ask for": figures["preview, gzip: requests/s"]
-        / figures["static files, gzip: requests/s"],
-        "merges one by one ÷ all at once": figures[f"{CHANGES} merges, one by one"]
-        / figures[f"{CHANGES} merges, all at once"],
-        "words and tap to production ÷ by hand": (
-            figures["message → preview answers"] + figures["tap → production answers with it"]
-        )
-        / figures["by hand: all of that"],
-    }.items():
-        print(f"{name:<58} {ratio:8.2f}")
+    for name, value in _ratios(figures).items():
+        print(f"{name:<62} {value:9.2f}")
 
 
 if __name__ == "__main__":

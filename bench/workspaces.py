@@ -6,6 +6,8 @@ import random
 import shutil
 import statistics
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from pathlib import Path
 from honk.model import Command, Person, Repository, State, Task
 from honk.settings import read_settings
 from honk.workspace import Workspaces
+from honk.workspace.sandbox import bwrap
 
 FILES = {"small": 600, "large": 60_000}
 BYTES = 7_500
@@ -129,6 +132,8 @@ def _peers(repo: Path, scratch: Path) -> dict[str, float]:
         ),
         "cp -a": _median(SLOW_ROUNDS, lambda n: run("cp", "-a", repo, place / f"p{n}")),
     }
+    if waits := _mini_swe_agent(repo, place):
+        figures["git clone --shared, mini-swe-agent's bubblewrap, git status"] = waits
     # What git's look at a plain checkout costs, the first time and when it has been looked at.
     base = place / "c0"
     run("git", "-C", base, "status", "--porcelain")
@@ -136,6 +141,39 @@ def _peers(repo: Path, scratch: Path) -> dict[str, float]:
     shutil.rmtree(place)
     run("git", "-C", repo, "worktree", "prune")
     return figures
+
+
+_PEER = """
+import statistics, subprocess, sys, time
+from minisweagent.environments.extra.bubblewrap import BubblewrapEnvironment
+repo, place, program = sys.argv[1:]
+times = []
+for number in range(3):
+    begun = time.perf_counter()
+    tree = f"{place}/m{number}"
+    subprocess.run(["git", "clone", "-q", "--shared", repo, tree], check=True)
+    arguments = [*BubblewrapEnvironment(executable=program).config.wrapper_args, "--ro-bind", repo, repo]
+    box = BubblewrapEnvironment(executable=program, cwd=tree, wrapper_args=arguments)
+    done = box.execute({"command": "git status --porcelain"})
+    assert done["returncode"] == 0, done
+    times.append(time.perf_counter() - begun)
+print(statistics.median(times))
+"""
+
+
+def _mini_swe_agent(repo: Path, place: Path) -> float | None:
+    """What its users wait for the same, where its package can be had: it makes no trees, so git does."""
+    venv = Path(tempfile.gettempdir()) / "honk-bench-mini-swe-agent"
+    python = venv / "bin" / "python"
+    try:
+        if not python.exists():
+            subprocess.run([sys.executable, "-m", "venv", venv], check=True, capture_output=True)
+            subprocess.run([python, "-m", "pip", "install", "-q", "mini-swe-agent"], check=True, capture_output=True)
+        command = [python, "-c", _PEER, repo, place, bwrap()]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    except (subprocess.CalledProcessError, OSError) as error:
+        print(f"mini-swe-agent is not measured: {getattr(error, 'stderr', None) or error}", file=sys.stderr)
+        return None
 
 
 def workspaces_against_git(scratch: Path) -> dict[str, float]:
@@ -151,6 +189,8 @@ def workspaces_against_git(scratch: Path) -> dict[str, float]:
 
 def ratios(figures: dict[str, float]) -> dict[str, float]:
     """What the figures say."""
+    if "large: accepted → usable" not in figures:
+        return {}
     told = {"usable, large ÷ small": figures["large: accepted → usable"] / figures["small: accepted → usable"]}
     for name in FILES:
         fastest = min(figures[f"{name}: {way}"] for way in ("git clone --shared", "git worktree add", "cp -a"))
