@@ -281,7 +281,7 @@ def assemble(settings: Settings) -> Installation:
     services = versions(deployed_service, tell_of_service, distil, deploy_environment(settings))
     production = Production(home / "production", kept.find, services)
     # One life at a time works on a home, so its next life takes up what it left.
-    engine = Engine(_flow_database(settings), executor=f"{socket.gethostname()}:{home}")
+    engine = Engine(_flow_database(settings), executor=f"{socket.gethostname()}:{home}", every=settings.queue_seconds)
     return Installation(
         settings=settings,
         store=store,

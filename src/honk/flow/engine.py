@@ -155,10 +155,11 @@ def follow(function: str, key: str, queue: str, partition: str, *arguments: Any)
 class Engine:
     """The durable side of this process: a worker once launched, otherwise only a way to start work elsewhere."""
 
-    def __init__(self, address: str, executor: str, agents: int = 4) -> None:
+    def __init__(self, address: str, executor: str, agents: int = 4, every: float = 0.1) -> None:
         self._address = address
         self._executor = executor
         self._agents = agents
+        self._every = every
         self._client: DBOSClient | None = None
         self._launched = False
 
@@ -185,8 +186,10 @@ class Engine:
         DBOS(config=config)
         DBOS.listen_queues([*([] if only_labels else [TASKS, LANDINGS]), *builds])
         DBOS.launch()
-        DBOS.register_queue(TASKS, partition_concurrency=1, worker_concurrency=self._agents, polling_interval_sec=0.1)
-        DBOS.register_queue(LANDINGS, partition_concurrency=1, polling_interval_sec=0.1)
+        DBOS.register_queue(
+            TASKS, partition_concurrency=1, worker_concurrency=self._agents, polling_interval_sec=self._every
+        )
+        DBOS.register_queue(LANDINGS, partition_concurrency=1, polling_interval_sec=self._every)
         for queue in builds:
             DBOS.register_queue(queue, partition_concurrency=1, worker_concurrency=1, polling_interval_sec=0.5)
         self._launched = True
