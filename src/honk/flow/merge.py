@@ -106,6 +106,8 @@ def _announce(repository: str, cars: Sequence[Car], landed: Sequence[str]) -> No
     for number, sha in enumerate(landed):
         base = landed[number - 1] if number else str(cars[0]["onto"])
         deploys = announce(cars[number], sha, sound, {"task": task_id, "sha": landed[last], "base": base})
+    if (spares := rooms().spares) and (known := rooms().store.repository(repository)):
+        spares.renew(known)
     if deploys:
         name, sha = repository, landed[last]
         follow("deploy", f"deploy:{name}:{sha}", LANDINGS, name, task_id, sha)

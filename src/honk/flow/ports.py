@@ -438,6 +438,10 @@ class Spares(Protocol):
         """Have one ready for the repository soon. Returns at once."""
         ...
 
+    def renew(self, repository: Repository) -> None:
+        """The repository has a newer commit: if one waits there, have it wait on that. Returns at once."""
+        ...
+
     def take(self, task: Task, budget: Budget, *, nested: bool) -> Spare | None:
         """The one that fits the task, which is the caller's now."""
         ...

@@ -93,6 +93,13 @@ class Spares:
             self._wanted.add(repository.name)
         self._workers.submit(self._make, repository)
 
+    def renew(self, repository: Repository) -> None:
+        """The repository has a newer commit: if an agent waits there, have it wait on that."""
+        with self._lock:
+            waits = repository.name in self._spares
+        if waits:
+            self.want(repository)
+
     def take(self, task: Task, budget: Budget, *, nested: bool) -> Spare | None:
         """The one that fits the task, which is the caller's now."""
         with self._lock:
