@@ -125,7 +125,8 @@ class Installation:
             return False
         make_signing_key(self.settings.home)
         if serve_previews:
-            make_ready()
+            if _thinks(self.settings):
+                make_ready()
             make_install_key(self.settings.home)
             self.previews = PreviewServer(
                 self.store, self.artifacts.path, self.settings, self.inbox.tried, visited_service
@@ -222,13 +223,20 @@ def _expecting(settings: Settings, spares: Spares) -> Callable[[Repository], Non
     """What is done when somebody seems about to ask for something: an agent is made ready, if it is the usual one."""
 
     def expect(repository: Repository) -> None:
-        if settings.agent != "claude":
-            return
-        with suppress(HonkError):
-            agent_ready("claude", settings)
+        if _thinks(settings):
             spares.want(repository)
 
     return expect
+
+
+def _thinks(settings: Settings) -> bool:
+    """Whether the agent that is asked where nobody says otherwise is Claude Code, and can work here."""
+    if settings.agent != "claude":
+        return False
+    with suppress(HonkError):
+        agent_ready("claude", settings)
+        return True
+    return False
 
 
 class _Verification:
