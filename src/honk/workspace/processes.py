@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import re
 import select
 import selectors
 import signal
@@ -209,6 +210,31 @@ def end_family(process: subprocess.Popen[bytes], mark: str, seconds: float = 10.
                     end_and_wait(handle, max(deadline - time.monotonic(), 0))
             finally:
                 os.close(handle)
+
+
+def end_orphans(program: Path) -> None:
+    """End the first processes of sandboxes, started by a program below the folder `program`, that nobody set up.
+
+    A sandbox ends with its starter; only a first process that still waits to be set up, by a starter that is killed at
+    that very moment, waits for ever.
+    """
+    for folder in Path("/proc").glob("[0-9]*"):
+        handle = handle_of(int(folder.name))
+        if handle is None:
+            continue
+        try:
+            name = (folder / "cmdline").read_bytes().partition(b"\0")[0]
+            status = (folder / "status").read_text()
+            # First in a namespace of its own, and its starter is gone: system's first process is its parent now.
+            orphan = re.search(r"^PPid:\t1$", status, re.MULTILINE) and re.search(
+                r"^NSpid:.*\t1$", status, re.MULTILINE
+            )
+            if orphan and name.startswith(os.fsencode(program)):
+                end_and_wait(handle)
+        except OSError:
+            continue
+        finally:
+            os.close(handle)
 
 
 def _marked(mark: bytes) -> Iterator[int]:
