@@ -25,7 +25,7 @@ from tests.flow.stories import (
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 STUCK = "exit 3"
-_AT_ONCE = 3
+_AT_ONCE = 6
 """Steps of one story at which the server dies in the same telling: each death costs a start, each telling much more."""
 
 
