@@ -171,7 +171,7 @@ def equip(
     if trouble := _set_up(room, plan, on_start):
         on_trouble(trouble)
         return None
-    return ":".join(step.path for step in plan.set_up if step.path)
+    return _in_front_of_path(plan)
 
 
 def _set_up(room: _Room, plan: Plan, on_start: Callable[[Verifier], None]) -> Check | None:
@@ -214,8 +214,12 @@ def _set_up_trouble(name: str, step: SetUp, done: Completed) -> Check:
 
 
 def _prefix(plan: Plan) -> str:
-    folders = [step.path for step in plan.set_up if step.path]
-    return f'export PATH="{":".join(folders)}:$PATH"; ' if folders else ""
+    folders = _in_front_of_path(plan)
+    return f'export PATH="{folders}:$PATH"; ' if folders else ""
+
+
+def _in_front_of_path(plan: Plan) -> str:
+    return ":".join(step.path for step in plan.set_up if step.path)
 
 
 def _present(checkout: Checkout, plan: Plan, prefix: str) -> set[str]:

@@ -21,7 +21,15 @@ from honk.workspace.sandbox import Sandbox
 from honk.workspace.set_ups import KeptSetUp
 from honk.workspace.shared import Facts, SharedFolders
 from honk.workspace.submodules import populate
-from honk.workspace.trees import TREE_CONFIGURATION, empty_file, object_binds, object_folders, remove_tree, share_copy
+from honk.workspace.trees import (
+    TREE_CONFIGURATION,
+    empty_file,
+    object_binds,
+    object_folders,
+    remove_tree,
+    share_copy,
+    write_files,
+)
 
 _WHOLE_AGAIN = 0.25
 """A share of changed files beyond which a tree is made anew instead of as a layer."""
@@ -117,9 +125,7 @@ class Bases:
             files[".git/info/exclude"] = "".join(f"{pattern}\n" for pattern in set_up.made)
         lowers = [*base.lowers, *([set_up.tree] if set_up else [])]
         layers = lay(folder, lowers, self._settings.home, files)
-        if base.sha != sha:
-            self._run(layers, source, folder, (_SWITCH, base.sha, sha))
-            populate(trusted, (source, sha), layers.upper, repository.git_url, self._settings, below=base.sha)
+        self._switch(layers, base, repository, sha, source, trusted)
         return layers
 
     def copy_out(
@@ -138,13 +144,25 @@ class Bases:
         with self.near(repository, sha, source, trusted) as base:
             if len(base.lowers) > 1 or not share_copy(base.lowers[0], tree):
                 return False
-            for path, text in git_files(sha, len(object_folders(source)), branch).items():
-                (tree / path).parent.mkdir(parents=True, exist_ok=True)
-                (tree / path).write_text(text)
-            if base.sha != sha:
-                self._run(tree, source, tree.parent, (_SWITCH, base.sha, sha))
-                populate(trusted, (source, sha), tree, repository.git_url, self._settings, below=base.sha)
+            write_files(tree, git_files(sha, len(object_folders(source)), branch))
+            self._switch(tree, base, repository, sha, source, trusted)
         return True
+
+    def _switch(
+        self,
+        tree: Path | Layers,
+        base: Base,
+        repository: Repository,
+        sha: str,
+        source: Path,
+        trusted: tuple[Path, str],
+    ) -> None:
+        """Make a tree that shows the base's commit show `sha`, by what differs."""
+        if base.sha == sha:
+            return
+        written = tree if isinstance(tree, Path) else tree.upper
+        self._run(tree, source, written.parent, (_SWITCH, base.sha, sha))
+        populate(trusted, (source, sha), written, repository.git_url, self._settings, below=base.sha)
 
     # -- how they are made -------------------------------------------------------------------------------------------
 
@@ -177,10 +195,7 @@ class Bases:
 
     def _check_out(self, sha: str, source: Path, draft: Path) -> Path:
         tree = draft / "tree"
-        files = git_files(sha, len(object_folders(source))) | {".git/config": TREE_CONFIGURATION}
-        for path, text in files.items():
-            (tree / path).parent.mkdir(parents=True, exist_ok=True)
-            (tree / path).write_text(text)
+        write_files(tree, git_files(sha, len(object_folders(source))) | {".git/config": TREE_CONFIGURATION})
         (tree / ".git" / "refs").mkdir()
         self._run(tree, source, draft, (_CHECK_OUT,))
         return tree

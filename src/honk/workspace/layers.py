@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from honk.workspace.system import interpreter
+from honk.workspace.trees import write_files
 
 _MONITOR = Path(__file__).with_name("fsmonitor.py")
 _KEPT = "lowers.json"
@@ -70,10 +71,7 @@ def monitor_alone() -> dict[str, Path]:
 def lay(folder: Path, lowers: Sequence[Path], home: Path, files: Mapping[str, str]) -> Layers:
     """Make an upper layer in the new `folder`, with `files` (their text by path). `lowers` are below Honk's `home`."""
     layers = Layers(folder / "upper", folder / "work", lowers)
-    for path, text in files.items():
-        place = layers.upper / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
+    write_files(layers.upper, files)
     layers.upper.mkdir(parents=True, exist_ok=True)
     layers.work.mkdir()
     draft = folder / f".{_KEPT}"

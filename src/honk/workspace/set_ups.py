@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -116,12 +116,12 @@ class SetUps:
 
 @dataclass
 class SetUpStand:
-    """A checkout's dealings with set-ups: `own` names the checkout's tree, and is None for a commit of the default
-    branch."""
+    """A checkout's dealings with set-ups: `own()` names the checkout's tree, and is None for a commit of the default
+    branch. It asks git, so only where there is a set-up."""
 
     set_ups: SetUps
     repository: str
-    own: str | None
+    own: Callable[[], str | None]
     place: Path
     stack: ExitStack
     """Lets go of what is stood on when the checkout ends."""
@@ -130,8 +130,8 @@ class SetUpStand:
 
     def find(self, key: str) -> KeptSetUp | None:
         """What is kept under the key and may be stood on here."""
-        names = [f"base-{key}", *([f"{self.own}-{key}"] if self.own else [])]
-        name = self.set_ups.find(self.repository, names)
+        own = self.own()
+        name = self.set_ups.find(self.repository, [f"base-{key}", *([f"{own}-{key}"] if own else [])])
         return self.stack.enter_context(self.set_ups.held(self.repository, name)) if name else None
 
     def keep(self, key: str, sandbox: Sandbox, tracked: Sequence[str]) -> KeptSetUp | None:
@@ -145,7 +145,7 @@ class SetUpStand:
         if any(path.rstrip(b"/") in (folders if path.endswith(b"/") else paths) for path in written(_upper(tree))):
             return None
         self.set_ups.keep(
-            self.repository, f"{self.own or 'base'}-{key}", tree.upper, home.upper, _new(_upper(tree), folders)
+            self.repository, f"{self.own() or 'base'}-{key}", tree.upper, home.upper, _new(_upper(tree), folders)
         )
         return self.find(key)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from honk.git import git, git_bytes
@@ -60,6 +60,14 @@ def borrow(git_dir: Path, folders: Sequence[Path | str]) -> None:
     path = git_dir / "objects" / "info" / "alternates"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{folder}\n" for folder in folders))
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write `files`, their text by path, below `folder`, which nobody else has written to."""
+    for path, text in files.items():
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
 
 
 def make_bare(folder: Path) -> None:

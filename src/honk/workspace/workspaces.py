@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
+from functools import cache, partial
 from pathlib import Path
 
 from honk.git import git, succeeds
@@ -114,7 +115,8 @@ class Workspaces:
             sandbox = Sandbox(self._settings, tree, place / "home", binds, unsafe, reach=reach)
             stand = None
             if isinstance(tree, Layers):
-                stand = SetUpStand(self._set_ups, repository.name, self._own(git_dir, sha, trusted), place, stack)
+                own = cache(partial(self._own, git_dir, sha, trusted))
+                stand = SetUpStand(self._set_ups, repository.name, own, place, stack)
             yield CleanCheckout(sha, git_dir, sandbox, stand)
 
     def _own(self, git_dir: Path, sha: str, trusted: tuple[Path, str]) -> str | None:
