@@ -22,11 +22,10 @@ from honk.flow.equipping import equip
 from honk.flow.ports import known_repository, rooms
 from honk.flow.reach import agents_reach, make_ready, thinks
 from honk.flow.verification import base_file, verify_commit
-from honk.flow.warming import entered
+from honk.flow.warming import budget_of, entered
 from honk.gate import red
 from honk.git import succeeds
 from honk.model import (
-    Budget,
     Cancelled,
     Conflict,
     HonkError,
@@ -277,10 +276,7 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
     interrupted = not room.store.record(task_id, "agent.started", {"agent": task.agent}, key=begun)
     words = [with_files(message) for message in room.store.messages(task_id)]
     fresh = [with_files(message) for message in room.store.take_messages(task_id, turn_id)]
-    budget = Budget(
-        cost_usd=max(0.01, (file.max_cost_usd or task.max_cost_usd) - task.cost_usd),
-        requests=max(1, (file.max_turns or task.max_turns) - task.turns),
-    )
+    budget = budget_of(task, file)
     reach, files = agents_reach(task, turn_id, file), room.attachments.folder(task_id)
     session = task.session if task.agent == "claude" and task.session else str(uuid.uuid5(_SESSIONS, task_id))
     with entered(task, repository, files, reach, budget, session, first=not resume, nested=file.sandbox.nested) as at:

@@ -37,6 +37,7 @@ from honk.model import (
     Turn,
     Workspace,
 )
+from honk.repository_file import RepositoryFile
 
 log = logging.getLogger("honk.flow")
 
@@ -162,23 +163,23 @@ class Spares:
         spare.stack.close()
 
 
-def usual_budget(repository: Repository, base: str) -> Budget:
-    """What a new task on this base may spend."""
-    file, settings = base_file(repository, base), rooms().settings
+def budget_of(task: Task, file: RepositoryFile) -> Budget:
+    """What a task may still spend, by honk.yaml of its base."""
     return Budget(
-        cost_usd=max(0.01, file.max_cost_usd or settings.max_cost_usd),
-        requests=max(1, file.max_turns or settings.max_turns),
+        cost_usd=max(0.01, (file.max_cost_usd or task.max_cost_usd) - task.cost_usd),
+        requests=max(1, (file.max_turns or task.max_turns) - task.turns),
     )
 
 
 def _started(repository: Repository, base: str) -> Spare | None:
     room = rooms()
-    file, budget = base_file(repository, base), usual_budget(repository, base)
+    file = base_file(repository, base)
     now, name = datetime.now(UTC), f"spare-{secrets.token_hex(4)}"
     task = Task(
         name, repository.name, "", "claude", State.WORKING, _NOBODY, now, now, base_sha=base,
-        max_cost_usd=budget.cost_usd, max_turns=budget.requests,
+        max_cost_usd=room.settings.max_cost_usd, max_turns=room.settings.max_turns,
     )  # fmt: skip
+    budget = budget_of(task, file)
     refused, session = _Late(), str(uuid.uuid4())
     with ExitStack() as stack:
         reach: Reach = replace(agents_reach(task, name, file), refused=refused)
