@@ -531,6 +531,49 @@ class Workspace(Protocol):
         ...
 
 
+Severity = Literal["note", "warning", "serious"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a change that weakens what checks it, found by rule and without a model."""
+
+    kind: str
+    """What kind it is, in words joined by hyphens, such as `test-deleted`."""
+    severity: Severity
+    path: str
+    line: int | None
+    """The line in the changed file, from 1; in the file before the change where the line is gone; None for a file as a
+    whole."""
+    message: str
+    """One sentence that says what was found."""
+    evidence: str = ""
+    """The line as it stands, or stood."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What a judge holds against a change: beyond the request (`scope`), or likely wrong (`correctness`)."""
+
+    kind: Literal["scope", "correctness"]
+    message: str
+    path: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge says of a change. `abstain` when it gave no answer that could be read; `summary` says why."""
+
+    decision: Literal["approve", "veto", "abstain"]
+    score: float
+    """How sure the judge is that the change does what was asked and nothing else, from 0 to 1; 0 where it abstains."""
+    summary: str
+    doubts: Sequence[Doubt] = ()
+    model: str = ""
+    cost_usd: float = 0.0
+
+
 @dataclass(frozen=True)
 class GateAnswer:
     """What the verify tool and the Stop gate tell the agent. `green` lets it stop."""
