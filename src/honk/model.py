@@ -531,6 +531,19 @@ class Workspace(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ChangedFile:
+    """A file of a change, on both sides; a side where it is not there has None. Modes are git's, such as `100644`."""
+
+    path: str
+    before: bytes | None
+    after: bytes | None
+    mode_before: str | None = None
+    mode_after: str | None = None
+    old_path: str | None = None
+    """Its name before the change, where git found that it was renamed."""
+
+
 Severity = Literal["note", "warning", "serious"]
 
 
