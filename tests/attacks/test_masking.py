@@ -6,12 +6,14 @@ import base64
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from honk.masking import SHAPES, masked_value, masker
+from tests.conftest import Honk
 
 # In two parts, so that no scanner of this repository takes them for real ones.
 EXAMPLES = {
@@ -163,3 +165,16 @@ def test_an_error_at_the_shell_is_masked(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "hunter2" not in done.stderr + done.stdout
     assert "ada:•••@127.0.0.1" in done.stderr
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_token_that_a_failing_agent_prints_is_in_no_database(
+    home: Path, make_repository: Callable[..., Path], honk: Honk
+) -> None:
+    repo = make_repository(
+        {"fail.sh": "printf 'the token is ghp_%s\\n' 0123456789abcdefghijABCDEFGHIJ012345; exit 3\n"}
+    )
+    told = honk("run", "Fail", "--repo", str(repo), "--agent", "script:sh fail.sh", check=1)
+    assert "the token is ghp_•••" in told.stderr
+    for path in home.glob("*.db*"):
+        assert b"0123456789abcdefghijABCDEFGHIJ012345" not in path.read_bytes(), path
