@@ -13,17 +13,22 @@ from honk.model import (
     Access,
     Artifact,
     Budget,
+    ChangedFile,
+    Changes,
     Check,
     Checkout,
+    Finding,
     Harness,
     Landing,
     LinkOffer,
+    ModelSession,
     Person,
     PullRequest,
     Reach,
     Repository,
     Task,
     UsageError,
+    Verdict,
     Workspace,
 )
 from honk.repository_file import Build, Deploy, Preview, RepositoryFile
@@ -121,6 +126,18 @@ class Workspaces(Protocol):
     def put_down(self, task: Task, repository: Repository, *, remove: bool) -> Mapping[str, int]:
         """Put the workspace down in the store if it is newer here, and `remove` its folder; nothing happens while it
         is in use. What was left out for its size: bytes by path. Raises `HonkError` if it cannot be read."""
+        ...
+
+    def changes(self, task: Task, base: str, head: str) -> Changes:
+        """The files that the task's commit changes against the base, on both sides."""
+        ...
+
+    def diff(self, task: Task, base: str, head: str) -> str:
+        """The same as a unified diff, its beginning where it is very long."""
+        ...
+
+    def model(self, name: str, budget: Budget) -> AbstractContextManager[ModelSession]:
+        """A session with a model outside of every sandbox. Raises `UsageError` if no model is set up."""
         ...
 
     def remove(self, task: Task) -> None:
@@ -295,6 +312,19 @@ class Verification(Protocol):
     ) -> Sequence[Check]: ...
 
 
+class Judging(Protocol):
+    """Asks a model what it thinks of a change."""
+
+    def __call__(
+        self,
+        brief: str,
+        diff: str,
+        findings: Sequence[Finding],
+        *,
+        ask: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    ) -> Verdict: ...
+
+
 class Builder(Protocol):
     """Builds artifacts from checkouts and keeps them by their content."""
 
@@ -458,6 +488,9 @@ class Rooms:
     forges: Forges
     harness: Callable[[str], Harness]
     verification: Verification
+    guard: Callable[[Sequence[ChangedFile]], Sequence[Finding]]
+    """Finds what in a change weakens what checks it."""
+    judge: Judging
     builder: Builder
     deployer: Deployer
     sign: Callable[[Mapping[str, Any]], dict[str, Any]]
