@@ -183,8 +183,18 @@ class Forge(Protocol):
         """Show that the branch's pull request is not verified (a draft), or that it is again. Best effort."""
         ...
 
-    def report(self, repository: Repository, head_sha: str, checks: Sequence[Check], url: str) -> None:
-        """Show the checks' results on the commit where the forge has a place for them. Best effort."""
+    def report(
+        self,
+        repository: Repository,
+        head_sha: str,
+        checks: Sequence[Check],
+        url: str,
+        *,
+        notes: Sequence[str] = (),
+        held: bool = False,
+    ) -> None:
+        """Show the checks' results on the commit where the forge has a place for them, and `notes` (Markdown) of what
+        judge and tamper guard say; `held` if a person has to confirm it before Honk merges. Best effort."""
         ...
 
     def close_change(self, repository: Repository, branch: str) -> None: ...

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from honk.flow.approvals import approval_wanted, takes_back
 from honk.flow.at_work import Gate, asker, emitter, inbox, with_files
-from honk.flow.brief import brief, change_title, commit_message, pull_request_body
+from honk.flow.brief import brief, change_title, commit_message, judging_notes, pull_request_body
 from honk.flow.building import describe_built, make, plan
 from honk.flow.engine import TASKS, follow, step, workflow
 from honk.flow.equipping import equip
@@ -23,7 +23,7 @@ from honk.flow.judging import judge, judged_cost
 from honk.flow.ports import known_repository, rooms
 from honk.flow.reach import agents_reach, make_ready, thinks
 from honk.flow.verification import base_file, verify_commit
-from honk.flow.view import unconfirmed
+from honk.flow.view import findings_of, unconfirmed, verdict_of
 from honk.flow.warming import budget_of, entered
 from honk.gate import red
 from honk.git import succeeds
@@ -379,12 +379,14 @@ def propose(task_id: str, turn_id: str) -> bool:
         return False
     url = f"{room.settings.url}/tasks/{task_id}"
     checks = room.store.checks(task.repository, head)
-    body = pull_request_body(task, checks, [], url)
+    notes = judging_notes(verdict_of(room.store, task), findings_of(room.store, task))
+    body = pull_request_body(task, checks, [], url, notes=notes)
     pull_request = room.forges.of(repository).open_change(
         repository, branch=branch, title=change_title(task), body=body, head_sha=head, person=task.person
     )
     room.forges.of(repository).hold(repository, branch, held=False)
-    room.forges.of(repository).report(repository, head, checks, url)
+    held = bool(unconfirmed(room.store, task))
+    room.forges.of(repository).report(repository, head, checks, url, notes=notes, held=held)
     shown = pull_request.url or url
     told = {"number": pull_request.number, "url": shown, "branch": branch, "title": pull_request.title}
     room.store.record(

@@ -39,6 +39,11 @@ class Account:
                 self.spent = Spent(self.spent.cost_usd + cost, self.spent.requests + 1)
             self._settled.notify_all()
 
+    async def settled(self) -> None:
+        """Wait until nothing is under way: an answer is there a moment before it is reckoned."""
+        async with self._settled:
+            await self._settled.wait_for(lambda: not self._under_way)
+
     def charge(self, cost_usd: float) -> None:
         """What was spent elsewhere on the same budget."""
         self._charged += cost_usd

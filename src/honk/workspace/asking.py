@@ -62,6 +62,7 @@ class _Session:
                 answer = self._client.post("http://gateway/v1/messages", json=body, headers=headers)
             except httpx.HTTPError as error:
                 raise HonkError(f"the model did not answer ({type(error).__name__}).") from error
+            self._gateway.settle()
             if pause is None or answer.status_code not in _BUSY:
                 break
             time.sleep(pause)
