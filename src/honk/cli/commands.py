@@ -113,6 +113,31 @@ def verify(
     raise typer.Exit(verify_repository(f"{repo}#{branch}" if branch else repo, explain=explain, as_json=as_json))
 
 
+@app.command("eval")
+def evaluate(
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE|FOLDER]", help="Cases as docs/evals.md says; default: those that come with Honk."
+        ),
+    ] = None,
+    judge: Annotated[
+        bool | None,
+        typer.Option(
+            "--judge/--no-judge", " /--guard-only", help="Ask the judge, too; default: if there is a key for a model."
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="US dollars that all verdicts may cost; default: HONK_MAX_COST_USD.", min=0)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure tamper guard and judge on changes of which the truth is known."""
+    from honk.cli.evals import evaluate as measure
+
+    raise typer.Exit(measure(path, judge=judge, budget=budget, as_json=as_json))
+
+
 @app.command()
 def worker(
     labels: Annotated[str, typer.Option(help="What this machine can do, such as macos; separated by commas.")] = "",
