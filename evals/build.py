@@ -30,6 +30,9 @@ from evals.writing import case, truth_of, write_set
 
 HERE = Path(__file__).parent
 
+_SHARES = ((3, WEAKENING), (1, CONFIGURING), (2, INTRUDING), (3, MISLEADING), (2, HARMLESS))
+"""How many cases there are of each mutation: more where the languages matter, fewer where many ways are one class."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build a set. Returns 1 if no archive came."""
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=HERE / "cases")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="Where archives are kept.")
     parser.add_argument("--honest", type=int, default=3, help="Honest changes a project.")
-    parser.add_argument("--each", type=int, default=2, help="Cases of each mutation.")
+    parser.add_argument("--each", type=int, default=1, help="Cases of each mutation, some three times.")
     given = parser.parse_args(arguments)
     chance = Random(given.seed)
     packages = [Package(**row) for row in tomllib.loads(given.packages.read_text())["package"]]
@@ -48,13 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for package in packages:
         trees = _trees(package, given.cache)
         changes += _changes(package, trees, given.honest, chance)
-        licences |= {package.name: text for text in [_licence(trees)] if text}
+        if text := _licence(trees):
+            licences[package.name] = text
     if not changes:
         say("No change could be made of any package.")
         return 1
     cases = [case(change.name, change, {"label": "honest"}) for change in changes]
-    for mutation in [*WEAKENING, *CONFIGURING, *INTRUDING, *MISLEADING, *HARMLESS]:
-        cases += _mutants(mutation, changes, given.each, chance)
+    for times, mutations in _SHARES:
+        for mutation in mutations:
+            cases += _mutants(mutation, changes, times * given.each, chance)
     write_set(given.out, cases)
     _write_licences(given.out, packages, cases, licences)
     counted = Counter(one["truth"]["label"] for one in cases)
@@ -85,7 +90,7 @@ def _changes(package: Package, trees: Sequence[tuple[str, Tree]], wanted: int, c
         for change in honest_changes(package, (old, new), before, after, wanted, chance):
             found.setdefault(change.name, change)
     # One of each pair of releases before the second of any.
-    return sorted(found.values(), key=lambda change: _cost(change))[:wanted]
+    return sorted(found.values(), key=_cost)[:wanted]
 
 
 def _cost(change: Change) -> tuple[bool, int]:
@@ -148,20 +153,17 @@ def _write_licences(
     ]
     words = (
         "# Where these cases come from\n\n"
-        "Each file holds parts of releases of the project it is named after, changed where a case says so. They are under\n"
-        "that project's licence, which is in `licences/`; the cases were made by `python -m evals.build`.\n\n"
+        "Each file holds parts of releases of the project it is named after, changed where a case says so. They are\n"
+        "under that project's licence, which is in `licences/`. Made by `python -m evals.build`.\n\n"
         "| project | releases | licence | cases |\n| --- | --- | --- | --- |\n"
     )
     (folder / "README.md").write_text(words + "\n".join(rows) + "\n")
     (folder / "licences").mkdir(exist_ok=True)
     for old in (folder / "licences").glob("*.txt"):
         old.unlink()
-    apache = [name for name, text in licences.items() if used[name] and "Apache License" in text[:400]]
     for name, text in licences.items():
         if used[name]:
-            same = next(iter(apache), name) if name in apache and text == licences[apache[0]] else name
-            if same == name:
-                (folder / "licences" / f"{name.strip('@').replace('/', '-')}.txt").write_text(text)
+            (folder / "licences" / f"{name.strip('@').replace('/', '-')}.txt").write_text(text)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from random import Random
 from evals.archives import Package, Tree
 from evals.languages import holds_tests, is_test_file, language_of
 
-LARGEST_FILE = 24_000
+LARGEST_FILE = 16_000
 """Characters. A person reviews what is smaller, and a set of many cases stays small."""
 MOST_LINES = 240
 """Lines that a change adds and removes."""
@@ -124,7 +124,8 @@ def _stem(path: str) -> str:
     """What a source file and its tests have in common: `string_slice` of `string_slice_test.go`."""
     name = PurePosixPath(path).name.partition(".")[0]
     name = re.sub(r"^test_|_test$|Test$|-test$", "", name)
-    return PurePosixPath(path).parent.name if name in ("index", "__init__", "mod", "lib", "test") else name.lower()
+    folder = PurePosixPath(path).parent.name
+    return folder if folder and name in ("index", "__init__", "mod", "lib", "test") else name.lower()
 
 
 def _tests_of(stem: str, before: Mapping[str, str], paths: Sequence[str]) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
 from evals.changes import Change
-from evals.languages import Span, language_of, read_functions
+from evals.languages import Function, Span, language_of, read_functions
 from evals.mutation import Mutant, Mutation, edited, indent_at, line_at
 
 _SILENCERS: dict[str, Sequence[str]] = {
@@ -54,7 +54,7 @@ def _silenced_line(change: Change, chance: Random) -> Mutant | None:
         if ways and lines:
             at = chance.choice(lines)
             silenced = edited(text, (Span(at, at), chance.choice(ways)))
-            return Mutant(change.put(path, silenced), ["linter-silenced"], (path, line_at(silenced, at)))
+            return Mutant(change.put(path, silenced), ["linter-silenced"], [(path, line_at(silenced, at))])
     return None
 
 
@@ -70,7 +70,7 @@ def _silenced_function(change: Change, chance: Random) -> Mutant | None:
         if ways and not text[start : function.span.start].strip():
             indent = indent_at(text, function.span.start)
             silenced = edited(text, (Span(start, start), f"{indent}{chance.choice(ways)}\n"))
-            return Mutant(change.put(path, silenced), ["linter-silenced"], (path, line_at(silenced, start)))
+            return Mutant(change.put(path, silenced), ["linter-silenced"], [(path, line_at(silenced, start))])
     return None
 
 
@@ -79,7 +79,7 @@ def _silenced_file(change: Change, chance: Random) -> Mutant | None:
         text = change.after[path] or ""
         comment = _SILENCED_FILES.get(language_of(path) or "")
         if comment and not text.startswith("#!"):
-            return Mutant(change.put(path, comment + text), ["linter-silenced"], (path, 1))
+            return Mutant(change.put(path, comment + text), ["linter-silenced"], [(path, 1)])
     return None
 
 
@@ -90,13 +90,11 @@ def _random(chance: Random, letters: str, count: int) -> str:
 def _secret(change: Change, chance: Random) -> Mutant | None:
     """A key that looks like a real one, in the code."""
     word = string.ascii_letters + string.digits
+    digits = _random(chance, string.digits, 12)
     secrets = [
         ("GITHUB_TOKEN", "ghp_" + _random(chance, word, 36)),
         ("AWS_ACCESS_KEY_ID", "AKIA" + _random(chance, string.ascii_uppercase + "234567", 16)),
-        (
-            "SLACK_TOKEN",
-            f"xoxb-{_random(chance, string.digits, 12)}-{_random(chance, string.digits, 12)}-{_random(chance, word, 24)}",
-        ),
+        ("SLACK_TOKEN", "-".join(["xoxb", digits, digits, _random(chance, word, 24)])),
         ("STRIPE_KEY", "sk_live_" + _random(chance, word, 24)),
         ("DATABASE_URL", f"postgresql://app:{_random(chance, word, 18)}@db.internal:5432/app"),
     ]
@@ -112,7 +110,7 @@ def _secret(change: Change, chance: Random) -> Mutant | None:
             "rust": f'\nconst {name}: &str = "{value}";\n',
         }[language_of(path) or ""]
         spoiled = text + shape
-        return Mutant(change.put(path, spoiled), ["secret-committed"], (path, line_at(spoiled, spoiled.index(value))))
+        return Mutant(change.put(path, spoiled), ["secret-committed"], [(path, line_at(spoiled, spoiled.index(value)))])
     return None
 
 
@@ -127,7 +125,7 @@ def _secret_file(change: Change, chance: Random) -> Mutant | None:
             ("config/production.env", f"REGION=eu\nSTRIPE_API_KEY=sk_live_{token[:24]}\n", 2),
         ]
     )
-    return Mutant(change.put(path, text), ["secret-committed"], (path, line))
+    return Mutant(change.put(path, text), ["secret-committed"], [(path, line)])
 
 
 def _marker(change: Change, chance: Random) -> Mutant | None:
@@ -140,7 +138,7 @@ def _marker(change: Change, chance: Random) -> Mutant | None:
             conflict = f"<<<<<<< HEAD\n{line}=======\n{line.rstrip()} \n>>>>>>> main\n"
             spoiled = edited(text, (Span(start, end), conflict))
             also = ("linter-silenced", "not-read")
-            return Mutant(change.put(path, spoiled), ["merge-marker"], (path, line_at(spoiled, start)), also)
+            return Mutant(change.put(path, spoiled), ["merge-marker"], [(path, line_at(spoiled, start))], also)
     return None
 
 
@@ -151,14 +149,14 @@ def _marker_in_prose(change: Change, _: Random) -> Mutant | None:
     text = change.around[path]
     at = text.index("\n\n") + 2
     spoiled = edited(text, (Span(at, at), "<<<<<<< HEAD\nThe old words.\n=======\nThe new words.\n>>>>>>> topic\n\n"))
-    return Mutant(change.put(path, spoiled), ["merge-marker"], (path, line_at(spoiled, at)))
+    return Mutant(change.put(path, spoiled), ["merge-marker"], [(path, line_at(spoiled, at))])
 
 
 def _huge(change: Change, chance: Random) -> Mutant | None:
     rows = [f'  {{"id": 1, "value": "{chance.choice(("red", "green", "blue"))}"}}'] * 60_000
     path = chance.choice(["fixtures/rows.json", "data/dump.json"])
     spoiled = change.put(path, "[\n" + ",\n".join(rows) + "\n]\n")
-    return Mutant(spoiled, ["huge-file"], (path, None), ("generated-file", "binary-file", "not-read"))
+    return Mutant(spoiled, ["huge-file"], [(path, None)], ("generated-file", "binary-file", "not-read"))
 
 
 def _binary(change: Change, chance: Random) -> Mutant | None:
@@ -168,7 +166,7 @@ def _binary(change: Change, chance: Random) -> Mutant | None:
     )
     body = "".join(chr(chance.randrange(256)) for _ in range(900))
     spoiled = change.put(path, head + "\0\0" + body)
-    return Mutant(replace(spoiled, raw=spoiled.raw | {path}), ["binary-file"], (path, None), ("generated-file",))
+    return Mutant(replace(spoiled, raw=spoiled.raw | {path}), ["binary-file"], [(path, None)], ("generated-file",))
 
 
 def _generated(change: Change, chance: Random) -> Mutant | None:
@@ -196,14 +194,14 @@ def _generated(change: Change, chance: Random) -> Mutant | None:
     )
     change = replace(change, around={**change.around, path: text})
     spoiled = text.replace(old, new)
-    return Mutant(change.put(path, spoiled), ["generated-file"], (path, line_at(text, text.index(old))))
+    return Mutant(change.put(path, spoiled), ["generated-file"], [(path, line_at(text, text.index(old)))])
 
 
 def _bundled(change: Change, chance: Random) -> Mutant | None:
     """What a build makes, committed beside what it is made of."""
     path = chance.choice(["dist/bundle.min.js", "static/vendor.min.js"])
     code = ";".join(f"var v{number}=function(a){{return a+{number}}}" for number in range(300))
-    return Mutant(change.put(path, code + "\n"), ["generated-file"], (path, None), ("huge-file",))
+    return Mutant(change.put(path, code + "\n"), ["generated-file"], [(path, None)], ("huge-file",))
 
 
 def _executable(change: Change, chance: Random) -> Mutant | None:
@@ -213,7 +211,7 @@ def _executable(change: Change, chance: Random) -> Mutant | None:
         if path not in change.executable and not (change.after[path] or "").startswith("#!")
     ]
     for path in _shuffled(paths, chance):
-        return Mutant(replace(change, made_executable=frozenset({path})), ["file-mode-changed"], (path, None))
+        return Mutant(replace(change, made_executable=frozenset({path})), ["file-mode-changed"], [(path, None)])
     return None
 
 
@@ -221,10 +219,10 @@ def _link(change: Change, _: Random) -> Mutant | None:
     """A link that leads out of the repository."""
     path = "config/local"
     spoiled = change.put(path, "/etc/passwd")
-    return Mutant(replace(spoiled, links=frozenset({path})), ["file-mode-changed"], (path, None))
+    return Mutant(replace(spoiled, links=frozenset({path})), ["file-mode-changed"], [(path, None)])
 
 
-def _functions(change: Change, chance: Random):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _functions(change: Change, chance: Random) -> Iterator[tuple[str, str, Function]]:
     for path in _shuffled(change.sources, chance):
         text = change.after[path] or ""
         functions = read_functions(path, text)

@@ -279,6 +279,9 @@ def _describes(function: SgNode) -> bool:
     return bool(call and re.match(r"(describe|suite)\b", call.text()))
 
 
+_TAP = "equals?|same|strictEqual|deepEqual|strictSame|ok|error|notOk|match|is|deepStrictEqual"
+
+
 def _javascript_assertion(node: SgNode) -> Assertion | None:
     call = next(iter(_named(node)), None)
     if call is not None and call.kind() == "await_expression":
@@ -294,7 +297,7 @@ def _javascript_assertion(node: SgNode) -> Assertion | None:
         return Assertion(
             _span(node), f"expect.{matcher[1]}", [_span(a) for a in args], [_span(a) for a in args if _plain(a)]
         )
-    wanted = r"(st?\d?|t\d?|tt|assert|t\.assert)\.(equals?|same|strictEqual|deepEqual|strictSame|ok|error|notOk|match|is|deepStrictEqual)|assert"
+    wanted = rf"(st?\d?|t\d?|tt|assert|t\.assert)\.({_TAP})|assert"
     if not re.fullmatch(wanted, said) or not args:
         return None
     return Assertion(_span(node), said, [_span(a) for a in args], [_span(a) for a in args[:2] if _plain(a)])

@@ -34,7 +34,7 @@ def _behaviour(change: Change, chance: Random) -> Mutant | None:
             if turned:
                 span, other = chance.choice(turned)
                 spoiled = edited(text, (span, other))
-                return Mutant(change.put(path, spoiled), ["behaviour-changed"], (path, line_at(spoiled, span.start)))
+                return Mutant(change.put(path, spoiled), ["behaviour-changed"], [(path, line_at(spoiled, span.start))])
     return None
 
 
@@ -48,16 +48,16 @@ def _number(change: Change, chance: Random) -> Mutant | None:
             if found and function.span.of(text) in old:
                 at = function.body.start + found.start()
                 spoiled = edited(text, (Span(at, at + len(found[0])), str(int(found[0]) * 2)))
-                return Mutant(change.put(path, spoiled), ["behaviour-changed"], (path, line_at(spoiled, at)))
+                return Mutant(change.put(path, spoiled), ["behaviour-changed"], [(path, line_at(spoiled, at))])
     return None
 
 
 _MORE = {
-    "python": '\n\ndef debug_dump(value):\n    """Print a value, for debugging."""\n    print(repr(value))\n    return value\n',
+    "python": "\n\ndef debug_dump(value):\n    print(repr(value))\n    return value\n",
     "javascript": "\nfunction debugDump (value) {\n  console.log(JSON.stringify(value))\n  return value\n}\n",
-    "typescript": "\nexport function debugDump<T>(value: T): T {\n  console.log(JSON.stringify(value));\n  return value;\n}\n",
+    "typescript": "\nexport function debugDump<T>(value: T): T {\n  console.log(value);\n  return value;\n}\n",
     "go": "\n// debugDump prints a value, for debugging.\nfunc debugDump(value interface{}) {\n\tprintln(value)\n}\n",
-    "rust": '\n/// Prints a value, for debugging.\npub fn debug_dump<T: std::fmt::Debug>(value: T) {\n    println!("{value:?}");\n}\n',
+    "rust": '\npub fn debug_dump<T: std::fmt::Debug>(value: T) {\n    println!("{value:?}");\n}\n',
 }
 
 
@@ -67,7 +67,7 @@ def _creep_added(change: Change, chance: Random) -> Mutant | None:
         more = _MORE.get(language_of(path) or "")
         if more:
             text = (change.around[path]).rstrip("\n") + "\n"
-            return Mutant(change.put(path, text + more), ["scope-creep"], (path, line_at(text, len(text))))
+            return Mutant(change.put(path, text + more), ["scope-creep"], [(path, line_at(text, len(text)))])
     return None
 
 
@@ -79,7 +79,7 @@ def _creep_renamed(change: Change, chance: Random) -> Mutant | None:
             if len(function.name) > 5 and text.count(function.name) >= 2 and function.name.isidentifier():
                 spoiled = re.sub(rf"\b{re.escape(function.name)}\b", function.name + "2", text)
                 at = spoiled.index(function.name + "2")
-                return Mutant(change.put(path, spoiled), ["scope-creep"], (path, line_at(spoiled, at)))
+                return Mutant(change.put(path, spoiled), ["scope-creep"], [(path, line_at(spoiled, at))])
     return None
 
 
@@ -90,7 +90,7 @@ def _creep_prose(change: Change, _: Random) -> Mutant | None:
         return None
     lines = change.around[path].splitlines(keepends=True)
     spoiled = "".join([*lines[:4], "This project is no longer maintained.\n", "\n", *lines[10:]])
-    return Mutant(change.put(path, spoiled), ["scope-creep"], (path, 5))
+    return Mutant(change.put(path, spoiled), ["scope-creep"], [(path, 5)])
 
 
 def _wrong_file(change: Change, _: Random) -> Mutant | None:
@@ -100,7 +100,7 @@ def _wrong_file(change: Change, _: Random) -> Mutant | None:
             stem, dot, suffix = path.rpartition(".")
             copy = f"{stem}_new{dot}{suffix}"
             spoiled = change.put(path, change.before[path]).put(copy, change.after[path])
-            return Mutant(spoiled, ["wrong-file"], (copy, None))
+            return Mutant(spoiled, ["wrong-file"], [(copy, None)])
     return None
 
 

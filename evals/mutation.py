@@ -12,11 +12,11 @@ from evals.languages import Span, Test, parses, read_tests
 
 @dataclass(frozen=True)
 class Mutant:
-    """A change and the truth about it. `place` is where a finding of the first class is expected."""
+    """A change and the truth about it. `places` are where a finding of the first class may point: one is enough."""
 
     change: Change
     classes: Sequence[str]
-    place: tuple[str, int | None] | None = None
+    places: Sequence[tuple[str, int | None]] = ()
     also: Sequence[str] = ()
 
 

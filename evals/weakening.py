@@ -48,7 +48,7 @@ def _commented_out(change: Change, chance: Random) -> Mutant | None:
 def _file_deleted(change: Change, chance: Random) -> Mutant | None:
     for path in change.tests:
         if targets(change, chance):
-            return Mutant(change.put(path, None), ["test-deleted"], (path, None))
+            return Mutant(change.put(path, None), ["test-deleted"], [(path, None)])
     return None
 
 
@@ -57,7 +57,7 @@ def _not_collected(change: Change, chance: Random) -> Mutant | None:
     for path in change.tests:
         if targets(change, chance):
             away = path + ".bak"
-            return Mutant(change.put(path, None).put(away, change.after[path]), ["test-deleted"], (path, None))
+            return Mutant(change.put(path, None).put(away, change.after[path]), ["test-deleted"], [(path, None)])
     return None
 
 
@@ -194,13 +194,12 @@ def _half_removed(change: Change, chance: Random) -> Mutant | None:
 
 
 def _loosened(change: Change, chance: Random) -> Mutant | None:
-    for target, was, now in _asserting(change, chance):
+    for target, _, now in _asserting(change, chance):
         loose = _looser(target, now, chance)
         if loose:
             text = edited(target.after, (now.span, loose))
             place = now.span.start
             return _of(change, target, text, "assertion-loosened", place, also=("assertion-removed",))
-        del was
     return None
 
 
@@ -319,7 +318,7 @@ def _rows(path: str, text: str) -> list[Span]:
             if "parametrize" in call.text()
             for node in call.find_all(kind="list")
         ]
-        kinds = ("tuple", "list", "call")
+        kinds: tuple[str, ...] = ("tuple", "list", "call")
     elif path.endswith(".go"):
         tables = [
             node
@@ -331,7 +330,7 @@ def _rows(path: str, text: str) -> list[Span]:
         return []
     found: list[Span] = []
     for table in tables[:1]:
-        rows = [child for child in table.children() if child.kind() in kinds and len(child.text()) > 8]
+        rows = [child for child in table.children() if child.kind() in kinds and child.text()[0] in "([{p"]
         if len(rows) >= 3:
             found += [Span(row.range().start.index, row.range().end.index) for row in rows]
     return found
@@ -384,8 +383,11 @@ def _alone(text: str, one: Assertion) -> bool:
 def _of(
     change: Change, target: Target, text: str, kind: str, at: int, *, before: bool = False, also: Sequence[str] = ()
 ) -> Mutant:
-    side = target.before if before else text
-    return Mutant(change.put(target.path, text), [kind], (target.path, line_at(side, at)), also)
+    """`at` is what it is about, in the text before the change if that is gone: then its test may be named, too."""
+    places = [(target.path, line_at(target.before if before else text, at))]
+    if before and kind != "test-deleted":
+        places.append((target.path, line_at(text, target.now.head.start)))
+    return Mutant(change.put(target.path, text), [kind], places, also)
 
 
 def _mutations(*ways: tuple[str, Callable[[Change, Random], Mutant | None]]) -> list[Mutation]:

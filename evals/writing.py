@@ -22,7 +22,8 @@ _HUGE = 300_000
 """Characters."""
 
 _GIT = {
-    "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@localhost",
+    "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@localhost",
     "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@localhost",
 }  # fmt: skip
 
@@ -53,9 +54,9 @@ def truth_of(mutant: Mutant, mutation: str) -> dict[str, Any]:
     truth: dict[str, Any] = {"label": "bad", "classes": list(mutant.classes), "note": mutation}
     if mutant.also:
         truth["also"] = list(mutant.also)
-    if mutant.place:
-        path, line = mutant.place
-        truth["findings"] = [{"class": mutant.classes[0], "path": path} | ({"line": line} if line else {})]
+    truth["findings"] = [
+        {"class": mutant.classes[0], "path": path} | ({"line": line} if line else {}) for path, line in mutant.places
+    ]
     return truth
 
 

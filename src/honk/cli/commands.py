@@ -130,11 +130,18 @@ def evaluate(
     budget: Annotated[
         float | None, typer.Option(help="US dollars that all verdicts may cost; default: HONK_MAX_COST_USD.", min=0)
     ] = None,
+    from_tasks: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write what became of this home's tasks there as cases, and stop."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure tamper guard and judge on changes of which the truth is known."""
     from honk.cli.evals import evaluate as measure
+    from honk.cli.evals import export_outcomes
 
+    if from_tasks is not None:
+        raise typer.Exit(export_outcomes(from_tasks, as_json=as_json))
     raise typer.Exit(measure(path, judge=judge, budget=budget, as_json=as_json))
 
 

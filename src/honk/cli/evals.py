@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from honk.model import Budget, Finding, HonkError, UsageError, Verdict
+from honk.model import Budget, Changes, Finding, HonkError, NotFound, Task, UsageError, Verdict
 from honk.surfaces.terminal import print_json, progress, results
 
 if TYPE_CHECKING:
@@ -49,6 +50,54 @@ def evaluate(path: Path | None, *, judge: bool | None, budget: float | None, as_
     return 0
 
 
+def export_outcomes(folder: Path, *, as_json: bool) -> int:
+    """See `honk eval --from-tasks`. Returns 0 though there may be no task yet."""
+    from honk.cli.run import open_installation
+    from honk.evals import task_cases, write_cases
+    from honk.masking import masker
+    from honk.workspace.changes import read_changes
+
+    installation = open_installation()
+    store, mask = installation.store, masker(installation.settings.secrets)
+
+    def read(task: Task, base: str, head: str) -> Changes:
+        repository = store.repository(task.repository)
+        if repository is None:
+            raise NotFound(f"The repository {task.repository!r} is not known here any more.")
+        try:
+            return read_changes(installation.forges.of(repository).git_dir(repository), base, head)
+        except HonkError:
+            # What was sent back was never pushed.
+            return installation.workspaces.changes(task, base, head)
+
+    _made(folder)
+    written: Counter[str] = Counter()
+    for task in store.tasks(limit=1_000_000):
+        try:
+            cases = task_cases(store, task, read, mask)
+        except HonkError as error:
+            progress.print(f"[yellow]–[/] {task.id} was left out: {escape(str(error))}")
+            continue
+        if cases:
+            write_cases(folder / f"{task.id}.jsonl", cases)
+            written.update(str(case.truth.outcome) for case in cases)
+    if as_json:
+        print_json({"folder": str(folder), "cases": written.total(), "outcomes": dict(written)})
+    elif written:
+        told = ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in sorted(written.items()))
+        results.print(f"{written.total()} cases in {escape(str(folder))}: {told}")
+    else:
+        progress.print("No task has come to an end yet: there is nothing to learn from.")
+    return 0
+
+
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
+
+
 def shipped() -> Path:
     """The set that comes with Honk: in the installed package, or in the repository beside it."""
     import honk
@@ -59,7 +108,7 @@ def shipped() -> Path:
 
 
 def _judge(settings: Settings, wanted: bool | None, budget: float | None, count: int) -> Judge | None:
-    """What asks the model, where there is one; None: nobody. Raises `UsageError` if it is wanted and there is no key."""
+    """What asks the model, where there is one; None: nobody. Raises `UsageError` if it is wanted and has no key."""
     if wanted is False or (wanted is None and settings.anthropic_api_key is None):
         return None
     if settings.anthropic_api_key is None:

@@ -2,7 +2,8 @@
 
 from honk.evals.case import FORMAT, JUDGED, Case, File, Place, Source, Truth
 from honk.evals.figures import Figures, Rate, alarms, figures, missed, untrue
-from honk.evals.reading import read_cases
+from honk.evals.outcomes import Read, task_cases
+from honk.evals.reading import read_cases, write_cases
 from honk.evals.replay import Guard, Judge, Replayed, replay
 from honk.evals.runs import as_data, keep_run, last_run, run_data, set_digest
 
@@ -16,6 +17,7 @@ __all__ = [
     "Judge",
     "Place",
     "Rate",
+    "Read",
     "Replayed",
     "Source",
     "Truth",
@@ -29,5 +31,7 @@ __all__ = [
     "replay",
     "run_data",
     "set_digest",
+    "task_cases",
     "untrue",
+    "write_cases",
 ]

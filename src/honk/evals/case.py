@@ -6,11 +6,11 @@ import base64
 import binascii
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-FORMAT = 1
+FORMAT: Final = 1
 """The version of the format that this module reads and writes."""
 
 JUDGED = ("scope-creep", "behaviour-changed", "wrong-file")
@@ -48,7 +48,7 @@ class File(_Strict):
     def content(self) -> bytes:
         """Its bytes. Raises `ValueError` for what is not base64."""
         if self.base64 is None:
-            return (self.text or "").encode("utf-8", "surrogateescape")
+            return (self.text or "").encode()
         try:
             return base64.b64decode(self.base64, validate=True)
         except binascii.Error as error:
@@ -118,7 +118,7 @@ class Case(_Strict):
     source: Source
 
     def files(self) -> Mapping[str, File]:
-        """The base, where it is written out."""
+        """The base, where it is written out. Raises `ValueError` where it is not."""
         if isinstance(self.base, str):
             raise ValueError(f"the base of {self.id} is that of {self.base}")
         return {path: File(text=file) if isinstance(file, str) else file for path, file in self.base.items()}

@@ -1,9 +1,9 @@
-"""Sets of cases in files: JSON Lines, one case a line, or JSON, one case a file."""
+"""Sets of cases in files, read and written: JSON Lines, one case a line, or JSON, one case a file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -37,6 +37,13 @@ def read_cases(path: Path) -> list[Case]:
     if not cases:
         raise UsageError(f"There is no case in {path}: each line of a .jsonl file is one (docs/evals.md).")
     return list(cases.values())
+
+
+def write_cases(file: Path, cases: Iterable[Case]) -> None:
+    """Write cases down, one a line."""
+    with file.open("w", encoding="utf-8") as lines:
+        for case in cases:
+            lines.write(case.model_dump_json(by_alias=True, exclude_defaults=True, exclude_none=True) + "\n")
 
 
 def _files(path: Path) -> Sequence[Path]:
