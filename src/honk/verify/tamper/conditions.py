@@ -111,8 +111,11 @@ def bare(tokens: Sequence[Token]) -> list[Token]:
 def is_literal(tokens: Sequence[Token]) -> bool:
     """Whether only values stand there: numbers, texts and collections of them."""
     return any(token.literal for token in tokens) and all(
-        token.literal or not (token.text[:1].isalpha() or token.text[:1] == "_") or token.text in _PLAIN
-        for token in tokens
+        token.literal
+        or not (token.text[:1].isalpha() or token.text[:1] == "_")
+        or token.text in _PLAIN
+        or (at + 1 < len(tokens) and tokens[at + 1].text in {":", "="})
+        for at, token in enumerate(tokens)
     )
 
 
@@ -173,7 +176,7 @@ def naming(line: int, text: str, name: str, operands: Sequence[Sequence[Token]])
 
 def with_wildcards(assertion: Assertion) -> Assertion:
     """Less of what it was, for each thing in it that stands for anything."""
-    found = len(_WILD.findall(assertion.text))
+    found = len(_WILD.findall(assertion.text.replace(" ", "")))
     return replace(assertion, strength=max(0.5, assertion.strength - 0.5 * min(found, 3))) if found else assertion
 
 

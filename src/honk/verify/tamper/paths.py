@@ -55,6 +55,11 @@ def is_test(path: str) -> bool:
     return bool(_TEST_FOLDER.search(path) or _TEST_NAME.search(path))
 
 
+def is_test_text(path: str) -> bool:
+    """Whether it is a test that is no program of a language known here, such as a feature file."""
+    return bool(re.search(r"\.(feature|robot|bats|hurl|spec|test|story|t)$", path)) and not is_data(path)
+
+
 def is_collected(path: str) -> bool:
     """Whether a test runner looks for tests in a file of this name; more narrow than `is_test` for Python and Go."""
     name = PurePosixPath(path).name

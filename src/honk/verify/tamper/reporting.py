@@ -14,8 +14,13 @@ _MESSAGE = 400
 def finding(kind: str, severity: Severity, path: str, where: Mark | int | None, message: str) -> Finding:
     """A finding at a place in the changed file; secrets in its text are masked."""
     line = where.line if isinstance(where, Mark) else where
-    evidence = where.text if isinstance(where, Mark) else ""
-    return Finding(kind, severity, path, line or None, _told(message, _MESSAGE), _told(evidence, _EVIDENCE))
+    shown = where.text if isinstance(where, Mark) else ""
+    return Finding(kind, severity, path, line or None, _told(message, _MESSAGE), _told(shown, _EVIDENCE))
+
+
+def evidence(line: str) -> str:
+    """A line as it may be shown."""
+    return _told(line, _EVIDENCE)
 
 
 def _told(text: str, limit: int) -> str:

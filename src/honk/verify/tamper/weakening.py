@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from honk.model import Finding, Severity
@@ -25,8 +25,8 @@ class Surroundings:
 
     gone: frozenset[str] = frozenset()
     """Names that production code defined before and nowhere after."""
-    replaced: frozenset[tuple[str, str]] = field(default_factory=frozenset)
-    """Values in production code, before and after."""
+    values: frozenset[str] = frozenset()
+    """Values that production code has now and had not before."""
 
 
 def weakened(files: Iterable[Sides], around: Surroundings) -> Iterator[Finding]:
@@ -46,8 +46,11 @@ def weakened(files: Iterable[Sides], around: Surroundings) -> Iterator[Finding]:
 
 def compared(before: Test, after: Test, path: str, around: Surroundings) -> Iterator[Finding]:
     """Findings about one test that is there on both sides."""
-    yield from _skipped(before, after, path)
     yield from _slept(before, after, path)
+    skipped = list(_skipped(before, after, path))
+    yield from skipped
+    if skipped and not (after.skip and after.skip.conditional):
+        return
     if after.only and not before.only:
         yield _only(after, path)
     if before.body == after.body and before.assertions == after.assertions and before.cases == after.cases:
@@ -57,7 +60,10 @@ def compared(before: Test, after: Test, path: str, around: Surroundings) -> Iter
     what = f"`{after.name}`"
     hollow = after.assertions and all(one.strength == 0 for one in after.assertions) and len(after.assertions) < 3
     held = any(one.strength > 0 for one in before.assertions)
-    if (after.empty and not before.empty) or (hollow and held and not after.calls & before.calls):
+    said = {word for one in after.assertions for word in re.findall(r"\w+", one.text)}
+    if (after.empty and not before.empty) or (
+        hollow and held and after.calls <= said | {one.form for one in after.assertions}
+    ):
         where = Mark(after.line, before.body.split("\n", 1)[0])
         yield finding("test-emptied", "serious", path, where, f"Nothing is left in the test {what}.")
         return
@@ -104,7 +110,7 @@ def _cases(before: Test, after: Test, path: str) -> Iterator[Finding]:
         cases = "1 case" if fewer == 1 else f"{fewer} cases"
         shown = removed[len(added)] if len(added) < len(removed) else removed[0]
         yield finding(
-            "test-cases-removed", "serious", path, Mark(after.line, shown.text),
+            "test-cases-removed", "serious", path, shown,
             f"The test `{after.name}` runs with {cases} fewer, of {len(before.cases)}.",
         )  # fmt: skip
         return
@@ -164,7 +170,7 @@ def _removed(
     none = "" if after.assertions else "; it asserts nothing any more"
     one = removed[0]
     return finding(
-        "assertion-removed", severity, path, Mark(after.line, one.text),
+        "assertion-removed", severity, path, Mark(one.line, one.text),
         f"{count} of `{after.name}` {verb} gone{why}{none}.",
     )  # fmt: skip
 
@@ -249,13 +255,18 @@ def _changed(old: Assertion, new: Assertion, test: Test, path: str, around: Surr
     elif _wider(old, new):
         message = f"An assertion of `{test.name}` has a wider tolerance; it was: {_short(old.text)}."
         yield finding("assertion-loosened", "serious", path, where, message)
-    elif old.subject == new.subject and old.expected != new.expected and (old.literal or new.literal) and lower >= 0:
-        known = (old.expected, new.expected) in around.replaced
+    elif old.subject == new.subject and old.expected != new.expected and lower >= 0 and _written_out(old, new):
+        known = new.expected.strip("\"'") in around.values and len(new.expected) > 2
         message = f"`{test.name}` expects another value; it was: {_short(old.text)}."
         if known:
             message = f"`{test.name}` expects another value, as the code was changed in the same place."
         yield finding("expected-value-changed", "note" if known else "warning", path, where, message)
     yield from _guarded(old, new, test, path)
+
+
+def _written_out(old: Assertion, new: Assertion) -> bool:
+    """Whether both expect a value that is written out, alone or as part of an expression that is otherwise the same."""
+    return old.literal or new.literal or _shape(old.expected) == _shape(new.expected)
 
 
 def _wider(old: Assertion, new: Assertion) -> bool:
@@ -264,12 +275,12 @@ def _wider(old: Assertion, new: Assertion) -> bool:
     return old.tolerance is not None and new.tolerance > old.tolerance * 1.0001
 
 
-_WORDS = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[\w.]+")
+_VALUES = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(?<![\w.])-?\d[\w.]*|\b(?:true|false|True|False)\b")
 
 
 def _shape(text: str) -> str:
-    """A case without its values: the same for two that differ in values only."""
-    return _WORDS.sub("_", text)
+    """An expression without its values: the same for two that differ in values only."""
+    return _VALUES.sub("_", text)
 
 
 def _short(text: str) -> str:

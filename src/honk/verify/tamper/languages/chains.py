@@ -187,7 +187,7 @@ def _plain(chain: Chain, link: Link, bearer: str = "") -> Assertion:
         return _thrown(chain, text, name, operands)
     found = naming(chain.line, text, name, operands)
     tolerance = found.tolerance if found.tolerance is not None else tolerance_in(text)
-    if not bearer and not re.match(r"(XCT)?_?(debug_)?(prop_)?assert", name):
+    if not bearer and not re.match(r"(xct)?_?(debug_)?(prop_)?assert", name, re.IGNORECASE):
         # A function of their own: what it asserts is not known here.
         return replace(found, strength=RANGE, literal=False, own=True)
     return replace(found, tolerance=tolerance)

@@ -9,6 +9,7 @@ from functools import cache
 
 from tree_sitter import Language, Node, Parser
 
+from honk.verify.tamper.conditions import bare, split
 from honk.verify.tamper.facts import Mark, Token, written
 
 _GRAMMARS = {
@@ -138,7 +139,11 @@ class Link:
     @property
     def operands(self) -> list[list[Token]]:
         """The arguments as tokens."""
-        return [tokens(one) for one in self.arguments or ()]
+        found: list[list[Token]] = []
+        for one in self.arguments or ():
+            # What a macro is given is no more than tokens.
+            found += split(bare(tokens(one)), {","}) if one.type == "token_tree" else [tokens(one)]
+        return [one for one in found if one]
 
 
 @dataclass(frozen=True)

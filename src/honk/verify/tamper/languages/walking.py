@@ -140,7 +140,7 @@ class _Walker:
             " > ".join(one for one in names if one), line_of(head.node), cases=list(head.cases), helper=head.helper
         )
         test.skip, test.only = skip or inside.skip, head.only
-        opened = _Open(test, names, test.skip, group=head.group)
+        opened = _Open(test, names, test.skip, head.node)
         test.assertions = [Assertion(one.line, one.text, "head", "", one.text, True, 2.5) for one in head.asserts]
         if head.body is not None:
             self.visit_body(head.body, opened)
@@ -163,7 +163,10 @@ class _Walker:
             test.skip = Skip(test.line, guards[-1], True)
 
     def visit_body(self, body: Node, opened: _Open) -> None:
-        self._children(body, opened, ()) if body.type in _BLOCKS else self.visit(body, opened, ())
+        if body.type in _BLOCKS or body == opened.node:
+            self._children(body, opened, ())
+        else:
+            self.visit(body, opened, ())
 
     def _close(self, opened: _Open) -> None:
         test = opened.test
@@ -215,11 +218,11 @@ class _Walker:
 class _Open:
     """A test that is being read."""
 
-    def __init__(self, test: Test, names: tuple[str, ...], skip: Skip | None, *, group: bool = False) -> None:
+    def __init__(self, test: Test, names: tuple[str, ...], skip: Skip | None, node: Node | None = None) -> None:
         self.test = test
         self.names = names
         self.skip = skip
-        self.group = group
+        self.node = node
         self.calls: set[str] = set()
         self.locals: dict[str, list[Token] | None] = {}
         self.condition: Node | None = None
