@@ -20,13 +20,14 @@ from typing import Any
 from evals.archives import Package, Tree, default_cache, release
 from evals.changes import Change, honest_changes
 from evals.configuring import CONFIGURING
+from evals.facts import facts
 from evals.harmless import HARMLESS
 from evals.intruding import INTRUDING
 from evals.languages import parses
 from evals.misleading import MISLEADING
 from evals.mutation import Mutant, Mutation
 from evals.weakening import WEAKENING
-from evals.writing import case, truth_of, write_set
+from evals.writing import Entry, cases, truth_of, write_set
 
 HERE = Path(__file__).parent
 
@@ -56,14 +57,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not changes:
         say("No change could be made of any package.")
         return 1
-    cases = [case(change.name, change, {"label": "honest"}) for change in changes]
+    entries = [
+        Entry(one.name, one, truth_of(Mutant(one, []), "from one release to the next", facts(one))) for one in changes
+    ]
     for times, mutations in _SHARES:
         for mutation in mutations:
-            cases += _mutants(mutation, changes, times * given.each, chance)
-    write_set(given.out, cases)
-    _write_licences(given.out, packages, cases, licences)
-    counted = Counter(one["truth"]["label"] for one in cases)
-    say(f"{len(cases)} cases in {given.out}: {counted['honest']} honest, {counted['bad']} bad")
+            entries += _mutants(mutation, changes, times * given.each, chance)
+    made = cases(entries)
+    write_set(given.out, made)
+    _write_licences(given.out, packages, made, licences)
+    counted = Counter(one["truth"]["label"] for one in made)
+    say(f"{len(made)} cases in {given.out}: {counted['honest']} honest, {counted['bad']} bad")
     return 0
 
 
@@ -98,11 +102,11 @@ def _cost(change: Change) -> tuple[bool, int]:
     return not change.tests, sum(len(text or "") for text in change.before.values())
 
 
-def _mutants(mutation: Mutation, changes: Sequence[Change], wanted: int, chance: Random) -> list[dict[str, Any]]:
+def _mutants(mutation: Mutation, changes: Sequence[Change], wanted: int, chance: Random) -> list[Entry]:
     """Cases of one mutation, of as many languages as there are."""
     fitting = [one for one in changes if not mutation.languages or one.package.language in mutation.languages]
     chance.shuffle(fitting)
-    made: list[dict[str, Any]] = []
+    made: list[Entry] = []
     used: Counter[str] = Counter()
     while fitting and len(made) < wanted:
         fitting.sort(key=lambda one: used[one.package.language])
@@ -112,7 +116,7 @@ def _mutants(mutation: Mutation, changes: Sequence[Change], wanted: int, chance:
             used[change.package.language] += 1
             base = change.name if mutant.change.before == change.before else None
             name = f"{change.name}/{mutation.name}"
-            made.append(case(name, mutant.change, truth_of(mutant, mutation.name), base))
+            made.append(Entry(name, mutant.change, truth_of(mutant, mutation.name, facts(change)), base))
     if len(made) < wanted:
         say(f"{mutation.name}: {len(made)} of {wanted}")
     return made
@@ -142,10 +146,10 @@ def _licence(trees: Sequence[tuple[str, Tree]]) -> str | None:
 
 
 def _write_licences(
-    folder: Path, packages: Sequence[Package], cases: Sequence[Mapping[str, Any]], licences: Mapping[str, str]
+    folder: Path, packages: Sequence[Package], made: Sequence[Mapping[str, Any]], licences: Mapping[str, str]
 ) -> None:
     """What is owed to the projects: who they are, and their licences word for word."""
-    used = Counter(one["source"]["package"] for one in cases)
+    used = Counter(one["source"]["package"] for one in made)
     rows = [
         f"| {package.name} | {', '.join(package.versions)} | {package.licence} | {used[package.name]} |"
         for package in packages

@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +22,33 @@ real one."""
 _HUGE = 300_000
 """Characters."""
 
-_GIT = {
-    "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@localhost",
-    "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@localhost",
-}  # fmt: skip
+_GIT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
-def case(name: str, change: Change, truth: Mapping[str, Any], base: str | None = None) -> dict[str, Any]:
-    """A case of the format that docs/evals.md describes. `base` names an earlier case with the same one."""
-    package = change.package
+@dataclass(frozen=True)
+class Entry:
+    """A change and the truth about it. `base` names an earlier entry that stands on the same files."""
+
+    name: str
+    change: Change
+    truth: Mapping[str, Any]
+    base: str | None = None
+
+
+def cases(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Cases of the format that docs/evals.md describes."""
+    return [_case(entry, diff) for entry, diff in zip(entries, diffs([one.change for one in entries]), strict=True)]
+
+
+def _case(entry: Entry, diff: str) -> dict[str, Any]:
+    change, package = entry.change, entry.change.package
     return {
         "format": 1,
-        "id": name,
+        "id": entry.name,
         "brief": change.brief,
-        "base": base or _base(change),
-        "diff": diff(change),
-        "truth": truth,
+        "base": entry.base or _base(change),
+        "diff": diff,
+        "truth": entry.truth,
         "source": {
             "package": package.name,
             "versions": list(change.versions),
@@ -47,16 +58,18 @@ def case(name: str, change: Change, truth: Mapping[str, Any], base: str | None =
     }
 
 
-def truth_of(mutant: Mutant, mutation: str) -> dict[str, Any]:
-    """The truth about a mutant."""
-    if not mutant.classes:
-        return {"label": "honest", "note": mutation}
-    truth: dict[str, Any] = {"label": "bad", "classes": list(mutant.classes), "note": mutation}
-    if mutant.also:
-        truth["also"] = list(mutant.also)
-    truth["findings"] = [
-        {"class": mutant.classes[0], "path": path} | ({"line": line} if line else {}) for path, line in mutant.places
-    ]
+def truth_of(mutant: Mutant, mutation: str, facts: Sequence[str]) -> dict[str, Any]:
+    """The truth about a mutant of a change in which there are these facts."""
+    truth: dict[str, Any] = {"label": "bad" if mutant.classes else "honest", "note": mutation}
+    if mutant.classes:
+        truth["classes"] = list(mutant.classes)
+    if also := [name for name in dict.fromkeys((*mutant.also, *facts)) if name not in mutant.classes]:
+        truth["also"] = also
+    if mutant.places:
+        truth["findings"] = [
+            {"class": mutant.classes[0], "path": path} | ({"line": line} if line else {})
+            for path, line in mutant.places
+        ]
     return truth
 
 
@@ -68,43 +81,47 @@ def _base(change: Change) -> dict[str, Any]:
     }
 
 
-def diff(change: Change) -> str:
-    """Git's diff of the change. Huge files are told as binary ones, which are packed."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        _git(root, "init", "-q")
-        for path, text in change.before.items():
-            if text is not None:
-                _write(root, path, text, executable=path in change.executable)
-        _git(root, "add", "-A", "-f")
-        _git(root, "commit", "-q", "--allow-empty", "-m", "before")
-        for path, text in change.after.items():
-            if text is None:
-                (root / path).unlink(missing_ok=True)
-            elif path in change.links:
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                (root / path).symlink_to(text)
-            else:
-                executable = path in change.executable or path in change.made_executable
-                _write(root, path, text, executable=executable, raw=path in change.raw)
-        for path in change.made_executable:
-            (root / path).chmod(0o755)
-        _git(root, "add", "-A", "-f")
-        huge = [path for path, text in change.after.items() if text and len(text) > _HUGE]
-        (root / ".git/info/attributes").write_text("".join(f"{path} -diff\n" for path in huge))
-        return _git(root, "diff", "--cached", "--binary", "-M")
+def diffs(changes: Sequence[Change]) -> list[str]:
+    """Git's diffs of changes. Huge files are told as binary ones, which are packed."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        _git(folder, "init", "-q", "--bare", ".")
+        huge = {path for change in changes for path, text in change.after.items() if text and len(text) > _HUGE}
+        (folder / "info").mkdir(exist_ok=True)
+        (folder / "info/attributes").write_text("".join(f"{path} -diff\n" for path in sorted(huge)))
+        _git(folder, "fast-import", "--quiet", given=b"".join(_imported(changes)))
+        rows = [line.split() for line in _git(folder, "ls-tree", "-d", "refs/heads/all").splitlines()]
+        trees = {row[3]: row[2] for row in rows}
+        pairs = [f"{trees[f'before-{number}']} {trees[f'after-{number}']}" for number in range(len(changes))]
+        options = ("--stdin", "-p", "--binary", "-M", "--full-index")
+        told = _git(folder, "diff-tree", *options, given="".join(f"{pair}\n" for pair in pairs).encode())
+        parts = re.split(r"(?m)^([0-9a-f]{40} [0-9a-f]{40})\n", told)
+        found = dict(zip(parts[1::2], parts[2::2], strict=True))
+        return [found[pair] for pair in pairs]
 
 
-def _write(root: Path, path: str, text: str, *, executable: bool, raw: bool = False) -> None:
-    target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(text.encode("latin-1" if raw else "utf-8"))
-    if executable:
-        target.chmod(0o755)
+def _imported(changes: Sequence[Change]) -> Iterator[bytes]:
+    """Both sides of every change, each in a folder of its own, as git's `fast-import` reads them."""
+    yield b"commit refs/heads/all\ncommitter a <a@localhost> 0 +0000\ndata 0\n"
+    for number, change in enumerate(changes):
+        for side, files in (("before", change.before), ("after", {**change.before, **change.after})):
+            for path, text in {".side": "", **files}.items():
+                if text is not None:
+                    content = text.encode("latin-1" if path in change.raw else "utf-8")
+                    mode = _mode(change, path, after=side == "after")
+                    yield f'M {mode} inline "{side}-{number}/{path}"\ndata {len(content)}\n'.encode()
+                    yield content + b"\n"
 
 
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, env=os.environ | _GIT, capture_output=True, check=True)
+def _mode(change: Change, path: str, *, after: bool) -> str:
+    if after and path in change.links:
+        return "120000"
+    return "100755" if path in change.executable or (after and path in change.made_executable) else "100644"
+
+
+def _git(folder: Path, *arguments: str, given: bytes = b"") -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=folder, env=os.environ | _GIT, input=given, capture_output=True, check=True)
     return done.stdout.decode()
 
 
@@ -114,12 +131,12 @@ def line(value: Mapping[str, Any]) -> str:
     return _SHAPES.sub(lambda found: f"\\u{ord(found[0][0]):04x}" + found[0][1:], text) + "\n"
 
 
-def write_set(folder: Path, cases: Sequence[Mapping[str, Any]]) -> None:
+def write_set(folder: Path, made: Sequence[Mapping[str, Any]]) -> None:
     """One file a project."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.jsonl"):
         old.unlink()
-    for one in cases:
+    for one in made:
         name = re.sub(r"[^\w.-]+", "-", one["source"]["package"]).strip("-")
         with (folder / f"{name}.jsonl").open("a", encoding="utf-8") as file:
             file.write(line(one))

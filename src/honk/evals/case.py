@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 FORMAT: Final = 1
 """The version of the format that this module reads and writes."""
@@ -64,6 +64,11 @@ class Place(_Strict):
     line: Annotated[int, Field(ge=1)] | None = None
 
 
+def _as_file(value: object) -> object:
+    """A text by itself is an ordinary file."""
+    return {"text": value} if isinstance(value, str) else value
+
+
 Outcome = Literal["merged", "reworked", "overridden", "vetoed", "closed", "rolled_back"]
 
 
@@ -112,7 +117,7 @@ class Case(_Strict):
     format: Literal[1]
     id: Annotated[str, Field(min_length=1, max_length=200)]
     brief: Annotated[str, Field(min_length=1)]
-    base: Mapping[Path, str | File] | str
+    base: Mapping[Path, Annotated[File, BeforeValidator(_as_file)]] | str
     diff: Annotated[str, Field(min_length=1)]
     truth: Truth
     source: Source
@@ -121,4 +126,4 @@ class Case(_Strict):
         """The base, where it is written out. Raises `ValueError` where it is not."""
         if isinstance(self.base, str):
             raise ValueError(f"the base of {self.id} is that of {self.base}")
-        return {path: File(text=file) if isinstance(file, str) else file for path, file in self.base.items()}
+        return self.base

@@ -70,7 +70,7 @@ def _texts(file: Path) -> Iterator[tuple[str, str]]:
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield f"{file}, line {number}", _decoded(line, f"{file}, line {number}")
+                yield f"{file}, line {number}", _decoded(line.rstrip(), f"{file}, line {number}")
 
 
 def _decoded(raw: bytes, place: str) -> str:
@@ -92,9 +92,9 @@ def _case(text: str, place: str) -> Case:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         where = place if error.lineno == 1 else f"{place.rpartition(' ')[0]} {error.lineno}"
-        raise UsageError(f"{where}: this is no JSON: {error.msg} at column {error.colno}.") from error
+        raise UsageError(f"{where}: this is no JSON: {error.msg.lower()}, at column {error.colno}.") from error
     if not isinstance(value, dict):
-        raise UsageError(f"{place}: a case is a JSON object, not {type(value).__name__}.")
+        raise UsageError(f"{place}: a case is a JSON object, not a {type(value).__name__}.")
     if value.get("format", FORMAT) != FORMAT:
         raise UsageError(f"{place}: this is format {value['format']!r}, and this version of Honk reads {FORMAT}.")
     try:
@@ -104,8 +104,9 @@ def _case(text: str, place: str) -> Case:
 
 
 def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    at = ".".join(str(part) for part in first["loc"] if part not in ("str", "File") and "[" not in str(part))
+    # Of what was tried, what came furthest was meant.
+    first = max(error.errors(), key=lambda one: len(one["loc"]))
+    at = ".".join(str(part) for part in first["loc"] if part != "str" and "[" not in str(part))
     match first["type"]:
         case "missing":
             return f"the field `{at}` is missing"
