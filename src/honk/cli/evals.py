@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from honk.evals import Judge
     from honk.settings import Settings
 
+_MOST = 20
+"""Lines about what went wrong."""
 _REQUESTS = 12
 """To the model, for one verdict; each question may be put again to a server that is busy."""
 
@@ -148,6 +150,20 @@ def _show(run: Mapping[str, Any], before: Mapping[str, Any] | None) -> None:
     results.print(_classes(now, last))
     if now["judge"]:
         results.print(_calibration(now["judge"]))
+    wrong = [line for case in run["cases"] for line in _wrong(case)]
+    for line in wrong[:_MOST]:
+        results.print(line)
+    if len(wrong) > _MOST:
+        progress.print(f"[dim]… and {len(wrong) - _MOST} more: --json has all of them[/]")
+
+
+def _wrong(case: Mapping[str, Any]) -> list[str]:
+    """What the guard got wrong in a case, a line each."""
+    name = escape(case["id"])
+    places = [(one["kind"], f"{one['path']}:{one['line'] or 1}") for one in case["untrue"]]
+    return [f"[yellow]missed[/] {kind} in {name}" for kind in case["missed"]] + [
+        f"[yellow]untrue[/] {kind} in {name} at {escape(place)}" for kind, place in places
+    ]
 
 
 def _overview(now: Mapping[str, Any], last: Mapping[str, Any] | None) -> Table:
@@ -188,6 +204,9 @@ def _classes(now: Mapping[str, Any], last: Mapping[str, Any] | None) -> Table:
     judged = now["judge"] is not None
     table = _table("class", "found", "95 %", "last", "true", "last", "line", *(["vetoed"] if judged else []))
     for one in now["classes"]:
+        if not (one["recall"]["of"] or one["precision"]["of"] or one["vetoed"]):
+            # A class for the judge, and nobody judged.
+            continue
         old = before.get(one["name"], {})
         table.add_row(
             one["name"],
