@@ -322,7 +322,7 @@ def test_a_veto_is_on_the_card_and_is_overridden_by_whoever_may_write(team: Team
     assert "<!channel>" not in json.dumps(card["blocks"])
     assert list(buttons(card)) == ["Override", "Details", "Cancel"]
     team.slack.tap(card, "honk:override", user="UBOB")
-    overridden = team.card("has overridden what is held against this version")
+    overridden = team.card("Overridden by")
     assert list(buttons(overridden)) == ["Merge", "Details", "Cancel"]
     (event,) = team.store.events_of(task.id, "overridden")
     assert event.data["head_sha"] == HEAD
