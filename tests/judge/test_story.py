@@ -132,7 +132,8 @@ def test_what_the_task_may_cost_holds_for_the_judge(honk: Honk, project: Callabl
 def test_a_finding_wants_a_tap_for_each_commit_whatever_the_request_says_and_without_any_judge(
     honk: Honk, home: Path, project: Callable[[str], Path]
 ) -> None:
-    task = run(honk, project("judge: off"), agent="script:echo '<<<<<<< mine' >> app.txt")
+    repo = project("judge: off\ntamper: {merge-marker: protect}")
+    task = run(honk, repo, agent="script:echo '<<<<<<< mine' >> app.txt")
     assert task["verdict"] is None
     assert [(one["kind"], one["path"], one["line"], one["wants_tap"]) for one in task["findings"]] == [
         ("merge-marker", "app.txt", 2, True)
@@ -142,7 +143,7 @@ def test_a_finding_wants_a_tap_for_each_commit_whatever_the_request_says_and_wit
     # Another commit is another matter.
     again = told(honk("task", "say", task["id"], "Leave the marker, I want it", "--json", check=0).stdout)
     assert again["override"] is None
-    with pytest.raises(Refused, match="A marker of a merge was left in"):
+    with pytest.raises(Refused, match=r"app\.txt:2: "):
         tap(home, "merge", again)
 
 
@@ -160,10 +161,11 @@ def test_a_change_cannot_alter_the_rules_it_is_judged_by(honk: Honk, project: Ca
     away = (
         "script:printf 'verify: {}\\njudge: off\\ntamper: {merge-marker: allow}\\n' > honk.yaml; echo '<<<<<<< x' > b"
     )
+    repo = project("judge: veto\ntamper: {merge-marker: protect}")
     with Rehearsal([verdict(0.1, "It switches its judge off.")]) as model:
-        task = run(honk, project("judge: veto"), agent=away, **at(model))
+        task = run(honk, repo, agent=away, **at(model))
     assert task["verdict"]["decision"] == "veto"
-    assert task["findings"][0]["wants_tap"]
+    assert [one["kind"] for one in task["findings"] if one["wants_tap"]].count("merge-marker") == 1
 
 
 def test_the_agent_is_sent_back_by_a_veto_and_mends_it(honk: Honk, home: Path, project: Callable[[str], Path]) -> None:
