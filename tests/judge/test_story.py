@@ -105,6 +105,20 @@ def test_without_a_model_the_judge_abstains_once_and_holds_nobody_up(
     assert kinds(home).count("judge.finished") == 1
 
 
+def test_a_judge_that_did_not_answer_is_asked_again_at_the_tap_where_its_veto_counts(
+    honk: Honk, home: Path, project: Callable[[str], Path]
+) -> None:
+    task = run(honk, project("judge: veto"))
+    assert task["actions"] == ["merge", "cancel"]
+    with Rehearsal([verdict(0.1, "Nobody asked for this.")]) as model:
+        done = honk("task", "merge", task["id"], "--json", check=1, **at(model))
+    refused = told(done.stdout)
+    assert "The judge vetoes it: Nobody asked for this." in refused["error"]
+    assert refused["actions"] == ["override", "cancel"]
+    assert refused["cost_usd"] == refused["verdict"]["cost_usd"] > 0
+    assert len(model.requests) == 1
+
+
 def test_a_judge_that_cannot_be_understood_abstains_in_plain_sight_and_costs_what_it_cost(
     honk: Honk, project: Callable[[str], Path]
 ) -> None:
