@@ -14,8 +14,6 @@ from honk.verify.pre_commit import instead_of_its_hooks
 from honk.verify.touched import Touched, touched
 from honk.verify.tree import Tree
 
-__all__ = ["SetUp", "Verifier", "detect"]
-
 _MOST = 200
 """Workspaces of one repository that are planned for."""
 

@@ -89,6 +89,7 @@ def verify(
     fresh: bool = False,
     settings_egress: Sequence[str] = (),
     registries: Sequence[str] | None = None,
+    on_plan: Callable[[Plan], None] = lambda _: None,
     on_start: Callable[[Verifier], None] = lambda _: None,
     on_finish: Callable[[Check], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
@@ -102,6 +103,7 @@ def verify(
     output as it comes, whole and unmasked. Raises `Cancelled` when `stop()` turns true.
     """
     plan = detect(checkout, file, changed=changed, egress=settings_egress)
+    on_plan(plan)
     results: list[Check] = []
 
     def tell(check: Check) -> None:
@@ -117,7 +119,7 @@ def verify(
     if trouble:
         tell(trouble)
     blocked = trouble is not None and not trouble.green
-    missing = {} if blocked else missing_programs(checkout, plan)
+    missing = {} if blocked else missing_programs(checkout, plan, set_up=True)
     for verifier in plan.verifiers:
         on_start(verifier)
         if blocked:
@@ -248,8 +250,9 @@ def _in_front_of_path(plan: Plan, directory: str | None = None) -> str:
     return ":".join(dict.fromkeys(step.path for step in steps if step.path))
 
 
-def missing_programs(checkout: Checkout, plan: Plan) -> dict[str, list[str]]:
-    """The programs that are needed and not there, by the name of the check."""
+def missing_programs(checkout: Checkout, plan: Plan, *, set_up: bool = False) -> dict[str, list[str]]:
+    """The programs that are needed and not there, by the name of the check. `set_up` tells that the set-up has run;
+    before that, what it will bring counts as there."""
     needed: dict[str, set[str]] = {}
     for verifier in plan.verifiers:
         needed.setdefault(_prefix(plan, verifier.directory), set()).update(verifier.needs)
@@ -258,13 +261,13 @@ def missing_programs(checkout: Checkout, plan: Plan) -> dict[str, list[str]]:
         for prefix, names in needed.items()
         if names
     }
-    found = {
-        verifier.name: [
-            name for name in verifier.needs if name not in present.get(_prefix(plan, verifier.directory), ())
-        ]
-        for verifier in plan.verifiers
-    }
-    return {name: programs for name, programs in found.items() if programs}
+    found: dict[str, list[str]] = {}
+    for verifier in plan.verifiers:
+        steps = [] if set_up else [step for step in plan.set_up if within(verifier.directory, step.directory)]
+        there = {*present.get(_prefix(plan, verifier.directory), ()), *(name for step in steps for name in step.brings)}
+        if missing := [name for name in verifier.needs if name not in there]:
+            found[verifier.name] = missing
+    return found
 
 
 def _skipped(verifier: Verifier, summary: str) -> Check:
