@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from honk.model import Checkout
 from honk.repository_file import RepositoryFile, VerifyStep
+from honk.verify.bazel import instead_of_others
 from honk.verify.ecosystems import ECOSYSTEMS, MARKERS
 from honk.verify.make import add_make
 from honk.verify.plan import KINDS, Plan, SetUp, Verifier
@@ -40,8 +41,9 @@ def detect(
         elif all_of_it.verifiers:
             names = [f"{workspace.ecosystem} in {workspace.directory}"]
             plan = _joined(plan, Plan(untouched=names))
+    plan = instead_of_others(tree, plan, changed)
     plan = instead_of_its_hooks(tree, plan, [*file.egress, *egress])
-    plan = add_make(tree, plan, everything, changed)
+    plan = add_make(tree, plan, [*everything, *plan.verifiers], changed)
     return replace(plan, verifiers=_in_order(plan.verifiers), set_up=set_up or plan.set_up)
 
 

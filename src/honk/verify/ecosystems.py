@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from honk.verify import cargo, go, gradle, make, maven, node, pre_commit, python
+from honk.verify import bazel, cargo, dotnet, go, gradle, make, maven, node, pre_commit, python, swift
 from honk.verify.plan import Workspace
 from honk.verify.tree import Tree
 
@@ -66,6 +66,33 @@ ECOSYSTEMS = (
         "`gradle check`, or the wrapper",
         gradle.MARKERS,
         gradle.find_gradle,
+    ),
+    Ecosystem(
+        ".NET",
+        "`*.sln`, `*.slnx`, `*.csproj`, `*.fsproj`, `*.vbproj`",
+        "`dotnet format` where there is an `.editorconfig`, `dotnet build`, `dotnet test`",
+        dotnet.MARKERS,
+        dotnet.find_dotnet,
+    ),
+    Ecosystem(
+        "Swift",
+        "`Package.swift`",
+        "`swift format` and SwiftLint where they are configured, `swift build`, `swift test`",
+        swift.MARKERS,
+        swift.find_swift,
+    ),
+    Ecosystem(
+        "Xcode",
+        "`*.xcodeproj`, `*.xcworkspace`",
+        "`xcodebuild`, which needs a Mac: elsewhere it is skipped and says so",
+        swift.XCODE_MARKERS,
+        swift.find_xcode,
+    ),
+    Ecosystem(
+        "Bazel",
+        "`MODULE.bazel`, `WORKSPACE`",
+        "`bazel test //...`, in place of the builds and tests above of the same files, where the machine has Bazel",
+        bazel.MARKERS,
     ),
     Ecosystem(
         "pre-commit",

@@ -72,7 +72,7 @@ def add_make(tree: Tree, plan: Plan, everything: Sequence[Verifier], changed: Co
             *((one, others) for one in made),
             *((one, [*others, *made]) for one in _just(tree, place)),
         ]:
-            if doing := [other.name for other in doing_it if other.kind == one.kind]:
+            if doing := list(dict.fromkeys(other.name for other in doing_it if other.kind == one.kind)):
                 told = f"{', '.join(doing[:3])}{' and others' if doing[3:] else ''} "
                 left_out.append(LeftOut(one.name, told + ("does that" if len(doing) == 1 else "do that")))
             else:

@@ -215,12 +215,10 @@ def _after_builds(
                 why, line = f"{place} uses {used}", tool.run_script(name)
                 needs = ("node", tool.program)
                 builds[used] = Verifier(named("npm build", used), line, why, used, needs=needs, kind="build")
-    by_use = sorted(builds, key=lambda place: len(_all_used(place, members)))
-    ordered = [builds[place] for place in by_use]
     rest = [one for one in verifiers if one.kind != "build"]
     return [
         replace(one, after=_builds_before(one, builds, members)) if one.kind in ("types", "build", "test") else one
-        for one in [*rest, *ordered]
+        for one in sorted([*rest, *builds.values()], key=lambda one: len(_all_used(one.directory, members)))
     ]
 
 

@@ -24,16 +24,18 @@ _DECLARATIONS = frozenset(
         *("pip.conf", "tox.ini", ".python-version", ".tool-versions", "mise.toml"),
         *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml"),
         *("go.mod", "go.sum", "go.work", "go.work.sum", ".pre-commit-config.yaml"),
+        *("packages.lock.json", "nuget.config", "NuGet.Config", "global.json", "Package.swift", "Package.resolved"),
         *("Gemfile", "Gemfile.lock", "composer.json", "composer.lock", "mix.exs", "mix.lock"),
     }
 )
+_DOTNET = re.compile(r"\.(sln|slnx|[cfv][sb]proj|props|targets)$")
 _REQUIREMENTS = re.compile(r"(requirements|constraints)[^/]*\.(txt|in)$|(^|/)requirements/[^/]+\.(txt|in)$")
 
 # Only of these is it known that they read the declarations and nothing else of the tree.
 _INSTALLERS = re.compile(
     r"""(npm\ (ci|install|i)|pnpm\ (install|i)|yarn(\ install)?|bun\ install
     |uv\ sync|poetry\ install|bundle\ install|pre-commit\ install-hooks
-    |cargo\ fetch|go\ mod\ download|mkdir\ -p|ln\ -sf|export\ PATH=\S+
+    |cargo\ fetch|go\ mod\ download|dotnet\ restore|swift\ package\ resolve|mkdir\ -p|ln\ -sf|export\ PATH=\S+
     |(uv\ venv|\S*python[\d.]*\ -m\ venv)
     |(uv\ pip|\S*pip[\d.]*|\S*python[\d.]*\ -m\ pip)\ install)(\s|$)""",
     re.VERBOSE,
@@ -65,7 +67,7 @@ def set_up_key(steps: Sequence[SetUp], checkout: Checkout, egress: Iterable[str]
 
 
 def _declares(path: str) -> bool:
-    return PurePosixPath(path).name in _DECLARATIONS or bool(_REQUIREMENTS.search(path))
+    return PurePosixPath(path).name in _DECLARATIONS or bool(_REQUIREMENTS.search(path) or _DOTNET.search(path))
 
 
 def _commands(step: SetUp) -> list[str]:

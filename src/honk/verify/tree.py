@@ -7,7 +7,7 @@ import posixpath
 import re
 import shlex
 import tomllib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +20,11 @@ LONGEST_READ = 512 * 1024
 """Bytes of a file. What decides how to check a project is shorter; a longer file counts as empty."""
 _MOST_READ = 1_000
 """Files that are read at once."""
+_LONGEST_YAML = 32 * 1024
+_DEEPEST_YAML = 50
+_LONGEST_PATTERN = 200
+"""Characters of a pattern for folders; one that is longer or has more than two `**` fits none."""
+"""Beyond these, reading it takes seconds."""
 # Other people's code, what tools made, and projects that only stand for some in a test or a text.
 _NOT_OURS = frozenset(
     {
@@ -40,6 +45,7 @@ class Tree:
         self.files = tuple(checkout.files())
         self._all = frozenset(self.files)
         self._texts: dict[str, str] = {}
+        self._parsed_texts: dict[str, Any] = {}
         self._present: dict[str, bool] = {}
         self._by_name: dict[str, list[str]] = {}
         for path in self.files:
@@ -81,41 +87,32 @@ class Tree:
 
     def toml(self, path: str) -> dict[str, Any]:
         """The file's table; empty where it is none."""
-        try:
-            return tomllib.loads(self.text(path))
-        except (ValueError, RecursionError):
-            return {}
+        found = self._parsed(path, tomllib.loads)
+        return found if isinstance(found, dict) else {}
 
     def json(self, path: str) -> dict[str, Any] | None:
         """The file's object; None where it is none."""
-        try:
-            found = json.loads(self.text(path))
-        except (ValueError, RecursionError):
-            return None
+        found = self._parsed(path, json.loads)
         return found if isinstance(found, dict) else None
 
     def yaml(self, path: str) -> dict[str, Any]:
-        """The file's mapping; empty where it is none."""
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
-
-        try:
-            found = YAML(typ="safe", pure=True).load(self.text(path))
-        except (YAMLError, ValueError, RecursionError):
-            return {}
+        """The file's mapping; empty where it is none, or a very long or deep one."""
+        found = self._parsed(path, _yaml)
         return found if isinstance(found, dict) else {}
 
     def xml(self, path: str) -> ElementTree.Element | None:
         """The file's outermost element, with all names' namespaces taken off; None where it is none, or where it
         declares entities of its own."""
-        text = self.text(path)
-        if "<!ENTITY" in text:
-            return None
-        try:
-            # Entities, by which a short text grows without end, were refused above.
-            return ElementTree.fromstring(re.sub(r"\sxmlns(:\w+)?=(\"[^\"]*\"|'[^']*')", "", text))  # noqa: S314
-        except (ElementTree.ParseError, ValueError):
-            return None
+        found = self._parsed(path, _xml)
+        return found if isinstance(found, ElementTree.Element) else None
+
+    def _parsed(self, path: str, parse: Callable[[str], Any]) -> Any:
+        if path not in self._parsed_texts:
+            try:
+                self._parsed_texts[path] = parse(self.text(path))
+            except (ValueError, SyntaxError, RecursionError):
+                self._parsed_texts[path] = None
+        return self._parsed_texts[path]
 
     def present(self, programs: Collection[str]) -> set[str]:
         """Those of the programs that a check's sandbox has."""
@@ -128,6 +125,34 @@ class Tree:
                 told = asked
             self._present |= {program: program in told for program in asked}
         return {program for program in programs if self._present[program]}
+
+
+def _yaml(text: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    if len(text) > _LONGEST_YAML or _depth(text) > _DEEPEST_YAML:
+        return None
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError("no YAML") from error
+
+
+def _depth(text: str) -> int:
+    """How deep the brackets of a text are nested."""
+    depth = deepest = 0
+    for found in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if found[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _xml(text: str) -> ElementTree.Element | None:
+    # By entities, a short text grows without end.
+    if "<!ENTITY" in text:
+        return None
+    return ElementTree.fromstring(re.sub(r"\sxmlns(:\w+)?=(\"[^\"]*\"|'[^']*')", "", text))  # noqa: S314
 
 
 def probe(programs: Iterable[str]) -> str:
@@ -171,6 +196,8 @@ def matching(folders: Iterable[str], patterns: Sequence[str], root: str = ".") -
 
 
 def _shape(pattern: str) -> re.Pattern[str]:
+    if len(pattern) > _LONGEST_PATTERN or pattern.count("**") > 2:
+        return re.compile(r"(?!)")
     parts = []
     for part in re.split(r"(\*\*/|\*\*|\*|\?|\{[^{}]*\})", pattern):
         if part == "**/":
