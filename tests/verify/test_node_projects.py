@@ -126,9 +126,9 @@ def test_the_packages_of_a_workspace_are_installed_once_and_built_in_the_order_i
         ("packages/old", "npm install --no-audit --no-fund --no-package-lock"),
     ]
     assert list(commands(plan)) == [
-        "npm test (packages/site)",
         "npm build (packages/core)",
         "npm test (packages/core)",
+        "npm test (packages/site)",
         "npm build (packages/app)",
         "npm test (packages/app)",
         "npm test (packages/old)",

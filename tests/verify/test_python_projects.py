@@ -58,8 +58,8 @@ def test_an_environment_is_made_from_the_lock_file_of_uv() -> None:
     plan = plan_of(files)
     (step,) = plan.set_up
     assert step.command == (
-        "UV_PROJECT_ENVIRONMENT=$HOME/.honk-env UV_PYTHON_DOWNLOADS=never uv sync --frozen --quiet --group dev --group test"
-        " && uv pip install --quiet --python $HOME/.honk-env/bin/python pytest"
+        "UV_PROJECT_ENVIRONMENT=$HOME/.honk-env UV_PYTHON_DOWNLOADS=never uv sync --frozen --quiet "
+        "--group dev --group test && uv pip install --quiet --python $HOME/.honk-env/bin/python pytest"
     )
     assert step.path == "$HOME/.honk-env/bin"
     locked = plan_of(files | {"uv.lock": '[[package]]\nname = "pytest"\n'})
@@ -88,7 +88,8 @@ def test_an_environment_is_made_with_pip_where_something_is_missing_or_declared(
 
 
 def test_what_tox_installs_for_the_tests_is_there_for_pytest_which_runs_instead_of_it() -> None:
-    tox = "[tox]\nenvlist = py311,py312\n[testenv]\ndeps =\n    pytest\n    responses>=0.2\n    py27: mock\n    -r{toxinidir}/x.txt\n"
+    needed = "pytest\n    responses>=0.2\n    py27: mock\n    -r{toxinidir}/x.txt"
+    tox = f"[tox]\nenvlist = py311,py312\n[testenv]\ndeps =\n    {needed}\n"
     plan = plan_of({"setup.py": "", "tox.ini": tox, **TEST})
     assert commands(plan) == {"pytest": PYTEST}
     assert plan.set_up[0].command.endswith("-e . pytest 'responses>=0.2'")
@@ -98,7 +99,7 @@ def test_what_tox_installs_for_the_tests_is_there_for_pytest_which_runs_instead_
 def test_tox_or_nox_run_the_tests_that_nothing_else_is_known_to_run() -> None:
     tox = {"setup.py": "", "tox.ini": "[testenv]\ncommands = python -m trial a\n"}
     assert commands(plan_of(tox)) == {"tox": "tox run -e py"}
-    nox = "import nox\n\n@nox.session(name='unit')\ndef tests(session):\n    session.run('trial')\n\n@nox.session\ndef docs(s): ...\n"
+    nox = "import nox\n@nox.session(name='unit')\ndef tests(session): ...\n@nox.session\ndef docs(session): ...\n"
     assert commands(plan_of({"noxfile.py": nox})) == {"nox": "nox --non-interactive --session unit"}
     both = plan_of({**tox, "noxfile.py": nox})
     assert (list(commands(both)), left_out(both)) == (["tox"], {"nox": "tox runs them"})
@@ -112,8 +113,8 @@ def test_djangos_tests_and_unittests() -> None:
 
 def test_members_of_a_uv_workspace_share_one_environment() -> None:
     files = {
-        "pyproject.toml": '[project]\nname = "root"\n[tool.uv.workspace]\nmembers = ["packages/*"]\nexclude = ["packages/old"]\n'
-        "[tool.ruff]\n",
+        "pyproject.toml": '[project]\nname = "root"\n[tool.ruff]\n[tool.uv.workspace]\n'
+        'members = ["packages/*"]\nexclude = ["packages/old"]\n',
         "uv.lock": 'name = "pytest"\nname = "ruff"\n',
         "packages/core/pyproject.toml": '[project]\nname = "my-core"\n[tool.pytest.ini_options]\n',
         "packages/app/pyproject.toml": '[project]\nname = "app"\n[tool.pytest.ini_options]\n'

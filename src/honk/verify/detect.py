@@ -37,7 +37,8 @@ def detect(
     plan = Plan()
     for workspace, all_of_it, part in zip(workspaces, whole, touched(workspaces, changed), strict=True):
         if part.any:
-            plan = _joined(plan, _told(workspace.plan(part.members), part))
+            chosen = all_of_it if part.members is None else workspace.plan(part.members)
+            plan = _joined(plan, _told(chosen, part))
         elif all_of_it.verifiers:
             names = [f"{workspace.ecosystem} in {workspace.directory}"]
             plan = _joined(plan, Plan(untouched=names))

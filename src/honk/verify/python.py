@@ -10,7 +10,7 @@ from typing import Any
 from honk.verify.plan import LeftOut, Members, Plan, Verifier, Workspace, named
 from honk.verify.pre_commit import hooked
 from honk.verify.python_set_up import REQUIREMENTS, declared, set_up
-from honk.verify.python_tests import TEST_FILE, tests
+from honk.verify.python_tests import LOOKED_AT, TEST_FILE, tests
 from honk.verify.tree import Tree, folder, join, matching, ours, within
 
 MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini", "noxfile.py", "manage.py", *REQUIREMENTS)
@@ -28,6 +28,7 @@ def find_python(tree: Tree) -> list[Workspace]:
     for path in test_files:
         if place := _owner(path, folders):
             owned[place].append(path)
+    tree.read([path for paths in owned.values() for path in paths[:LOOKED_AT]])
     grouped = {place: _members(tree, place, folders) for place in folders}
     inside = {member for place, members in grouped.items() for member in members if member != place}
     workspaces = []
@@ -45,7 +46,7 @@ def _folders(tree: Tree, test_files: Sequence[str]) -> set[str]:
         holds_tests = any(within(path, place) for path in test_files)
         if place == "." or (holds_tests and not any(within(place, other) for other in found)):
             found.add(place)
-    if any(ours(re.sub(r"(^|/)tests?/", r"\1", path)) and not _owner(path, found) for path in test_files):
+    if any(not _owner(path, found) and ours(re.sub(r"(^|/)tests?/", r"\1", path)) for path in test_files):
         found.add(".")
     return found
 

@@ -17,7 +17,7 @@ TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|tests?)\.py$")
 REPORT = ".honk/pytest.xml"
 _PYTEST_STYLE = re.compile(r"^\s*(import pytest|from pytest\b)|^(async )?def test_", re.MULTILINE)
 _UNITTEST_STYLE = re.compile(r"\bunittest\b|\bTestCase\b")
-_LOOKED_AT = 40
+LOOKED_AT = 40
 """Test files that are read to tell pytest from unittest."""
 _SESSIONS = ("tests", "test", "pytest", "unit", "unittest", "unit_tests")
 _SETTINGS = ("pyproject.toml", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg")
@@ -37,13 +37,10 @@ def tests(tree: Tree, place: str, tools: Mapping[str, Any], test_files: Sequence
 def _direct(
     tree: Tree, place: str, tools: Mapping[str, Any], test_files: Sequence[str], nested: Sequence[str]
 ) -> Verifier | None:
-    tree.read(test_files[:_LOOKED_AT])
     if why := _pytest(tree, place, tools, test_files):
         settings = "".join(tree.text(join(place, name)) for name in _SETTINGS)
         report = None if "no:junitxml" in settings else REPORT
-        tested = [
-            other for other in nested if any(within(path, other) for path in tree.files if TEST_FILE.search(path))
-        ]
+        tested = [other for other in nested if any(TEST_FILE.search(path) for path in tree.below(other))]
         apart = [] if "testpaths" in settings else [f"--ignore={shlex.quote(_from(place, other))}" for other in tested]
         words = ["python3 -m pytest -q", *([f"--junitxml={report}"] if report else []), *apart]
         return Verifier(
@@ -59,10 +56,10 @@ def _direct(
     if "django" in tree.text(join(place, "manage.py")).lower():
         name, command = named("django test", place), "python3 manage.py test"
         return Verifier(name, command, "manage.py is Django's", place, needs=("python3",), kind="test")
-    found = [path for path in test_files[:_LOOKED_AT] if _UNITTEST_STYLE.search(tree.text(path))]
+    found = [path for path in test_files[:LOOKED_AT] if _UNITTEST_STYLE.search(tree.text(path))]
     if not found:
         return None
-    command = _unittest(tree, place, [*found, *test_files[_LOOKED_AT:]])
+    command = _unittest(tree, place, [*found, *test_files[LOOKED_AT:]])
     why, name = f"{found[0]} holds unittest tests", named("unittest", place)
     return Verifier(name, command, why, place, needs=("python3",), kind="test", tools=("unittest",))
 
@@ -86,7 +83,7 @@ def _pytest(tree: Tree, place: str, tools: Mapping[str, Any], test_files: Sequen
     for path in (join(place, name) for name in ("pyproject.toml", *REQUIREMENTS, "tox.ini", "noxfile.py")):
         if re.search(r"\bpytest\b", tree.text(path)):
             return f"{path} names pytest"
-    styled = (path for path in test_files[:_LOOKED_AT] if _PYTEST_STYLE.search(tree.text(path)))
+    styled = (path for path in test_files[:LOOKED_AT] if _PYTEST_STYLE.search(tree.text(path)))
     return next((f"{path} holds pytest tests" for path in styled), None)
 
 

@@ -68,7 +68,8 @@ def _touch(search: _Search, places: Collection[str], path: str) -> None:
         owner = folder(owner)
     prose = bool(_PROSE.search(path))
     if owner not in places:
-        if not prose:
+        used = (used for one in search.workspaces for uses in one.members.values() for used in uses)
+        if not prose and not any(within(path, one) for one in used if one != "."):
             for number in range(len(search.workspaces)):
                 search.add_all(number, f"{path}, which the change touches, belongs to no project")
         return

@@ -18,8 +18,8 @@ from honk.verify.plan import PROBES
 
 LONGEST_READ = 512 * 1024
 """Bytes of a file. What decides how to check a project is shorter; a longer file counts as empty."""
-_MOST_READ = 1_000
-"""Files that are read at once."""
+_READ_TOGETHER = 1_000
+"""Files."""
 _LONGEST_YAML = 32 * 1024
 _DEEPEST_YAML = 50
 _LONGEST_PATTERN = 200
@@ -64,10 +64,11 @@ class Tree:
 
     def read(self, paths: Iterable[str]) -> None:
         """Read these files together, which costs what one of them would."""
-        wanted = [path for path in paths if path in self._all and path not in self._texts][:_MOST_READ]
-        if wanted:
-            found = self._checkout.texts(wanted, LONGEST_READ)
-            self._texts |= {path: found.get(path, "") for path in wanted}
+        wanted = [path for path in paths if path in self._all and path not in self._texts]
+        for start in range(0, len(wanted), _READ_TOGETHER):
+            some = wanted[start : start + _READ_TOGETHER]
+            found = self._checkout.texts(some, LONGEST_READ)
+            self._texts |= {path: found.get(path, "") for path in some}
 
     def text(self, path: str) -> str:
         """The file's text, or nothing if it is not there or too long."""
