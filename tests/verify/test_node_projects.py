@@ -47,7 +47,7 @@ def test_tools_that_are_configured_run_where_there_is_no_script_for_it() -> None
     plan = plan_of(files)
     assert commands(plan) == {
         "prettier": "npx --no -- prettier --check .",
-        "eslint": "npx --no -- eslint --format json .",
+        "eslint": "npx --no -- eslint .",
         "tsc": "npx --no -- tsc --noEmit --pretty false",
         "vitest": "npx --no -- vitest run",
     }

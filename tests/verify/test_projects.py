@@ -25,8 +25,8 @@ def test_a_cargo_workspace_is_checked_as_one() -> None:
     plan = plan_of(CARGO)
     assert {name: line for name, line in commands(plan).items() if "old" not in name} == {
         "cargo fmt": "cargo fmt --all --check",
-        "cargo clippy": "cargo clippy --workspace --all-targets --message-format=json --locked",
-        "cargo test": "cargo test --workspace --no-fail-fast --message-format=json --locked",
+        "cargo clippy": "cargo clippy --workspace --all-targets --locked",
+        "cargo test": "cargo test --workspace --no-fail-fast --locked",
     }
     assert plan.set_up[0].command == "cargo fetch --locked"
     assert commands(plan)["cargo test (crates/old)"].startswith("crates/old$ cargo test --workspace")
@@ -35,7 +35,7 @@ def test_a_cargo_workspace_is_checked_as_one() -> None:
 def test_of_a_cargo_workspace_are_tested_the_packages_that_are_touched_and_those_that_use_them() -> None:
     plan = plan_of(CARGO, changed=["crates/base/src/lib.rs"])
     packages = "--package base --package cli --package tool"
-    assert commands(plan)["cargo test"] == f"cargo test {packages} --no-fail-fast --message-format=json --locked"
+    assert commands(plan)["cargo test"] == f"cargo test {packages} --no-fail-fast --locked"
     assert commands(plan)["cargo fmt"] == f"cargo fmt {packages} --check"
     assert "--package" not in commands(plan_of(CARGO, changed=["Cargo.lock"]))["cargo test"]
 
@@ -51,7 +51,7 @@ def test_go_modules() -> None:
     files = {"go.mod": "module example.com/a\n\nrequire example.com/b v1.0.0\n", "go.sum": ""}
     plan = plan_of(files)
     assert list(commands(plan)) == ["gofmt", "go vet", "go build", "go test"]
-    assert commands(plan)["go test"] == "go test -json ./..."
+    assert commands(plan)["go test"] == "go test ./..."
     assert [step.command for step in plan.set_up] == ["go mod download"]
     assert not plan_of({**files, "vendor/modules.txt": ""}).set_up
     linted = plan_of({**files, ".golangci.yml": ""})
@@ -69,6 +69,8 @@ def test_modules_of_a_go_workspace_and_those_that_replace_one_by_a_folder() -> N
     assert {one.directory for one in plan_of(files).verifiers} == {"app", "lib", "tool", "alone"}
     plan = plan_of(files, changed=["lib/a.go"])
     assert {one.directory for one in plan.verifiers} == {"app", "lib", "tool"}
+    # What only the workspace has cannot be downloaded, so the rest is fetched by the checks.
+    assert (plan.set_up, {one.registries for one in plan.verifiers if one.name == "go test (app)"}) == ([], {True})
     assert plan.untouched == ["Go in alone"]
 
 

@@ -44,7 +44,6 @@ def _with(tree: Tree, plan: Plan, place: str) -> Plan:
         needs=(program or "bazel",),
         kind="test",
         tools=("bazel",),
-        report="bazel-testlogs/**/test.xml",
     )
     if same and program is None:
         why = f"there is no Bazel on this machine, and {_names(same)} do without"

@@ -93,7 +93,7 @@ def _plan(tree: Tree, root: str, members: Mapping[str, Members], chosen: Members
         verifiers.append(
             Verifier(
                 named("cargo clippy", root),
-                f"cargo clippy {which} --all-targets --message-format=json{how}",
+                f"cargo clippy {which} --all-targets{how}",
                 "clippy is configured",
                 root,
                 1200.0,
@@ -105,7 +105,7 @@ def _plan(tree: Tree, root: str, members: Mapping[str, Members], chosen: Members
     verifiers.append(
         Verifier(
             named("cargo test", root),
-            f"cargo test {which} --no-fail-fast --message-format=json{how}",
+            f"cargo test {which} --no-fail-fast{how}",
             why,
             root,
             1800.0,

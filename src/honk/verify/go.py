@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from honk.verify.plan import Members, Plan, SetUp, Verifier, Workspace, named
+from honk.verify.plan import Kind, Members, Plan, SetUp, Verifier, Workspace, named
 from honk.verify.tree import Tree, folder, join, ours
 
 MARKERS = ("go.mod", "go.work")
+_REQUIRED = re.compile(r"^\s*(?:require\s+)?([^\s(/=]\S*)\s+v\d", re.MULTILINE)
 _LISTED = "git ls-files -z -- '*.go' ':!:vendor/' ':!:**/vendor/' ':!:**/testdata/' | xargs -0 -r gofmt -l"
 _FORMAT = f'out=$({_LISTED}) && test -z "$out" || {{ echo "not formatted: $out"; exit 1; }}'
 
@@ -43,45 +44,42 @@ def _path(tree: Tree, place: str) -> str:
 def _uses(tree: Tree, place: str, paths: Mapping[str, str]) -> Iterator[str]:
     text = re.sub(r"//.*", "", tree.text(join(place, "go.mod")))
     yield from (join(place, path) for path in re.findall(r"=>\s*(\.\.?/\S*)", text))
-    asked = set(re.findall(r"^\s*(?:require\s+)?(\S+)\s+v\d", text, re.MULTILINE))
+    asked = set(_REQUIRED.findall(text))
     yield from (one for path, one in paths.items() if path in asked and one != place)
 
 
 def _plan(tree: Tree, root: str, members: Mapping[str, Members], chosen: Members | None) -> Plan:
     wanted = [one for one in members if chosen is None or one in chosen]
-    lint = tree.first(root, ".golangci.yml", ".golangci.yaml", ".golangci.toml", ".golangci.json")
-    verifiers = []
-    for place in wanted:
-        why = f"{join(place, 'go.mod')} is there"
-        lines = [
-            Verifier(named("gofmt", place), _FORMAT, why, place, needs=("gofmt",), kind="format", tools=("gofmt",)),
-            Verifier(named("go vet", place), "go vet ./...", why, place, needs=("go",), kind="lint", tools=("go vet",)),
-            Verifier(named("go build", place), "go build ./...", why, place, needs=("go",), kind="build"),
-            Verifier(
-                named("go test", place),
-                "go test -json ./...",
-                why,
-                place,
-                1200.0,
-                needs=("go",),
-                kind="test",
-                tools=("go test",),
-            ),
-        ]
-        if lint:
-            line, needs = "golangci-lint run ./...", ("go", "golangci-lint")
-            lines.append(
-                Verifier(named("golangci-lint", place), line, f"{lint} is there", place, needs=needs, kind="lint")
-            )
-        verifiers += lines
-    fetched = [one for one in wanted if _fetches(tree, one)]
-    return Plan(verifiers, [_download(one) for one in fetched])
+    paths = {_path(tree, one) for one in members}
+    linter = tree.first(root, ".golangci.yml", ".golangci.yaml", ".golangci.toml", ".golangci.json")
+    plans = [_module(tree, place, paths, linter) for place in wanted]
+    return Plan([one for plan in plans for one in plan.verifiers], [one for plan in plans for one in plan.set_up])
 
 
-def _fetches(tree: Tree, place: str) -> bool:
-    asked = re.search(r"^require\b", tree.text(join(place, "go.mod")), re.MULTILINE)
-    return bool(asked) and join(place, "vendor/modules.txt") not in tree
+def _module(tree: Tree, place: str, paths: set[str], linter: str | None) -> Plan:
+    why, text = f"{join(place, 'go.mod')} is there", tree.text(join(place, "go.mod"))
+    asked = set(_REQUIRED.findall(text))
+    fetches = bool(asked) and join(place, "vendor/modules.txt") not in tree
+    # One that is asked for without a folder comes from the workspace, and cannot be downloaded as the others can.
+    whole = fetches and not any(path in paths and f"{path} =>" not in text for path in asked)
 
+    def check(name: str, line: str, kind: Kind, seconds: float = 600.0, *, told: str = why) -> Verifier:
+        program = line.partition(" ")[0]
+        needs = tuple(dict.fromkeys((program, "go")))
+        registries = fetches and not whole
+        return Verifier(
+            named(name, place), line, told, place, seconds, needs, registries=registries, kind=kind, tools=(name,)
+        )
 
-def _download(place: str) -> SetUp:
-    return SetUp("go mod download", f"{join(place, 'go.mod')} has dependencies", directory=place)
+    formatted = Verifier(named("gofmt", place), _FORMAT, why, place, needs=("gofmt",), kind="format", tools=("gofmt",))
+    linted = [check("golangci-lint", "golangci-lint run ./...", "lint", told=f"{linter} is there")] if linter else []
+    return Plan(
+        [
+            formatted,
+            check("go vet", "go vet ./...", "lint"),
+            *linted,
+            check("go build", "go build ./...", "build"),
+            check("go test", "go test ./...", "test", 1200.0),
+        ],
+        [SetUp("go mod download", f"{join(place, 'go.mod')} has dependencies", directory=place)] if whole else [],
+    )

@@ -91,7 +91,6 @@ def _plan(tree: Tree, root: str, paths: Mapping[str, str], chosen: Members | Non
                 registries=True,
                 kind="test",
                 tools=("gradle",),
-                report="**/build/test-results/**/*.xml",
             )
         ]
     )

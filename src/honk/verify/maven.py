@@ -85,7 +85,6 @@ def _plan(tree: Tree, root: str, members: Mapping[str, Members], chosen: Members
             registries=True,
             kind="test",
             tools=("mvn",),
-            report="**/target/surefire-reports/TEST-*.xml",
         )
     )
     return Plan(verifiers)

@@ -189,7 +189,7 @@ def _tools_for(tree: Tree, package: Package, kind: Kind, beside: Collection[str]
     if kind == "lint" and "@biomejs/biome" in depends and biome:
         yield "biome", "biome ci --colors=off .", f"{biome} is there"
     if kind == "lint" and "eslint" in depends and package.has(_ESLINT, beside):
-        yield "eslint", "eslint --format json .", "eslint is configured"
+        yield "eslint", "eslint .", "eslint is configured"
     if kind == "types" and "typescript" in depends and typescript:
         several = re.search(r'"references"\s*:\s*\[\s*\{', tree.text(typescript))
         yield "tsc", f"tsc {'--build' if several else '--noEmit'} --pretty false", f"{typescript} is there"

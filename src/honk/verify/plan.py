@@ -39,8 +39,6 @@ class Verifier:
     """What it is for; None where nobody said."""
     tools: Sequence[str] = ()
     """The tools that it runs, by the names that other tools call them."""
-    report: str | None = None
-    """Where it leaves a report in JUnit's XML, as a glob from its directory."""
     after: Sequence[str] = ()
     """Names of checks that leave in the tree what this one reads: builds, mostly."""
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from honk.verify.plan import LeftOut, Plan, Verifier, named
 from honk.verify.python_set_up import REQUIREMENTS
-from honk.verify.tree import Tree, join, within
+from honk.verify.tree import Tree, join
 
 TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|tests?)\.py$")
-REPORT = ".honk/pytest.xml"
+_REPORT = ".honk/pytest.xml"
+"""Where its report for machines goes, from which the reasons are read."""
 _PYTEST_STYLE = re.compile(r"^\s*(import pytest|from pytest\b)|^(async )?def test_", re.MULTILINE)
 _UNITTEST_STYLE = re.compile(r"\bunittest\b|\bTestCase\b")
 LOOKED_AT = 40
@@ -39,10 +40,9 @@ def _direct(
 ) -> Verifier | None:
     if why := _pytest(tree, place, tools, test_files):
         settings = "".join(tree.text(join(place, name)) for name in _SETTINGS)
-        report = None if "no:junitxml" in settings else REPORT
         tested = [other for other in nested if any(TEST_FILE.search(path) for path in tree.below(other))]
         apart = [] if "testpaths" in settings else [f"--ignore={shlex.quote(_from(place, other))}" for other in tested]
-        words = ["python3 -m pytest -q", *([f"--junitxml={report}"] if report else []), *apart]
+        words = ["python3 -m pytest -q", *([] if "no:junitxml" in settings else [f"--junitxml={_REPORT}"]), *apart]
         return Verifier(
             named("pytest", place),
             " ".join(words),
@@ -51,7 +51,6 @@ def _direct(
             needs=("python3", "pytest"),
             kind="test",
             tools=("pytest",),
-            report=report,
         )
     if "django" in tree.text(join(place, "manage.py")).lower():
         name, command = named("django test", place), "python3 manage.py test"

@@ -59,7 +59,6 @@ def _plan(tree: Tree, place: str, _: Members | None) -> Plan:
                 needs=("swift",),
                 kind="test",
                 tools=("swift test",),
-                report=".honk/swift*.xml",
                 after=(built,),
             )
         )
