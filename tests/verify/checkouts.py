@@ -53,7 +53,19 @@ class Listed:
         raise AssertionError("detection exports nothing")
 
 
-EVERYTHING = ("python3", "pytest", "mypy", "ruff", "black", "pyright", "node", "npm", "uv", "poetry")
+EVERYTHING = (
+    "python3",
+    "pytest",
+    "mypy",
+    "ruff",
+    "black",
+    "pyright",
+    "node",
+    "npm",
+    "uv",
+    "poetry",
+    *("cargo", "go", "dotnet", "swift"),
+)
 
 
 def plan_of(

@@ -124,4 +124,4 @@ def _set_up(tree: Tree, root: str, members: Mapping[str, Members]) -> list[SetUp
     if not ('source = "' in tree.text(lock) if lock in tree else asked):
         return []
     fetch = f"cargo fetch{' --locked' if lock in tree else ''}"
-    return [SetUp(fetch, f"{join(root, 'Cargo.toml')} has dependencies", directory=root)]
+    return [SetUp(fetch, f"{join(root, 'Cargo.toml')} has dependencies", directory=root, needs=("cargo",))]

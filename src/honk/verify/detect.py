@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from honk.model import Checkout
 from honk.repository_file import RepositoryFile, VerifyStep
 from honk.verify.bazel import instead_of_others
 from honk.verify.ecosystems import ECOSYSTEMS, MARKERS
-from honk.verify.make import add_make
+from honk.verify.make import add_make, make_places
 from honk.verify.plan import KINDS, Plan, SetUp, Verifier
 from honk.verify.pre_commit import instead_of_its_hooks
 from honk.verify.touched import Touched, touched
@@ -34,8 +34,9 @@ def detect(
     workspaces = [workspace for ecosystem in ECOSYSTEMS for workspace in ecosystem.find(tree)][:_MOST]
     whole = [workspace.plan(None) for workspace in workspaces]
     everything = [verifier for plan in whole for verifier in plan.verifiers]
+    made = [place for place in make_places(tree, everything) if place != "."]
     plan = Plan()
-    for workspace, all_of_it, part in zip(workspaces, whole, touched(workspaces, changed), strict=True):
+    for workspace, all_of_it, part in zip(workspaces, whole, touched(workspaces, changed, made), strict=True):
         if part.any:
             chosen = all_of_it if part.members is None else workspace.plan(part.members)
             plan = _joined(plan, _told(chosen, part))
@@ -45,7 +46,7 @@ def detect(
     plan = instead_of_others(tree, plan, changed)
     plan = instead_of_its_hooks(tree, plan, [*file.egress, *egress])
     plan = add_make(tree, plan, [*everything, *plan.verifiers], changed)
-    return replace(plan, verifiers=_in_order(plan.verifiers), set_up=set_up or plan.set_up)
+    return replace(plan, verifiers=_in_order(plan.verifiers), set_up=set_up or _possible(tree, plan.set_up))
 
 
 def _configured(name: str, step: str | VerifyStep) -> Verifier:
@@ -69,6 +70,11 @@ def _joined(one: Plan, other: Plan) -> Plan:
         [*one.left_out, *other.left_out],
         [*one.untouched, *other.untouched],
     )
+
+
+def _possible(tree: Tree, steps: Sequence[SetUp]) -> list[SetUp]:
+    present = tree.present({program for step in steps for program in step.needs})
+    return [step for step in steps if present.issuperset(step.needs)]
 
 
 def _in_order(verifiers: Collection[Verifier]) -> list[Verifier]:

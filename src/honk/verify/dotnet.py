@@ -75,7 +75,7 @@ def _plan(tree: Tree, root: str, target: str, projects: Mapping[str, str], chose
         )
     locked = any(join(folder(path), "packages.lock.json") in tree for path in projects.values())
     restore = f"dotnet restore{' --locked-mode' if locked else ''} {shlex.quote(target.removeprefix(inside))}"
-    return Plan(verifiers, [SetUp(f"{_QUIET} {restore}", why, directory=root)])
+    return Plan(verifiers, [SetUp(f"{_QUIET} {restore}", why, directory=root, needs=needs)])
 
 
 def _each(words: str, targets: list[str]) -> str:

@@ -81,5 +81,7 @@ def _module(tree: Tree, place: str, paths: set[str], linter: str | None) -> Plan
             check("go build", "go build ./...", "build"),
             check("go test", "go test ./...", "test", 1200.0),
         ],
-        [SetUp("go mod download", f"{join(place, 'go.mod')} has dependencies", directory=place)] if whole else [],
+        [SetUp("go mod download", f"{join(place, 'go.mod')} has dependencies", directory=place, needs=("go",))]
+        if whole
+        else [],
     )

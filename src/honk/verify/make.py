@@ -62,7 +62,7 @@ def add_make(tree: Tree, plan: Plan, everything: Sequence[Verifier], changed: Co
     """The plan with the targets of Makefiles and justfiles whose kind of check is not in `everything`, what the
     repository would be checked by as a whole."""
     verifiers, left_out = list(plan.verifiers), list(plan.left_out)
-    for place in _places(tree, everything):
+    for place in make_places(tree, everything):
         if changed is not None and not any(within(path, place) for path in changed):
             continue
         others = [one for one in everything if within(one.directory, place)]
@@ -80,7 +80,7 @@ def add_make(tree: Tree, plan: Plan, everything: Sequence[Verifier], changed: Co
     return replace(plan, verifiers=verifiers, left_out=left_out)
 
 
-def _places(tree: Tree, everything: Sequence[Verifier]) -> list[str]:
+def make_places(tree: Tree, everything: Sequence[Verifier]) -> list[str]:
     """The repository's own folder, and others that nothing above them checks."""
     found: list[str] = []
     places = {folder(path) for path in tree.named(*MARKERS) if ours(path)}

@@ -35,10 +35,10 @@ class Manager:
     def set_up(self, tree: Tree) -> list[SetUp]:
         """Install what the lock file says, with the package manager itself where the machine does not have it."""
         if self.program == "npm" or tree.present([self.program]):
-            return [SetUp(self.install, self.why, directory=self.root)]
+            return [SetUp(self.install, self.why, directory=self.root, needs=(self.program,))]
         bring = f"npm install --global --no-audit --no-fund --prefix {_PLACE} {self.package}"
         line = f'{bring} && export PATH="{_PLACE}/bin:$PATH" && {self.install}'
-        return [SetUp(line, self.why, f"{_PLACE}/bin", directory=self.root, brings=(self.program,))]
+        return [SetUp(line, self.why, f"{_PLACE}/bin", directory=self.root, needs=("npm",), brings=(self.program,))]
 
 
 def manager(tree: Tree, root: str) -> Manager:

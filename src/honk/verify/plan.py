@@ -53,6 +53,8 @@ class SetUp:
     path: str | None = None
     configured: bool = False
     directory: str = "."
+    needs: Sequence[str] = ()
+    """Programs without which it is not run: the checks say what is missing then."""
     brings: Sequence[str] = ()
     """Programs that are there after it."""
 

@@ -95,7 +95,9 @@ def _set_up(tree: Tree, fetched: bool) -> list[SetUp]:
     if fetched:
         lines.append("pre-commit install-hooks")
     why = f"{CONFIGURATION} is there"
-    return [SetUp(" && ".join(lines), why, f"{_PLACE}/bin", brings=("pre-commit",))] if lines else []
+    return (
+        [SetUp(" && ".join(lines), why, f"{_PLACE}/bin", needs=("python3",), brings=("pre-commit",))] if lines else []
+    )
 
 
 def _repositories(tree: Tree) -> Iterator[Mapping[str, Any]]:

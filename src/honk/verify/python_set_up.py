@@ -78,7 +78,8 @@ def set_up(tree: Tree, root: str, wanted: Sequence[str], members: Collection[str
 
 
 def _step(command: str, why: str, root: str, place: str, wanted: Sequence[str]) -> SetUp:
-    return SetUp(command, why, path=f"{place}/bin", directory=root, brings=("python3", *wanted))
+    needs = () if command.startswith("UV_") else ("python3",)
+    return SetUp(command, why, path=f"{place}/bin", directory=root, needs=needs, brings=wanted)
 
 
 def _below(root: str, path: str) -> str:

@@ -63,7 +63,7 @@ def _plan(tree: Tree, place: str, _: Members | None) -> Plan:
             )
         )
     fetches = re.search(r"\.package\([^)]*\b(url|id):", text)
-    return Plan(verifiers, [SetUp("swift package resolve", why, directory=place)] if fetches else [])
+    return Plan(verifiers, [SetUp("swift package resolve", why, directory=place, needs=("swift",))] if fetches else [])
 
 
 def find_xcode(tree: Tree) -> list[Workspace]:

@@ -43,12 +43,15 @@ class _Search:
             self.add(number, member, why)
 
 
-def touched(workspaces: Sequence[Workspace], changed: Collection[str] | None) -> list[Touched]:
-    """For each workspace what the changed paths touch of it; everything where `changed` is None."""
+def touched(
+    workspaces: Sequence[Workspace], changed: Collection[str] | None, others: Collection[str] = ()
+) -> list[Touched]:
+    """For each workspace what the changed paths touch of it; everything where `changed` is None. `others` are folders
+    whose files belong to something else."""
     if changed is None:
         return [Touched() for _ in workspaces]
     search = _Search(workspaces, [{} for _ in workspaces])
-    places = {place for one in workspaces for place in (one.directory, *one.members)}
+    places = {*others, *(place for one in workspaces for place in (one.directory, *one.members))}
     for path in sorted(changed):
         _touch(search, places, path)
     _follow(search, changed)
