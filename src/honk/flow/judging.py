@@ -20,8 +20,9 @@ from honk.flow.verification import base_file
 from honk.flow.warming import left_to
 from honk.gate import Judged, Override, place
 from honk.model import Budget, Finding, HonkError, Message, Task, Verdict
-from honk.repository_file import JudgeMode, RepositoryFile
+from honk.repository_file import JudgeMode, RepositoryFile, Treatment
 from honk.verify.judge import EDITION, decided
+from honk.verify.tamper import KINDS
 from honk.workspace import USUAL_MODEL
 
 log = logging.getLogger("honk.flow")
@@ -40,25 +41,29 @@ def judge(task_id: str, turn_id: str) -> None:
     judged_at(task, task.head_sha or "", file, left=left_to(task, file))
 
 
-def judged_at(task: Task, commit: str, file: RepositoryFile, *, left: float) -> Judged:
+def judged_at(task: Task, commit: str, file: RepositoryFile, *, left: float, only_if_binding: bool = False) -> Judged:
     """What is known of a commit of the task's, found out now if it is not. `left` is how many US dollars the judge may
-    cost. What it did cost is put to the task's cost. Raises `HonkError` if the change cannot be read."""
+    cost. What it did cost is put to the task's cost. With `only_if_binding` it is not asked for mere advice.
+
+    An abstention that cost nothing is not kept: the judge is asked again at the next occasion. Raises `HonkError` if
+    the change cannot be read.
+    """
     room = rooms()
     mode, model = _mode(task, file), _model(file)
     words = _words(room.store.messages(task.id))
-    asked = [model, EDITION] if mode != "off" else []
-    configuration = _digest([task.base_sha, words, *asked])
+    allowed = sorted(kind for kind, treatment in file.tamper.items() if treatment == "allow")
+    configuration = _digest([task.base_sha, words, *([model, EDITION, allowed] if mode != "off" else [])])
     about = f"{commit[:12]}:{configuration[:12]}"
     rules = _digest([mode, file.judging.threshold, file.tamper])[:8]
     known = room.store.verdict(task.repository, commit, configuration)
-    findings = known[0] if known else _findings(task, commit)
-    judged = _judged(task, commit, file, findings, None)
+    findings, verdict = known or (_findings(task, commit), None)
+    judged = _judged(task, commit, file, findings, verdict)
     _tell_findings(task, judged, f"tamper:{about}:{rules}")
-    if known is None:
-        verdict = _ask(task, commit, model, words, judged.findings, about, left) if mode != "off" else None
-        room.store.save_verdict(task.repository, commit, configuration, findings, verdict)
-        known = room.store.verdict(task.repository, commit, configuration) or (findings, verdict)
-    judged = _judged(task, commit, file, findings, known[1])
+    if verdict is None and (mode == "veto" or (mode == "advise" and not only_if_binding)):
+        verdict = _ask(task, commit, model, words, judged.findings, about, left)
+        judged = _judged(task, commit, file, findings, verdict)
+    kept = verdict if verdict and (verdict.decision != "abstain" or verdict.cost_usd) else None
+    room.store.save_verdict(task.repository, commit, configuration, findings, kept)
     _tell_verdict(task, judged, mode, file.judging.threshold, f"judged:{about}:", rules)
     return judged
 
@@ -91,10 +96,15 @@ def judged_cost(task_id: str) -> float:
 
 
 def _mode(task: Task, file: RepositoryFile) -> JudgeMode:
-    """What takes an ill version back is Honk's own making, and nobody's opinion is in its way."""
-    if takes_back(rooms().store, task):
-        return "off"
-    return file.judging.mode or rooms().settings.judge
+    return "off" if _own_making(task) else file.judging.mode or rooms().settings.judge
+
+
+def _own_making(task: Task) -> bool:
+    """Whether this takes an ill version back and nothing else: that is Honk's own making, and nothing is in its way."""
+    store = rooms().store
+    if not takes_back(store, task):
+        return False
+    return len(store.messages(task.id)) == 1 and not store.events_of(task.id, "branch.taken_in")
 
 
 def _model(file: RepositoryFile) -> str:
@@ -115,15 +125,21 @@ def _judged(
     task: Task, commit: str, file: RepositoryFile, findings: Sequence[Finding], verdict: Verdict | None
 ) -> Judged:
     """What follows from what was found and said, by these rules."""
-    shown = [finding for finding in findings if file.treats(finding) != "allow"]
-    free = takes_back(rooms().store, task)
+    treated = [(finding, file.tamper.get(finding.kind) or _usual(finding)) for finding in findings]
+    free = _own_making(task)
     return Judged(
         commit,
         decided(verdict, file.judging.threshold) if verdict else None,
-        shown,
-        [finding for finding in shown if file.treats(finding) == "protect" and not free],
+        [finding for finding, treatment in treated if treatment != "allow"],
+        [finding for finding, treatment in treated if treatment == "protect" and not free],
         vetoes=_mode(task, file) == "veto",
     )
+
+
+def _usual(finding: Finding) -> Treatment:
+    """What a finding leads to where honk.yaml does not say: a serious one to what is usual for its kind."""
+    usual = KINDS[finding.kind].answer if finding.kind in KINDS else "protect"
+    return usual if finding.severity == "serious" or usual == "allow" else "show"
 
 
 def _findings(task: Task, commit: str) -> list[Finding]:
@@ -176,11 +192,11 @@ def _tell_verdict(task: Task, judged: Judged, mode: JudgeMode, threshold: float,
     store, verdict = rooms().store, judged.verdict
     if verdict is None:
         return
-    paid = store.count_events(task.id, "judge.finished", prefix) > 0
-    cost = 0.0 if paid else verdict.cost_usd
-    told = asdict(verdict) | {"commit": judged.sha, "mode": mode, "threshold": threshold, "cost_usd": cost}
+    told = [event for event in store.events_of(task.id, "judge.finished") if event.key.startswith(prefix)]
+    cost = max(0.0, verdict.cost_usd - sum(float(event.data["cost_usd"]) for event in told))
+    data = asdict(verdict) | {"commit": judged.sha, "mode": mode, "threshold": threshold, "cost_usd": cost}
     changes = {"cost_usd": store.task(task.id).cost_usd + cost} if cost else {}
-    store.record(task.id, "judge.finished", told, key=f"{prefix}{rules}", changes=changes)
+    store.record(task.id, "judge.finished", data, key=f"{prefix}{rules}:{verdict.decision}", changes=changes)
 
 
 def _objections(judged: Judged) -> str:

@@ -283,7 +283,7 @@ def _permit(car: Car, task: Task, repository: Repository, file: RepositoryFile, 
             or untried(room.store, room.settings, task, file)
             or _missing_approvals(task, head_sha, file, _landing(car))
         )
-        judged = judged_at(task, head_sha, file, left=left_to(task, file))
+        judged = judged_at(task, head_sha, file, left=left_to(task, file), only_if_binding=True)
         obstacle = forge.obstacle(repository, branch, head_sha)
     speaks = head_sha if verified == car["sha"] and _as_tried([car], task) else verified
     checks = room.store.checks(repository.name, speaks)

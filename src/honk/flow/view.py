@@ -136,7 +136,7 @@ def override_of(store: Store, task: Task) -> Event | None:
 
 def unconfirmed(store: Store, task: Task) -> list[str]:
     """What somebody has to confirm before the task's commit is merged, a sentence each, as far as is known now."""
-    if override_of(store, task):
+    if task.head_sha is None or override_of(store, task):
         return []
     verdict, told = verdict_of(store, task), []
     if verdict and verdict["mode"] == "veto" and verdict["decision"] == "veto":

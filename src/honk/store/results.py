@@ -71,12 +71,18 @@ class Results(Database):
     def save_verdict(
         self, repository: str, commit: str, configuration: str, findings: Sequence[Finding], verdict: Verdict | None
     ) -> None:
-        """Keep what was found in a commit and said of it; what was kept first stays."""
-        kept = [masked_value(self._mask, asdict(finding)) for finding in findings]
+        """Keep what was found in a commit and, once there is one, the first verdict on it."""
+        rows = tables.verdicts
+        place = (rows.c.repository == repository) & (rows.c.commit == commit) & (rows.c.configuration == configuration)
         said = masked_value(self._mask, asdict(verdict)) if verdict else None
-        place = {"repository": repository, "commit": commit, "configuration": configuration}
         with suppress(IntegrityError), self._write() as connection:
-            connection.execute(insert(tables.verdicts).values(**place, findings=kept, verdict=said))
+            row = connection.execute(select(rows.c.verdict).where(place)).first()
+            if row is None:
+                found = [masked_value(self._mask, asdict(finding)) for finding in findings]
+                key = {"repository": repository, "commit": commit, "configuration": configuration}
+                connection.execute(insert(rows).values(**key, findings=found, verdict=said))
+            elif said and not row[0]:
+                connection.execute(update(rows).where(place).values(verdict=said))
 
     def verdict(self, repository: str, commit: str, configuration: str) -> tuple[list[Finding], Verdict | None] | None:
         """The findings in a commit and the verdict on it, if they are known."""

@@ -123,7 +123,7 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
         case "judge.finished":
             return _verdict(event)
         case "overridden":
-            return f"   [green]✓[/] {escape(data['name'])} overrides what is held against {data['head_sha'][:8]}"
+            return f"   [yellow]✓[/] Overridden by {escape(data['name'])}: {data['head_sha'][:8]} may be merged"
         case "commit":
             return f"[blue]●[/] Commit {data['sha'][:8]} [dim]{escape(data.get('stat') or '')}[/]"
         case "state" if data.get("state") == "verifying":

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
 from honk.repository_file import RepositoryFile
 from honk.verify.detect import detect
 from honk.verify.distil import distil, green_line
-from honk.verify.plan import PROBES, Plan, SetUp, Verifier
+from honk.verify.plan import Plan, SetUp, Verifier
 from honk.verify.registries import registry_environment, registry_hosts
+from honk.verify.remedies import remedy
 from honk.verify.set_up_key import set_up_key
+from honk.verify.tree import probe, within
 
 _SET_UP_SECONDS = 1_200.0
+_NAMED = 12
+"""Projects that are named in one line."""
 _END = 4_000
 """Characters at the end of an output in which its last words are looked for."""
 _RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
@@ -36,15 +39,16 @@ _SIGNALS = {
 
 @dataclass(frozen=True)
 class _Room:
-    """What every command of one verification has in common. `prefix` goes in front of its shell line."""
+    """What every command of one verification has in common."""
 
     checkout: Checkout
     egress: Sequence[str]
     stop: Callable[[], bool]
     log: Callable[[str, str], None] | None
     nested: bool
-    prefix: str = ""
     registries: Sequence[str] | None = None
+    fresh: bool = False
+    """Whether set-ups are made again that are there from before."""
 
     def run(
         self,
@@ -55,14 +59,15 @@ class _Room:
         directory: str = ".",
         registries: bool = False,
         environment: Mapping[str, str] | None = None,
+        prefix: str = "",
     ) -> Completed:
-        """Run a shell line. Raises `Cancelled` when `stop()` is or turns true."""
+        """Run a shell line, with `prefix` in front of it. Raises `Cancelled` when `stop()` is or turns true."""
         if self.stop():
             raise Cancelled("Cancelled.")
         log = self.log
         fetching = registry_environment() if registries else {}
         command = Command(
-            ("sh", "-c", self.prefix + line),
+            ("sh", "-c", prefix + line),
             environment={"CI": "true"} | fetching | dict(environment or {}),
             directory=directory,
             egress=tuple(dict.fromkeys([*self.egress, *(registry_hosts(self.registries) if registries else ())])),
@@ -80,8 +85,11 @@ def verify(
     checkout: Checkout,
     file: RepositoryFile,
     *,
+    changed: Collection[str] | None = None,
+    fresh: bool = False,
     settings_egress: Sequence[str] = (),
     registries: Sequence[str] | None = None,
+    on_plan: Callable[[Plan], None] = lambda _: None,
     on_start: Callable[[Verifier], None] = lambda _: None,
     on_finish: Callable[[Check], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
@@ -89,33 +97,46 @@ def verify(
 ) -> list[Check]:
     """Set up, then run every check, one after the other; a red one does not keep the next from running.
 
-    `settings_egress` are hosts that every repository's commands may reach, `registries` what `registry_hosts` is asked
-    with. `log` gets a check's name and its output
-    as it comes, whole and unmasked. Raises `Cancelled` when `stop()` turns true.
+    `changed` are the paths that the change touches; projects that it has nothing to do with are left out, and told as
+    one skipped check. With `fresh`, nothing is used that an earlier set-up left. `settings_egress` are hosts that every
+    repository's commands may reach, `registries` what `registry_hosts` is asked with. `log` gets a check's name and its
+    output as it comes, whole and unmasked. Raises `Cancelled` when `stop()` turns true.
     """
-    plan = detect(checkout, file)
-    if not plan.verifiers:
-        return []
+    plan = detect(checkout, file, changed=changed, egress=settings_egress)
+    on_plan(plan)
     results: list[Check] = []
 
     def tell(check: Check) -> None:
         on_finish(check)
         results.append(check)
 
-    room = _Room(checkout, [*file.egress, *settings_egress], stop, log, file.sandbox.nested, registries=registries)
+    if plan.untouched:
+        tell(untouched(plan))
+    if not plan.verifiers:
+        return results
+    room = _Room(checkout, [*file.egress, *settings_egress], stop, log, file.sandbox.nested, registries, fresh)
     trouble = _set_up(room, plan, on_start)
     if trouble:
         tell(trouble)
-    room = replace(room, prefix=_prefix(plan))
     blocked = trouble is not None and not trouble.green
-    present = set() if blocked else _present(checkout, plan, room.prefix)
+    missing = {} if blocked else missing_programs(checkout, plan, set_up=True)
     for verifier in plan.verifiers:
         on_start(verifier)
         if blocked:
             tell(_skipped(verifier, "Not run, because the set-up failed."))
         else:
-            tell(_missing(verifier, present, trouble) or _run(room, verifier, trouble))
+            tell(
+                _missing(verifier, missing, trouble) or _run(room, verifier, trouble, _prefix(plan, verifier.directory))
+            )
     return results
+
+
+def untouched(plan: Plan) -> Check:
+    """What tells of the projects that a change has nothing to do with."""
+    told = ", ".join(plan.untouched[:_NAMED])
+    left = f" and {len(plan.untouched) - _NAMED} more" if plan.untouched[_NAMED:] else ""
+    summary = f"Not checked, because neither they nor what they use is touched: {told}{left}."
+    return Check("other projects", "skipped", 0.0, summary, why="the change does not touch them")
 
 
 @dataclass(frozen=True)
@@ -142,7 +163,7 @@ def prepare(
 
     Raises `HonkError` when a set-up that honk.yaml names fails. Without one that was only detected, the build is tried.
     """
-    plan = detect(checkout, file)
+    plan = detect(checkout, file, egress=settings_egress)
     nested = file.sandbox.nested
     room = _Room(
         checkout, [*file.egress, *settings_egress], stop, lambda _, chunk: log(chunk), nested, registries=registries
@@ -166,7 +187,7 @@ def equip(
 ) -> str | None:
     """Do the set-up of a repository's checks where an agent will work: what goes in front of PATH then, or None if it
     failed, which is told and keeps nobody from working. Raises `Cancelled` when `stop()` turns true."""
-    plan = detect(checkout, file)
+    plan = detect(checkout, file, egress=settings_egress)
     room = _Room(checkout, [*file.egress, *settings_egress], stop, None, file.sandbox.nested, registries=registries)
     if trouble := _set_up(room, plan, on_start):
         on_trouble(trouble)
@@ -187,7 +208,10 @@ def _set_up(room: _Room, plan: Plan, on_start: Callable[[Verifier], None]) -> Ch
         trouble.extend(_run_set_up(room, plan, on_start))
         return not trouble
 
-    room.checkout.set_up(set_up_key(plan.set_up, room.checkout, room.egress), run)
+    if room.fresh:
+        run()
+    else:
+        room.checkout.set_up(set_up_key(plan.set_up, room.checkout, room.egress), run)
     return trouble[0] if trouble else None
 
 
@@ -195,8 +219,8 @@ def _run_set_up(room: _Room, plan: Plan, on_start: Callable[[Verifier], None]) -
     """The first step's trouble, if one has any."""
     for number, step in enumerate(plan.set_up):
         name = "set-up" if number == 0 else f"set-up {number + 1}"
-        on_start(Verifier(name, step.command, step.why, timeout=_SET_UP_SECONDS, configured=step.configured))
-        done = room.run(name, step.command, _SET_UP_SECONDS, registries=True)
+        on_start(Verifier(name, step.command, step.why, step.directory, _SET_UP_SECONDS, configured=step.configured))
+        done = room.run(name, step.command, _SET_UP_SECONDS, registries=True, directory=step.directory)
         if done.exit_code == 0 and done.ended_by == "itself":
             continue
         yield _set_up_trouble(name, step, done)
@@ -213,50 +237,61 @@ def _set_up_trouble(name: str, step: SetUp, done: Completed) -> Check:
     return Check(name, status, done.seconds, summary, step.command, step.why)
 
 
-def _prefix(plan: Plan) -> str:
-    folders = _in_front_of_path(plan)
+def _prefix(plan: Plan, directory: str | None = None) -> str:
+    folders = _in_front_of_path(plan, directory)
     return f'export PATH="{folders}:$PATH"; ' if folders else ""
 
 
-def _in_front_of_path(plan: Plan) -> str:
-    return ":".join(step.path for step in plan.set_up if step.path)
+def _in_front_of_path(plan: Plan, directory: str | None = None) -> str:
+    """What the set-ups of a folder and of those around it put there, the nearest first; of all where none is named."""
+    steps = [step for step in plan.set_up if step.path and (directory is None or within(directory, step.directory))]
+    if directory is not None:
+        steps.sort(key=lambda step: -len(step.directory) if step.directory != "." else 0)
+    return ":".join(dict.fromkeys(step.path for step in steps if step.path))
 
 
-def _present(checkout: Checkout, plan: Plan, prefix: str) -> set[str]:
-    """Which of the needed programs are there."""
-    wanted = sorted({program for verifier in plan.verifiers for program in verifier.needs})
-    if not wanted:
-        return set()
-    asked = "; ".join(
-        f"{PROBES.get(name, f'command -v {shlex.quote(name)}')} >/dev/null 2>&1 && echo {shlex.quote(name)}"
-        for name in wanted
-    )
-    return set(checkout.run(Command(("sh", "-c", f"{prefix}{asked}; true"))).output.split())
+def missing_programs(checkout: Checkout, plan: Plan, *, set_up: bool = False) -> dict[str, list[str]]:
+    """The programs that are needed and not there, by the name of the check. `set_up` tells that the set-up has run;
+    before that, what it will bring counts as there."""
+    needed: dict[str, set[str]] = {}
+    for verifier in plan.verifiers:
+        needed.setdefault(_prefix(plan, verifier.directory), set()).update(verifier.needs)
+    present = {
+        prefix: set(checkout.run(Command(("sh", "-c", f"{prefix}{probe(sorted(names))}; true"))).output.split())
+        for prefix, names in needed.items()
+        if names
+    }
+    found: dict[str, list[str]] = {}
+    for verifier in plan.verifiers:
+        steps = [] if set_up else [step for step in plan.set_up if within(verifier.directory, step.directory)]
+        there = {*present.get(_prefix(plan, verifier.directory), ()), *(name for step in steps for name in step.brings)}
+        if missing := [name for name in verifier.needs if name not in there]:
+            found[verifier.name] = missing
+    return found
 
 
 def _skipped(verifier: Verifier, summary: str) -> Check:
     return Check(verifier.name, "skipped", 0.0, summary, verifier.command, verifier.why)
 
 
-def _missing(verifier: Verifier, present: set[str], trouble: Check | None) -> Check | None:
-    missing = [program for program in verifier.needs if program not in present]
-    if not missing:
+def _missing(verifier: Verifier, missing: Mapping[str, Sequence[str]], trouble: Check | None) -> Check | None:
+    programs = missing.get(verifier.name)
+    if not programs:
         return None
-    remedy = "install it here, or say in honk.yaml how to check (`setup`, `verify`)."
-    if trouble:
-        remedy = "see what the set-up says."
-    named = ", ".join(missing)
-    verb = "is" if len(missing) == 1 else "are"
-    return _skipped(verifier, f"{named} {verb} not installed on this machine, so this was not checked: {remedy}")
+    told = "see what the set-up says." if trouble else remedy(programs)
+    named = ", ".join(programs)
+    verb = "is" if len(programs) == 1 else "are"
+    return _skipped(verifier, f"{named} {verb} not installed on this machine, so this was not checked: {told}")
 
 
-def _run(room: _Room, verifier: Verifier, trouble: Check | None) -> Check:
+def _run(room: _Room, verifier: Verifier, trouble: Check | None, prefix: str) -> Check:
     done = room.run(
         verifier.name,
         verifier.command,
         verifier.timeout,
         directory=verifier.directory,
         registries=verifier.registries,
+        prefix=prefix,
     )
     status: CheckStatus = "passed"
     if done.ended_by != "itself":
@@ -275,7 +310,7 @@ def _run(room: _Room, verifier: Verifier, trouble: Check | None) -> Check:
 def _ran_nothing(verifier: Verifier, done: Completed) -> bool:
     """True for tests that were there but of which none ran: unittest calls that a success."""
     ran = _RAN.findall(done.output)
-    return verifier.name == "unittest" and not verifier.configured and bool(ran) and not any(map(int, ran))
+    return "unittest" in verifier.tools and not verifier.configured and bool(ran) and not any(map(int, ran))
 
 
 def _reason(done: Completed, seconds: float) -> str:

@@ -23,7 +23,7 @@ def judged(view: Mapping[str, Any]) -> list[Block]:
     if findings := view["findings"]:
         made.append(section("\n".join(_findings(findings))))
     if override := view["override"]:
-        made.append(context(f"{plain_line(override['name'], 80)} has overridden what is held against this version."))
+        made.append(context(f"Overridden by {plain_line(override['name'], 80)}: this version may be merged."))
     return made
 
 
