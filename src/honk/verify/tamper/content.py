@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from honk.model import ChangedFile, Finding, Severity
@@ -11,6 +12,7 @@ from honk.verify.tamper.facts import Mark
 from honk.verify.tamper.reporting import finding
 
 _LARGE = 1_000_000
+_BY_HAND = 6
 _HUGE = 10_000_000
 _PROGRAMS = (b"\x7fELF", b"MZ", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xfe\xed\xfa",
              b"!<arch>\n",              b"\0asm", b"dex\n")  # fmt: skip
@@ -95,7 +97,15 @@ def _made(file: ChangedFile, after: bytes) -> Iterator[Finding]:
     if found and file.before is not None and _SAYS_MADE.search(file.before[:2000]):
         line = after[: found.start()].count(b"\n") + 1
         where = Mark(line, found.group().decode("utf-8", "replace"))
-        yield finding("generated-file", "note", file.path, where, "The file says that a tool makes it, and is changed.")
+        # A tool that makes a file again changes much of it; a hand, a few lines.
+        severity: Severity = "warning" if paths.language(file.path) and _changed_lines(file) <= _BY_HAND else "note"
+        message = "The file says that a tool makes it, and is changed."
+        yield finding("generated-file", severity, file.path, where, message)
+
+
+def _changed_lines(file: ChangedFile) -> int:
+    before, after = (Counter((data or b"").splitlines()) for data in (file.before, file.after))
+    return max((before - after).total(), (after - before).total())
 
 
 def _markers(file: ChangedFile, after: bytes) -> Iterator[Finding]:

@@ -99,7 +99,7 @@ def _sides(file: ChangedFile, before: str | None, after: str | None) -> tuple[Si
         return None, problems
     if new and paths.is_collected(old_path) and not paths.is_collected(file.path):
         new.tests = [_uncollected(test) for test in new.tests]
-    return Sides(file.path, old_path, old, new), problems
+    return Sides(file.path, old_path, old, new, before or "", after or ""), problems
 
 
 def _uncollected(test: Test) -> Test:

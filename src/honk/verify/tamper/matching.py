@@ -25,6 +25,8 @@ class Sides:
     old_path: str
     before: Source | None
     after: Source | None
+    text_before: str = ""
+    text_after: str = ""
 
 
 @dataclass(frozen=True)

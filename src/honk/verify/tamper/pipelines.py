@@ -13,8 +13,8 @@ from honk.verify.tamper.flattening import Configured, NotFlat, changed_lists, ch
 from honk.verify.tamper.reporting import finding
 
 _CHECKS = re.compile(
-    r"(^|/)(honk\.ya?ml|noxfile\.py|tox\.ini|\.pre-commit-config\.ya?ml|lefthook\.ya?ml|\.lintstagedrc[^/]*|lint-staged\.config\.\w+|pytest\.ini|\.?pytest\.toml|jest\.config\.\w+|vitest\.(config|workspace)\.\w+"
-    r"|karma\.conf\.\w+|\.mocharc[^/]*|cypress\.config\.\w+|playwright\.config\.\w+|phpunit\.xml[^/]*|CODEOWNERS|\.taprc)$|(^|/)\.husky/[^/]+$|(^|/)\.githooks/"
+    r"(^|/)(honk\.ya?ml|noxfile\.py|tox\.(ini|toml)|\.pre-commit-config\.ya?ml|lefthook\.ya?ml|\.lintstagedrc[^/]*|lint-staged\.config\.\w+|pytest\.ini|\.?pytest\.toml|jest\.config\.\w+|vitest\.(config|workspace)\.\w+"
+    r"|karma\.conf\.\w+|\.mocharc[^/]*|cypress\.config\.\w+|playwright\.config\.\w+|phpunit\.xml[^/]*|\.mvn/maven\.config|\.cargo/config(\.toml)?|\.bazelrc|CODEOWNERS|\.taprc)$|(^|/)\.husky/[^/]+$|(^|/)\.githooks/"
 )
 _SCRIPT = re.compile(
     r"^scripts\.(pre|post)?(test|lint|check|typecheck|type-check|types|build|format|fmt|coverage|verify|validate|ci|e2e|unit|integration|tsc|prettier|eslint)\b[\w:.-]*$|^(lint-staged|husky|pre-commit)\b"
@@ -38,9 +38,11 @@ _NARROW = re.compile(
     r"--ignore(-glob)?[= ]|--deselect|(^|\s)-k[ =]?\S|(^|\s)-m\s+[\"']?not\b|--exclude\b|--skip\b"
     r"|testPathIgnorePatterns|--testPathIgnore|--maxfail|--lf\b|--last-failed|--no-cov\b|-p no:\w+|-short\b|-run\b"
     r"|--changed\b|--onlyChanged|-o addopts=|--disable-warnings|-W ignore|--bail=0|--grep|--invert"
-    r"|-x \w+Test\b|--exclude-task|-DexcludedGroups|--no-verify|--reruns|--retries"
+    r"|-x \w*[tT]est\b|-DskipTests|-DskipITs|-Dmaven\.test\.skip|--skip-tests|--no-tests\b"
+    r"|<skip(Tests)?>\s*true|maven\.test\.skip>\s*true|excludeTestsMatching|enabled\s*=\s*false|onlyIf\s*\{\s*false|<exclude>[^<]*Test|--exclude-task|-DexcludedGroups|--no-verify|--reruns|--retries"
 )
 _NOTHING = re.compile(r"^\s*[\"']?(true|:|exit 0|echo\b[^&|;]*|node -e [\"']{0,2}|printf\b.*|)[\"']?\s*$")
+_ASIDE = re.compile(r"\.(filterwarnings|markers|log_\w+|asyncio_\w+|minversion|xfail_strict|junit_\w+|timeout)$")
 _COVERAGE = re.compile(r"coverage|threshold|\b(lines|branches|functions|statements)\b", re.IGNORECASE)
 _VERSIONED = re.compile(r"^-?\s*[\"']?(uses|image|rev|container|tag|[\w-]*version|toolchain|xcode)[\"']?\s*:")
 _VERSION = re.compile(r"@\S+|\bv?\d[\w.+-]*")
@@ -48,13 +50,15 @@ _VERSION = re.compile(r"@\S+|\bv?\d[\w.+-]*")
 
 def reconfigured(files: Iterable[Configured]) -> Iterator[Finding]:
     """Findings about changes of what runs the checks."""
+    files = list(files)
+    others = [one for one in files if one.before is None and (_CHECKS.search(one.path) or paths.is_ci(one.path))]
     for one in files:
         if one.before == one.after:
             continue
         if paths.is_ci(one.path) or paths.is_ci(one.old_path):
-            yield from _whole_file(one, "ci-changed", "The CI's configuration")
+            yield from _whole_file(one, "ci-changed", "The CI's configuration", bool(others))
         elif _CHECKS.search(one.path) or _CHECKS.search(one.old_path):
-            yield from _whole_file(one, "checks-changed", "The configuration of what runs the checks")
+            yield from _whole_file(one, "checks-changed", "The configuration of what runs the checks", bool(others))
         elif one.path.endswith("package.json"):
             yield from _settings(one, _SCRIPT)
         elif one.path.endswith("pyproject.toml"):
@@ -63,16 +67,18 @@ def reconfigured(files: Iterable[Configured]) -> Iterator[Finding]:
             yield from _settings(one, _INI)
         elif re.search(r"akefile[^/]*$|\.mk$|ustfile$", one.path):
             yield from _targets(one)
+        elif re.search(r"(^|/)pom\.xml$|\.gradle(\.kts)?$|(^|/)gradle\.properties$", one.path):
+            yield from _left_out(one)
         elif one.path.endswith("conftest.py"):
             yield from _collecting(one)
 
 
-def _whole_file(one: Configured, kind: str, what: str) -> Iterator[Finding]:
+def _whole_file(one: Configured, kind: str, what: str, elsewhere: bool) -> Iterator[Finding]:
     if one.before is None:
         yield finding(kind, "note", one.path, None, f"{what} is new.")
         return
     if one.after is None or not (paths.is_ci(one.path) if kind == "ci-changed" else _CHECKS.search(one.path)):
-        yield finding(kind, "serious", one.path, None, f"{what} is deleted.")
+        yield finding(kind, "warning" if elsewhere else "serious", one.path, None, f"{what} is deleted.")
         return
     gone, added = _lines(one.before, one.after)
     if kind == "checks-changed":
@@ -96,7 +102,9 @@ def _whole_file(one: Configured, kind: str, what: str) -> Iterator[Finding]:
     if off:
         yield finding(kind, "serious", one.path, off[0], f"{what} switches a part of itself off.")
     elif lost:
-        yield finding(kind, "serious", one.path, Mark(first.line, lost[0].text), f"{what} runs a check no longer.")
+        replaced = elsewhere or sum(bool(_RUNS.search(mark.text)) for mark in added) >= len(lost)
+        severity: Severity = "warning" if replaced else "serious"
+        yield finding(kind, severity, one.path, Mark(first.line, lost[0].text), f"{what} runs a check no longer.")
     elif narrowed:
         yield finding(kind, "serious", one.path, narrowed[0], f"{what} leaves out some of what was checked.")
     elif triggers := [
@@ -166,10 +174,10 @@ def _settings(one: Configured, keys: re.Pattern[str]) -> Iterator[Finding]:
     if old is None or new is None:
         return
     for path, was, now in changed_values(old, new):
-        if keys.search(path) and was is not None:
+        if keys.search(path) and was is not None and not _ASIDE.search(path):
             yield _setting(one, path, was, now)
     for path, gone, added in changed_lists(old, new):
-        if keys.search(path) and path in old.lists:
+        if keys.search(path) and path in old.lists and not _ASIDE.search(path):
             narrowed = [item for item in added if _NARROW.search(item)]
             severity: Severity = "serious" if narrowed else "warning" if gone else "note"
             shown = (narrowed or added or gone)[0]
@@ -246,6 +254,16 @@ def _recipes(text: str) -> dict[str, tuple[int, list[str]]]:
         elif line.strip() and not line.startswith("#"):
             name = ""
     return found
+
+
+def _left_out(one: Configured) -> Iterator[Finding]:
+    """A build that leaves tests out."""
+    if one.before is None or one.after is None:
+        return
+    gone, added = _lines(one.before, one.after)
+    for mark in added:
+        if _NARROW.search(mark.text) and not any(_same_narrowing(mark, old) for old in gone):
+            yield finding("checks-changed", "serious", one.path, mark, "The build leaves out some of what was checked.")
 
 
 def _collecting(one: Configured) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from honk.model import Finding, Severity
 from honk.verify.tamper.coverage import is_threshold, lowered
@@ -47,7 +47,7 @@ _POSITIVE = re.compile(
     r"|allErrors|collectCoverage|forbidOnly|bail|fail-on-\w+|failOnWarnings?|perFile|no_implicit_\w+|extra_checks|recommended|show_missing|Enabled|warnings-as-errors|forceConsistentCasingInFileNames|active|isolatedModules|maxIssues)$"
 )
 _NEGATIVE = re.compile(
-    r"(^|[._-])(ignore_errors|ignore_missing_imports|skip\w*|allow[A-Z_-]\w*|disable\w*|exit-zero|follow_untyped_imports|suppress\w*|passWithNoTests|ignoreDuringBuilds|ignoreBuildErrors|ignoreFailures"
+    r"(^|[._-])(ignore_errors|ignore_missing_imports|skip(?!_missing|-missing)\w*|allow[A-Z_-]\w*|disable\w*|exit-zero|follow_untyped_imports|suppress\w*|passWithNoTests|ignoreDuringBuilds|ignoreBuildErrors|ignoreFailures"
     r"|exclude-use-default|new|tests-off|no-fail|issues-exit-code|warn_only|ignore-init-module-imports|forbid_only_off|implicit_reexport|skip_covered_off|retries)$"
 )
 _LEVELS = {
@@ -76,7 +76,7 @@ def taken_back(files: Iterable[Configured]) -> Iterator[Finding]:
         if _IGNORE_FILES.search(one.path):
             yield from _ignored(one)
         elif is_configuration(one.path) and one.after is not None:
-            yield from _rules(one)
+            yield from _rules(one, files)
         elif is_configuration(one.path) and one.before is not None and one.after is None:
             yield from _deleted(one, files)
 
@@ -107,7 +107,7 @@ def _ignored(one: Configured) -> Iterator[Finding]:
             return
 
 
-def _rules(one: Configured) -> Iterator[Finding]:
+def _rules(one: Configured, files: Sequence[Configured]) -> Iterator[Finding]:
     after = one.after or ""
     try:
         old = flat(one.old_path, one.before) if one.before is not None else Settings()
@@ -118,12 +118,59 @@ def _rules(one: Configured) -> Iterator[Finding]:
         return
     if old is None or new is None:
         return
+    tools = {_tool(path) for path in (*old.values, *old.lists)}
     for path, was, now in changed_values(old, new):
-        if _counts(one.path, path) and (told := _value(path, was, now, fresh=one.before is None)):
+        if now is None and (_moved(path, one, files) or _implied(path, new)):
+            continue
+        if (
+            _tool(path) in tools
+            and _counts(one.path, path)
+            and (told := _value(path, was, now, fresh=one.before is None))
+        ):
             yield finding(_kind(one.path, path), told[0], one.path, place(after, path, now), told[1])
     for path, gone, added in changed_lists(old, new):
-        if _counts(one.path, path):
-            yield from _list(one, path, gone, added)
+        if not added and path not in new.lists and path not in new.values and _moved(path, one, files):
+            continue
+        if _tool(path) in tools and _counts(one.path, path):
+            yield from _list(one, new, path, gone, added)
+
+
+_OF_TOOL = re.compile(
+    r"mypy|pyright|pytest|coverage|ruff|flake8|pylint|isort|bandit|eslint|jest|vitest|nyc|c8|prettier"
+)
+_SUCCESSORS = {
+    "flake8": "ruff",
+    "isort": "ruff",
+    "pylint": "ruff",
+    "bandit": "ruff",
+    "run": "coverage",
+    "report": "coverage",
+}
+
+
+def _moved(path: str, one: Configured, files: Sequence[Configured]) -> bool:
+    """Whether another file has settings of the same tool, or of the one that took its place, that it had not before."""
+    found = _OF_TOOL.search(path) or _OF_TOOL.search(one.path)
+    tool = found.group() if found else path.split(".", maxsplit=1)[0]
+    wanted = {tool, _SUCCESSORS.get(tool, tool)}
+    for other in files:
+        if other is not one and is_configuration(other.path):
+            before, after = other.before or "", other.after or ""
+            if any(name in after and name not in before for name in wanted):
+                return True
+    return False
+
+
+def _implied(path: str, new: Settings) -> bool:
+    """Whether mypy's `strict` stands for it now."""
+    return bool(re.search(r"mypy.*\.(disallow|warn|no_implicit|check|strict|show_error_codes)", path)) and any(
+        value == "true" and re.search(r"mypy\w*\.strict$", key) for key, value in new.values.items()
+    )
+
+
+def _tool(path: str) -> str:
+    """Whose setting it is; what a tool that is new here leaves out was not checked by it before."""
+    return ".".join(path.split(".")[:2]) if path.startswith("tool.") else ""
 
 
 def _counts(file: str, path: str) -> bool:
@@ -160,7 +207,7 @@ def _value(path: str, was: str | None, now: str | None, *, fresh: bool) -> tuple
         return _level(name, was, now)
     answer: tuple[Severity, str] | None = None
     if _POSITIVE.search(path) and old == "true" and new in {"false", "", "0"}:
-        off = now is not None or "strict" in name.lower()
+        off = now is not None or name.lower() == "strict"
         answer = "serious" if off else "warning", f"`{name}` is on no longer."
     elif _POSITIVE.search(path) and was is None and new == "false" and not path.startswith("tool.ruff"):
         answer = "warning", f"`{name}` is switched off."
@@ -180,23 +227,27 @@ def _level(name: str, was: str | None, now: str | None) -> tuple[Severity, str] 
     return "warning" if new else "serious", f"The rule `{name}` is `{now}` now; it was `{was or 'set elsewhere'}`."
 
 
-def _list(one: Configured, path: str, gone: list[str], added: list[str]) -> Iterator[Finding]:
+def _list(one: Configured, new: Settings, path: str, gone: list[str], added: list[str]) -> Iterator[Finding]:
     after, name = one.after or "", path.rsplit(".", 1)[-1]
     if one.before is None:
         return
     if re.search(r"(^|[.\]])rules\b", path):
         # A rule with options: its level is the first of the list.
-        old, new = (_LEVELS.get((items or [""])[0].lower()) for items in (gone, added))
-        if old is not None and new is not None and new < old:
+        was, now = (_LEVELS.get((items or [""])[0].lower()) for items in (gone, added))
+        if was is not None and now is not None and now < was:
             message = f"The rule `{name}` is `{added[0]}` now; it was `{gone[0]}`."
             yield finding(
                 _kind(one.path, path),
-                "serious" if new == 0 else "warning",
+                "serious" if now == 0 else "warning",
                 one.path,
                 place(after, path, added[0]),
                 message,
             )
         return
+    if name == "filterwarnings":
+        gone = [item for item in gone if item.startswith("error")]
+    stands = {item for other, items in new.lists.items() if _ON_LIST.search(other) for item in items}
+    gone = [item for item in gone if item not in stands]
     if _OFF_LIST.search(path) and added:
         added = [item for item in added if item and not item.startswith("!")]
         if not added:

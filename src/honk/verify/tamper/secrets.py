@@ -38,6 +38,10 @@ _HASHES = re.compile(
 )
 
 
+_LOOSE = {"password in an address", "authorization header", "netrc"}
+"""Shapes that examples have, too."""
+
+
 class _Detector(Protocol):
     secret_type: str
 
@@ -97,7 +101,7 @@ def _told(path: str, number: int, line: str, kind: str, secret: str, sure: bool)
     )
     severity: Severity = "serious" if sure else "warning"
     if fake or aside:
-        severity = "note" if fake or not sure else "warning"
+        severity = "note" if fake or not sure or kind in _LOOSE else "warning"
     return finding(
         "secret-committed", severity, path, Mark(number, shown), f"What looks like a secret ({kind}) is in the change."
     )

@@ -22,10 +22,14 @@ class Silencer:
     wide: re.Pattern[str] | None = None
     """Where this is found in what `pattern` found, a whole file or every rule is meant."""
     severity: Severity = "warning"
+    of_line: bool = False
+    """Whether no more than a line is meant, however many rules."""
 
 
-def _silencer(tool: str, pattern: str, wide: str | None = None, severity: Severity = "warning") -> Silencer:
-    return Silencer(tool, re.compile(pattern), re.compile(wide) if wide else None, severity)
+def _silencer(
+    tool: str, pattern: str, wide: str | None = None, severity: Severity = "warning", *, of_line: bool = False
+) -> Silencer:
+    return Silencer(tool, re.compile(pattern), re.compile(wide) if wide else None, severity, of_line)
 
 
 _REST = r"[^\n]*"
@@ -35,8 +39,8 @@ _SILENCERS = (
         rf"#\s*(flake8|ruff)\s*:\s*(noqa|disable){_REST}",
         r"noqa(?!\s*:\s*[A-Z])|disable(?!\s*[:=]?\s*\[?[A-Z])",
     ),
-    _silencer("flake8 or ruff", rf"#\s*noqa\b{_REST}", r"noqa(?!\s*:\s*[A-Z])"),
-    _silencer("the type checker", rf"#\s*type:\s*ignore\b{_REST}", r"ignore(?!\[)(?=\s|$)"),
+    _silencer("flake8 or ruff", rf"#\s*noqa\b{_REST}", r"noqa(?!\s*:\s*[A-Z])", of_line=True),
+    _silencer("the type checker", rf"#\s*type:\s*ignore\b{_REST}", r"ignore(?!\[)(?=\s|$)", of_line=True),
     _silencer(
         "mypy", rf"#\s*mypy:\s*(ignore-errors|disable-error-code|allow-\S+){_REST}", r"ignore-errors(?!\s*=\s*[Ff]alse)"
     ),
@@ -44,7 +48,7 @@ _SILENCERS = (
         "pyright", rf"#\s*pyright:\s*(ignore|basic|report\w+\s*=\s*(false|none)){_REST}", r"ignore(?!\[)(?=\s|$)|basic"
     ),
     _silencer("pylint", rf"#\s*pylint:\s*(disable|skip-file){_REST}", r"skip-file|disable(-\w+)?\s*=\s*all"),
-    _silencer("bandit", rf"#\s*nosec\b{_REST}", r"nosec(?!\s*[:B])"),
+    _silencer("bandit", rf"#\s*nosec\b{_REST}", r"nosec(?!\s*[:B])", of_line=True),
     _silencer("coverage", rf"#\s*pragma:\s*no\s*(cover|branch)\b{_REST}"),
     _silencer(
         "coverage",
@@ -58,7 +62,7 @@ _SILENCERS = (
     ),
     _silencer("eslint", rf"/\*\s*eslint\s+[\w@/-]+\s*:\s*(0|[\"']off[\"']){_REST}", r"."),
     _silencer("the type checker", rf"(//|/\*)\s*@ts-nocheck\b{_REST}", r"."),
-    _silencer("the type checker", rf"(//|/\*)\s*@ts-ignore\b{_REST}", r"."),
+    _silencer("the type checker", rf"(//|/\*)\s*@ts-ignore\b{_REST}", r".", of_line=True),
     _silencer("the type checker", rf"(//|/\*)\s*@ts-expect-error\b{_REST}"),
     _silencer(
         "the type checker", rf"(//|/\*)\s*@(flow\s+strict-local\s+off|noflow)\b{_REST}|\$Flow(FixMe|Ignore){_REST}"
@@ -69,9 +73,9 @@ _SILENCERS = (
     _silencer("deno lint", rf"//\s*deno-lint-ignore(-file)?\b{_REST}", r"ignore-file"),
     _silencer("oxlint", rf"(//|/\*)\s*oxlint-disable\b{_REST}", r"oxlint-disable(?!-(next-)?line)"),
     _silencer("stylelint", rf"/\*\s*stylelint-disable\b{_REST}", r"stylelint-disable(?!-(next-)?line)"),
-    _silencer("golangci-lint", rf"//\s*nolint\b{_REST}", r"nolint(?!:\s*\w)|nolint:\s*all"),
+    _silencer("golangci-lint", rf"//\s*nolint\b{_REST}", r"nolint(?!:\s*\w)|nolint:\s*all", of_line=True),
     _silencer("staticcheck", rf"//\s*lint:(file-)?ignore\b{_REST}", r"file-ignore"),
-    _silencer("gosec", rf"(//|/\*)\s*#nosec\b{_REST}", r"#nosec(?!\s*G)"),
+    _silencer("gosec", rf"(//|/\*)\s*#nosec\b{_REST}", r"#nosec(?!\s*G)", of_line=True),
     _silencer(
         "the compiler's lints or clippy",
         r"#!?\s*\[\s*(cfg_attr\([^\]]*,\s*)?(allow|expect)\s*\([^\]]*",
@@ -133,16 +137,32 @@ def silenced(files: Iterable[Sides]) -> Iterator[Finding]:
 
 def _told(one: Sides, silencer: Silencer, mark: Mark) -> Finding:
     wide = bool(silencer.wide and silencer.wide.search(mark.text))
-    severity: Severity = "serious" if wide and silencer.severity != "note" else silencer.severity
-    if one.before is None and severity == "warning":
+    severity = silencer.severity
+    whole = wide and not (silencer.of_line and mark.line > 1)
+    if whole and severity == "warning":
+        severity = "serious"
+    if not wide and severity == "warning" and _is_new(one, mark):
+        # Code that was written with the one exception it needs: what stood before and is silenced now is otherwise.
         severity = "note"
-    how = "for more than one rule" if wide else "for a rule"
-    message = (
-        f"A comment switches {silencer.tool} off {how}."
-        if severity != "note"
-        else f"A comment switches {silencer.tool} off."
-    )
+    how = ", whatever it says" if wide else ""
+    message = f"A comment switches {silencer.tool} off here{how}."
     return finding("linter-silenced", severity, one.path, mark, message)
+
+
+_OWN_LINE = re.compile(r"^\s*(#|//|/\*|\*|@|\{/\*|<!--)")
+
+
+def _is_new(one: Sides, mark: Mark) -> bool:
+    """Whether the code that a comment speaks of is new itself."""
+    lines = one.text_after.split("\n")
+    at = mark.line - 1
+    code = lines[at].split(mark.text.split("\n", 1)[0], 1)[0].strip() if at < len(lines) else ""
+    while not code and at + 1 < len(lines):
+        at += 1
+        code = "" if _OWN_LINE.match(lines[at]) else lines[at].strip()
+    known = {line.strip() for line in one.text_before.split("\n")}
+    bare = {re.sub(r"\s*(#|//|/\*).*$", "", line) for line in known}
+    return bool(code) and code not in known and code not in bare
 
 
 def _found(source: object) -> Iterator[tuple[Silencer, Mark]]:

@@ -140,6 +140,7 @@ def downgraded(path: str, before: str | None, after: str | None) -> Iterator[Fin
                 yield finding("version-downgraded", "warning", path, now[2], message)
 
 
+_OF_VERSION = re.compile(r"version|:|Compatib|sdk|jvm|gradle", re.IGNORECASE)
 _Version = tuple[tuple[tuple[int, ...], int], str, Mark]
 
 
@@ -151,7 +152,9 @@ def _versions(kind: _Kind, text: str, path: str) -> dict[str, list[_Version]]:
             name = parts.get("name") or kind.name
             if name in _NOT_NAMES or "<" in (parts.get("range") or "") or "!" in (parts.get("range") or ""):
                 continue
-            if name == "version" or (path.endswith("package.json") and name in {"version"}):
+            if re.search(r"\.[x*]", parts["version"]) or (
+                path.endswith((".gradle", ".kts")) and not _OF_VERSION.search(one.group())
+            ):
                 continue
             start = one.start("version")
             line = text.count("\n", 0, start)

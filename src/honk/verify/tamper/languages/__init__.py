@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from honk.verify.tamper import paths
 from honk.verify.tamper.facts import Source
 from honk.verify.tamper.languages import patterns, python
+from honk.verify.tamper.languages.common import may_silence
+from honk.verify.tamper.languages.definitions import defined
 from honk.verify.tamper.languages.walking import Grammar
 from honk.verify.tamper.languages.walking import read as read_tree
 
 __all__ = ["read"]
 
+_BESIDE = re.compile(r"#\[\s*(\w+::)*(test|rstest|cfg\(test)|@Test\b|@ParameterizedTest|XCTestCase|@Suite\b")
+"""In files that have tests beside what they test."""
+
 
 def read(language: str, path: str, text: str) -> Source:
     """What a source file says. One that its parser does not take is read by patterns, and `problem` says so."""
     is_test = paths.is_test(path)
+    source = _read(language, text, is_test and (language == "python" or paths.is_collected(path)))
+    if not is_test:
+        source.definitions = defined(text)
+    return source
+
+
+def _read(language: str, text: str, is_test: bool) -> Source:
     grammars = _grammars()
+    silent = not may_silence(text)
     try:
         if language == "python":
-            return python.read(text, is_test=is_test)
+            return python.read(text) if is_test else Source(silencers=list(python.comments(text)))
         if language in grammars:
-            return read_tree(grammars[language], text, is_test=is_test and paths.is_collected(path))
+            if silent and not is_test and not _BESIDE.search(text):
+                return Source()
+            return read_tree(grammars[language], text, is_test=is_test)
     except SyntaxError as problem:
         why = f"it is no Python that this interpreter parses (line {problem.lineno or '?'})"
     except (RecursionError, MemoryError):

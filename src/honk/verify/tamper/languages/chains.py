@@ -43,7 +43,7 @@ _BORNE = _words("""
     nilf noerrorf truef falsef errorf containsf check cmp deepequals
 """)
 _TRUTH = re.compile(
-    r"^(assert_?|XCTAssert|debug_assert|prop_assert|assert_?true|assertNotFalse|XCTAssertTrue|ok|isOk|isTrue|true"
+    r"^(assert_?|XCTAssert|debug_assert|prop_assert|assert_?[tT]rue|assertNotFalse|XCTAssertTrue|ok|isOk|isTrue|true"
     r"|truthy|True|Truef?|assertThat|check|expect|expectTrue|require|is)$"
 )
 _FALSEHOOD = re.compile(r"^(assert_?[fF]alse|XCTAssertFalse|notOk|isNotOk|isFalse|false|falsy|Falsef?|expectFalse)$")

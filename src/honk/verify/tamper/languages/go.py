@@ -91,7 +91,6 @@ GO = Grammar(
     "go",
     _head,
     _chain,
-    frozenset({"function_declaration", "method_declaration", "type_spec"}),
     lambda chain: chain.last.name in {"Skip", "Skipf", "SkipNow"} and len(chain.links) == 2,
     lambda chain: chain.path == "time.Sleep",
     rows=_rows,

@@ -130,9 +130,6 @@ JAVA = Grammar(
     "java",
     _head,
     _chain,
-    frozenset(
-        {"class_declaration", "method_declaration", "interface_declaration", "enum_declaration", "record_declaration"}
-    ),
     _skips,
     lambda chain: bool(_SLEEPS.search(chain.path)),
     silencers=frozenset({"annotation", "marker_annotation"}),

@@ -207,11 +207,7 @@ def _sleeps(chain: Chain) -> bool:
     return name == "setTimeout" and len(chain.links) == 1 and len(given) == 1
 
 
-_DEFINITIONS = frozenset(
-    {"function_declaration", "class_declaration", "method_definition", "variable_declarator", "interface_declaration",
-     "type_alias_declaration", "enum_declaration", "generator_function_declaration", "abstract_class_declaration"}
-)  # fmt: skip
 JAVASCRIPT, TYPESCRIPT, TSX = (
-    Grammar(language, _head, chain_of, _DEFINITIONS, _skips, _sleeps, asserts=_extra, rows=_rows)
+    Grammar(language, _head, chain_of, _skips, _sleeps, asserts=_extra, rows=_rows)
     for language in ("javascript", "typescript", "tsx")
 )

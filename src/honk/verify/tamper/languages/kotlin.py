@@ -159,7 +159,6 @@ KOTLIN = Grammar(
     "kotlin",
     _head,
     _chain,
-    frozenset({"class_declaration", "function_declaration", "object_declaration"}),
     lambda chain: (
         chain.last.name in {"assumeTrue", "assumeFalse"}
         and bool(re.search(r"\(\s*(false|true)\b", text_of(chain.node)))

@@ -6,7 +6,7 @@ import re
 
 from honk.verify.tamper.conditions import strength_of
 from honk.verify.tamper.facts import Assertion, Mark, Skip, Source, Test
-from honk.verify.tamper.languages.common import SILENCING_HINT, tolerance_in
+from honk.verify.tamper.languages.common import may_silence, tolerance_in
 
 _TEST = re.compile(
     r"^\s*(?:async\s+)?(?:public\s+|private\s+|internal\s+|static\s+|final\s+|override\s+)*(?:def|func|fun|function|fn|void|sub|Task)\s+"
@@ -24,18 +24,14 @@ _SKIPS = re.compile(
 )
 _SLEEPS = re.compile(r"\b(sleep|usleep|Thread\.Sleep|Task\.Delay|sleep_for)\s*\(?\s*[\w.:]*\d")
 _COMMENT = re.compile(r"^\s*(#|//|--|\*|/\*)")
-_DEFINES = re.compile(
-    r"^\s*(?:[\w@]+\s+)*(?:def|func|fun|function|fn|class|module|struct|interface|sub)\s+(?:self\.)?(?P<name>\w+)",
-    re.MULTILINE,
-)
 _INLINE = re.compile(r"(//|#|--|/\*).*$")
 
 
 def read(text: str, *, is_test: bool) -> Source:
     """What the lines of a file look like."""
     lines = text.split("\n")
-    source = Source(definitions={found["name"] for found in _DEFINES.finditer(text)})
-    if SILENCING_HINT.search(text):
+    source = Source()
+    if may_silence(text):
         for number, line in enumerate(lines, 1):
             if found := _INLINE.search(line):
                 source.silencers.append(Mark(number, found.group()))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,8 +12,8 @@ from honk.verify.tamper.conditions import RANGE, VACUOUS, asserting, naming
 from honk.verify.tamper.facts import Assertion, Mark, Skip, Source, Test, Token, written
 from honk.verify.tamper.languages.common import (
     ASSERTING_NAME,
-    SILENCING_HINT,
     locals_put_in,
+    may_silence,
     tolerance_in,
     weigh_helpers,
 )
@@ -24,25 +22,30 @@ _TOKEN = re.compile(
     r"(?P<literal>[rbfuRBFU]{0,2}(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")|\d[\w.]*(?:e[+-]?\d+)?)"
     r"|(?P<word>is not\b|not in\b|[^\W\d]\w*(?:\.[^\W\d]\w*)*)|(?P<sign>[=!<>]=|\*\*|//|->|:=|\S)"
 )
+_COMMENT = re.compile(
+    r"\"{3}(?:[^\"\\]|\\.|\"(?!\"\"))*\"{3}|'{3}(?:[^'\\]|\\.|'(?!''))*'{3}|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'"
+    r"|(?P<comment>#[^\n]*)",
+    re.DOTALL,
+)
+"""Comments, and the texts in which a number sign begins none."""
 _SLEEPS = {"time.sleep", "sleep", "asyncio.sleep", "anyio.sleep", "trio.sleep", "gevent.sleep", "wait_for_timeout"}
 _SKIP_MARK = re.compile(r"\b(skip|skip_?if|skip_?unless|xfail|expectedfailure|importorskip)\b", re.IGNORECASE)
 _RAISES = {"raises", "assertRaises", "assertRaisesRegex", "assertRaisesRegexp", "warns", "assertWarns",
            "assertWarnsRegex", "assertRaisesMessage"}  # fmt: skip
-_BROAD = {"Exception", "BaseException", "Warning", "object"}
+_BROAD = {"None", "Exception", "BaseException", "Warning", "object"}
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def read(text: str, *, is_test: bool) -> Source:
-    """The tests, definitions and silencers of a Python file. Raises `SyntaxError`, `RecursionError` or `MemoryError` on
+def read(text: str) -> Source:
+    """The tests and silencers of a Python file of tests. Raises `SyntaxError`, `RecursionError` or `MemoryError` on
     what is no Python of this interpreter."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree = ast.parse(text)
-    source = Source(definitions=set(_definitions(tree)), silencers=list(_comments(text)))
-    if is_test:
-        source.tests = list(_tests(tree, text.splitlines()))
-        weigh_helpers(source.tests)
+    source = Source(silencers=list(comments(text)))
+    source.tests = list(_tests(tree, text.splitlines()))
+    weigh_helpers(source.tests)
     return source
 
 
@@ -54,24 +57,16 @@ def tokens(node: ast.AST) -> list[Token]:
     ]
 
 
-def _definitions(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-    for statement in tree.body:
-        targets = statement.targets if isinstance(statement, ast.Assign) else []
-        yield from (target.id for target in targets if isinstance(target, ast.Name))
-
-
-def _comments(text: str) -> Iterator[Mark]:
-    if not SILENCING_HINT.search(text):
+def comments(text: str) -> Iterator[Mark]:
+    """The comments of a file, where one may switch a check off."""
+    if not may_silence(text):
         return
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type == tokenize.COMMENT:
-                yield Mark(token.start[0], token.string)
-    except (tokenize.TokenError, IndentationError, SyntaxError):
-        return
+    line, counted = 1, 0
+    for found in _COMMENT.finditer(text):
+        if found["comment"]:
+            line += text.count("\n", counted, found.start())
+            counted = found.start()
+            yield Mark(line, found.group())
 
 
 @dataclass
@@ -272,7 +267,9 @@ class _Reader:
             if "Regex" in name and len(call.args) > 1:
                 pattern = ast.unparse(call.args[1])
             strength = (1.0 if kind in _BROAD else 2.5) + bool(pattern and pattern not in {"''", "'.*'"})
-            return Assertion(call.lineno, text, "raises", "", f"{kind} {pattern}".strip(), True, strength)
+            # What the message has to say is as good as an assertion about it.
+            said = f"{kind} {pattern}".strip()
+            return Assertion(call.lineno, text, "raises", "", said, True, strength, weight=2 if pattern else 1)
         if name in {"assertTrue", "assertFalse", "assert_", "failUnless", "failIf"} and call.args:
             negated = name in {"assertFalse", "failIf"}
             return next(iter(asserting(call.lineno, text, tokens(call.args[0]), negated=negated)))

@@ -104,10 +104,6 @@ RUST = Grammar(
     "rust",
     _head,
     _chain,
-    frozenset(
-        {"function_item", "struct_item", "enum_item", "trait_item", "mod_item", "macro_definition", "const_item",
-         "type_item",          "static_item"}
-    ),
     lambda _: False,
     lambda chain: bool(re.search(r"(^|::|\.)(sleep|sleep_ms)$", chain.path)) and len(chain.links) == 1,
     silencers=frozenset({"attribute_item", "inner_attribute_item"}),

@@ -99,7 +99,6 @@ SWIFT = Grammar(
     "swift",
     _head,
     _chain,
-    frozenset({"class_declaration", "function_declaration", "protocol_declaration"}),
     lambda chain: chain.path in {"XCTSkip", "XCTSkipIf", "XCTSkipUnless"},
     lambda chain: bool(re.search(r"(^|\.)(Task\.sleep|Thread\.sleep|sleep|usleep)$", chain.path)),
     rows=_rows,

@@ -11,7 +11,7 @@ from tree_sitter import Node
 from honk.verify.tamper.conditions import asserting
 from honk.verify.tamper.facts import Assertion, Mark, Skip, Source, Test, Token
 from honk.verify.tamper.languages.chains import assertions_of
-from honk.verify.tamper.languages.common import SILENCING_HINT, locals_put_in, weigh_helpers
+from honk.verify.tamper.languages.common import locals_put_in, may_silence, weigh_helpers
 from honk.verify.tamper.languages.trees import (
     Chain,
     Head,
@@ -55,8 +55,6 @@ class Grammar:
     """Whether a node is a test, a group of tests, or a function beside them; told whether the file is for tests."""
     chain: Callable[[Node], Chain | None]
     """A call as a chain of names."""
-    definitions: frozenset[str]
-    """Types of nodes that define a name, told in their field `name`."""
     skips: Callable[[Chain], bool]
     sleeps: Callable[[Chain], bool]
     silencers: frozenset[str] = frozenset()
@@ -75,14 +73,13 @@ def read(grammar: Grammar, text: str, *, is_test: bool) -> Source:
     """The tests, definitions and silencers of a file. Raises `TooDeep`."""
     root = parse(grammar.language, text)
     source = Source()
-    silent = bool(SILENCING_HINT.search(text))
-    for node in within(root):
-        if node.type in grammar.definitions:
-            if name := text_of(node.child_by_field_name("name")):
-                source.definitions.add(name.strip("`"))
-        elif silent and (is_comment(node) or node.type in grammar.silencers):
-            source.silencers += [Mark(line_of(node) + at, line) for at, line in enumerate(text_of(node).split("\n"))]
-    if root.has_error and not source.definitions and is_test and len(text) > 200:
+    if may_silence(text):
+        for node in within(root):
+            if is_comment(node) or node.type in grammar.silencers:
+                source.silencers += [
+                    Mark(line_of(node) + at, line) for at, line in enumerate(text_of(node).split("\n"))
+                ]
+    if root.has_error and root.type == "ERROR":
         source.problem = "its parser does not know how it is written"
     walker = _Walker(grammar, is_test)
     walker.file(root)
