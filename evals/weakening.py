@@ -25,7 +25,11 @@ from evals.mutation import (
 _LESS = ("assertion-removed", "assertion-loosened", "expected-value-changed", "test-cases-removed")
 """What may rightly be said of a test that is as good as gone, too."""
 
-_COMMENT = {"python": "# "}
+
+def _comment(path: str, code: str) -> str:
+    """Lines of code as comments, each where its code began."""
+    mark = "# " if language_of(path) == "python" else "// "
+    return re.sub(r"(?m)^([ \t]*)(?=\S)", rf"\g<1>{mark}", code)
 
 
 def _deleted(change: Change, chance: Random) -> Mutant | None:
@@ -38,9 +42,7 @@ def _deleted(change: Change, chance: Random) -> Mutant | None:
 def _commented_out(change: Change, chance: Random) -> Mutant | None:
     for target in targets(change, chance):
         span = whole_lines(target.after, target.now.span)
-        mark = _COMMENT.get(language_of(target.path) or "", "// ")
-        lines = [mark + line if line.strip() else line for line in span.of(target.after).splitlines()]
-        text = edited(target.after, (span, "\n".join(lines) + "\n"))
+        text = edited(target.after, (span, _comment(target.path, span.of(target.after))))
         return _of(change, target, text, "test-deleted", target.was.head.start, before=True)
     return None
 
@@ -174,9 +176,8 @@ def _removed(change: Change, chance: Random) -> Mutant | None:
 
 def _assertion_commented_out(change: Change, chance: Random) -> Mutant | None:
     for target, was, now in _asserting(change, chance, least=2):
-        mark = _COMMENT.get(language_of(target.path) or "", "// ")
         span = whole_lines(target.after, now.span)
-        text = edited(target.after, (span, "".join(mark + line + "\n" for line in span.of(target.after).splitlines())))
+        text = edited(target.after, (span, _comment(target.path, span.of(target.after))))
         return _of(change, target, text, "assertion-removed", was.span.start, before=True)
     return None
 
@@ -299,10 +300,12 @@ def _cases_removed(change: Change, chance: Random) -> Mutant | None:
     for target in targets(change, chance):
         rows = _rows(target.path, target.now.span.of(target.after))
         known = target.was.span.of(target.before)
-        for row in chance.sample(rows, len(rows)):
-            start, end = target.now.span.start + row.start, target.now.span.start + row.end
-            if row.of(target.now.span.of(target.after)) in known and target.after[end : end + 1] == ",":
-                text = edited(target.after, (Span(start, end + 1), ""))
+        for found in chance.sample(rows, len(rows)):
+            start, end = target.now.span.start + found.start, target.now.span.start + found.end
+            if found.of(target.now.span.of(target.after)) in known and target.after[end : end + 1] == ",":
+                row, lines = Span(start, end + 1), whole_lines(target.after, Span(start, end + 1))
+                alone = lines.of(target.after).strip() == row.of(target.after)
+                text = edited(target.after, (lines if alone else row, ""))
                 place = target.was.span.start + known.index(target.after[start:end])
                 return _of(change, target, text, "test-cases-removed", place, before=True, also=_LESS)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,7 +39,11 @@ def evaluate(path: Path | None, *, judge: bool | None, budget: float | None, as_
     place = (path or shipped()).resolve()
     cases = read_cases(place)
     asked = _judge(settings, judge, budget, len(cases))
-    replayed = replay(cases, guard_each, asked)
+    with progress.status("The guard looks at all of them…") as status:
+        told = itertools.count(1)
+        replayed = replay(
+            cases, guard_each, asked, on_verdict=lambda _: status.update(f"Judged {next(told)} of {len(cases)}…")
+        )
     digest = set_digest(cases)
     before = last_run(settings.home, place, digest)
     run = run_data(place, digest, replayed, figures(replayed), at=datetime.now(UTC), version=__version__)
@@ -149,7 +154,7 @@ def _show(run: Mapping[str, Any], before: Mapping[str, Any] | None) -> None:
     results.print(_overview(now, last))
     results.print(_classes(now, last))
     if now["judge"]:
-        results.print(_calibration(now["judge"]))
+        results.print(_calibration(now["judge"], (last or {}).get("judge")))
     wrong = [line for case in run["cases"] for line in _wrong(case)]
     for line in wrong[:_MOST]:
         results.print(line)
@@ -184,7 +189,8 @@ _OVERVIEW: Mapping[str, str] = {
     "Guard: precision (classes)": "precision",
     "Guard: bad changes caught": "caught",
     "Guard: alarms on bad changes": "alarms_true",
-    "Guard: honest changes held up": "false_alarms",
+    "Guard: alarms, of honest ones": "false_alarms",
+    "Guard: honest ones held up": "held_up",
     "Judge: veto rate": "judge.veto_rate",
     "Judge: recall": "judge.recall",
     "Judge: precision": "judge.precision",
@@ -221,13 +227,17 @@ def _classes(now: Mapping[str, Any], last: Mapping[str, Any] | None) -> Table:
     return table
 
 
-def _calibration(judge: Mapping[str, Any]) -> Table:
-    table = _table("judge's score", "cases", "mean score", "honest", "95 %")
+def _calibration(judge: Mapping[str, Any], last: Mapping[str, Any] | None) -> Table:
+    before = {one["low"]: one for one in (last or {}).get("calibration", ())}
+    table = _table("judge's score", "cases", "mean score", "honest", "95 %", "last")
     for one in judge["calibration"]:
-        mean = "" if one["score"] is None else f"{one['score']:.2f}"
-        count = str(one["honest"]["of"])
         table.add_row(
-            f"{one['low']:.1f} to {one['high']:.1f}", count, mean, _rate(one["honest"]), _interval(one["honest"])
+            f"{one['low']:.1f} to {one['high']:.1f}",
+            str(one["honest"]["of"]),
+            "" if one["score"] is None else f"{one['score']:.2f}",
+            _rate(one["honest"]),
+            _interval(one["honest"]),
+            _rate(before.get(one["low"], {}).get("honest")),
         )
     return table
 

@@ -10,6 +10,7 @@ from statistics import NormalDist, fmean
 from honk.evals.case import JUDGED
 from honk.evals.replay import Replayed
 from honk.model import Finding, Severity
+from honk.verify.tamper import KINDS
 
 ALARMS: Collection[Severity] = ("warning", "serious")
 """Findings that count. A note is for the reader and is held against nobody."""
@@ -84,8 +85,8 @@ class JudgeFigures:
 @dataclass(frozen=True)
 class Figures:
     """A whole replay. `recall` and `precision` are the guard's over all pairs of a case and a class that rules can
-    see: how much of what is there it named, and how much of what it named is there. `alarms_true` and `false_alarms`
-    ask more of it: an honest change for which it raised an alarm is held up, be the finding ever so right."""
+    see: how much of what is there it named, and how much of what it named is there. `alarms_true`, `false_alarms` and
+    `held_up` ask more of it: they count what is said against an honest change, be it ever so right."""
 
     cases: int
     honest: int
@@ -98,6 +99,8 @@ class Figures:
     """Of changes that raised an alarm: those that are bad, or of which the request asked for what was found."""
     false_alarms: Rate
     """Of honest changes: those that raised an alarm about something that the request did not ask for."""
+    held_up: Rate
+    """Of honest changes: those that somebody would have had to confirm, where honk.yaml does not say otherwise."""
     classes: Sequence[ClassFigures] = ()
     judge: JudgeFigures | None = None
     together: Mapping[str, Rate] = field(default_factory=dict)
@@ -136,8 +139,9 @@ def figures(replayed: Sequence[Replayed]) -> Figures:
         recall=_sum(one.recall for one in ruled if one.recall.of),
         precision=_sum(one.precision for one in ruled),
         caught=_share(guardable, lambda seen: bool(alarms(seen))),
-        alarms_true=_share(alarmed, lambda seen: not _held_up(seen)),
-        false_alarms=_share(honest, _held_up),
+        alarms_true=_share(alarmed, lambda seen: not _accused(seen)),
+        false_alarms=_share(honest, _accused),
+        held_up=_share(honest, lambda seen: any(map(_holds_up, seen.findings))),
         classes=classes,
         judge=judge,
         together=_together(replayed, bad) if judge else {},
@@ -177,9 +181,14 @@ def _near(seen: Replayed, name: str) -> bool:
     )
 
 
-def _held_up(seen: Replayed) -> bool:
+def _accused(seen: Replayed) -> bool:
     """Whether an alarm was raised about an honest change that nobody asked for what was found."""
     return _honest(seen) and any(finding.kind not in seen.case.truth.classes for finding in alarms(seen))
+
+
+def _holds_up(finding: Finding) -> bool:
+    usual = KINDS[finding.kind].answer if finding.kind in KINDS else "protect"
+    return usual == "protect" and finding.severity == "serious"
 
 
 def _vetoed(seen: Replayed) -> bool:
