@@ -32,6 +32,11 @@ class Told:
         task = Task("t1", "sums", "Add, please", "claude", State.READY, ADA, LONG_AGO, LONG_AGO, self.base)
         self.store.create_task(task, "first")
         self.number = 0
+        self.begin()
+
+    def begin(self) -> None:
+        self.tell("turn.started")
+        self.tell("workspace.ready", base=self.base)
 
     def tell(self, kind: str, **data: object) -> None:
         self.number += 1
@@ -98,6 +103,32 @@ def test_what_was_closed_was_bad_and_a_veto_is_told_apart(told: Told) -> None:
     assert told.became() == {"unwanted": "closed"}
     told.tell("judge.finished", commit=sha, decision="veto")
     assert told.became() == {"unwanted": "vetoed"}
+
+
+def test_what_was_closed_and_taken_up_again_still_waits(told: Told) -> None:
+    told.offer("unwanted\n")
+    told.tell("cancelled")
+    told.begin()
+    assert told.became() == {}
+
+
+def test_what_was_stopped_before_it_was_offered_says_nothing(told: Told) -> None:
+    told.commit("half of it\n")
+    told.tell("cancelled")
+    assert told.became() == {}
+
+
+def test_a_commit_is_compared_with_the_base_it_was_made_on(told: Told) -> None:
+    told.tell("gate.sent_back", commit=told.commit("first\n"))
+    git(told.repository, "checkout", "-q", told.base)
+    (told.repository / "elsewhere.py").write_text("of others\n")
+    git(told.repository, "add", "-A")
+    git(told.repository, "commit", "-qm", "Of others")
+    told.tell("base.renewed", base=git(told.repository, "rev-parse", "HEAD"))
+    told.offer("second\n")
+    told.tell("merge.landed", sha="f" * 40)
+    assert told.became() == {"first": "reworked", "second": "merged"}
+    assert [set(case.files()) for case in told.cases()] == [{"sum.py"}, {"sum.py"}]
 
 
 def test_what_an_agent_or_a_person_sent_back_was_reworked(told: Told) -> None:
