@@ -15,7 +15,7 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool) -> int:
     """Verify the newest commit of the branch. Returns 1 if a check is red."""
     from honk.gate import red
     from honk.repository_file import parse_repository_file
-    from honk.verify import verify
+    from honk.verify import Conditions, verify
 
     installation = open_installation()
     repository = installation.forges.resolve(repo)
@@ -36,8 +36,7 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool) -> int:
         checks = verify(
             checkout,
             file,
-            settings_egress=installation.settings.egress,
-            registries=installation.settings.registries,
+            Conditions(installation.settings.egress, installation.settings.registries),
             on_start=lambda verifier: progress.print(f"[dim]  checking {escape(verifier.name)}…[/]"),
             on_finish=(lambda _: None) if as_json else say,
         )

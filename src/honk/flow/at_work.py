@@ -9,8 +9,7 @@ from typing import Any
 
 from honk.flow.brief import commit_message
 from honk.flow.ports import rooms
-from honk.flow.verification import verify_commit
-from honk.gate import red
+from honk.flow.verification import in_the_way, verify_commit
 from honk.model import Check, GateAnswer, LimitReached, Message, Task, Workspace
 from honk.untrusted import clean
 from honk.verify import explain
@@ -39,7 +38,8 @@ class Gate:
             return GateAnswer(True, "Nothing has been changed yet, so there is nothing to verify.")
         checks = verify_commit(self._task, sha, stop=lambda: room.store.task(task_id).cancel_requested)
         text = explain(checks)
-        return self._block(asked_by, text, red(checks)) if red(checks) else GateAnswer(True, text)
+        failed = in_the_way(self._task, checks)
+        return self._block(asked_by, text, failed) if failed else GateAnswer(True, text)
 
     def _block(self, asked_by: str, text: str, failed: Sequence[Check] = ()) -> GateAnswer:
         """A red answer; to the wish to stop only so many times."""

@@ -14,6 +14,7 @@ from honk.flow.resting import tidy_workspaces
 def housekeeping(at: datetime, context: Any) -> None:
     """Started by the schedule: what it passes is of no interest here."""
     remove_artifacts()
+    remove_logs()
     put_workspaces_down()
     remove_trees()
     maintain_mirrors()
@@ -28,6 +29,12 @@ def remove_artifacts() -> None:
             room.previews.withdraw(task_id)
     if room.screenshots:
         room.screenshots.collect({str(row["sha256"]) for row in room.store.artifact_rows() if not row["removed"]})
+
+
+@step
+def remove_logs() -> None:
+    """Forget what checks printed and found a while ago."""
+    rooms().store.remove_old_logs(rooms().settings.check_logs_days)
 
 
 @step

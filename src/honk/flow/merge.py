@@ -18,8 +18,8 @@ from honk.flow.attesting import attest_merge
 from honk.flow.brief import change_title, commit_message
 from honk.flow.engine import LANDINGS, TASKS, follow, step, workflow
 from honk.flow.ports import known_repository, rooms
-from honk.flow.verification import base_file, verify_commit
-from honk.gate import MergePermit, approvals_missing, check_access, check_tap, permit_merge, protected_paths, red
+from honk.flow.verification import accepted_base, base_file, in_the_way, verify_commit
+from honk.gate import MergePermit, approvals_missing, check_access, check_tap, permit_merge, protected_paths
 from honk.git import git
 from honk.model import Access, Conflict, HonkError, Landing, Person, Refused, Repository, State, Task
 from honk.repository_file import RepositoryFile
@@ -211,7 +211,7 @@ def recheck(cars: Sequence[Car]) -> tuple[str | None, list[tuple[int, str]]]:
         source=room.forges.of(repository).git_dir(repository),
         base=last["onto"],
     )
-    if failed := red(checks):
+    if failed := in_the_way(task, checks, last["onto"]):
         return f"Not merged: on the newest {repository.default_branch} the checks fail.\n{explain(failed)}", []
     return None, _held_back(cars) if len(cars) > 1 else []
 
@@ -276,7 +276,15 @@ def _permit(car: Car, task: Task, repository: Repository, file: RepositoryFile, 
     speaks = head_sha if verified == car["sha"] and _as_tried([car], task) else verified
     checks = room.store.checks(repository.name, speaks)
     return permit_merge(
-        task, pull_request, checks, car["sha"], head_sha, access=access, missing=missing, obstacle=obstacle
+        task,
+        pull_request,
+        checks,
+        car["sha"],
+        head_sha,
+        access=access,
+        missing=missing,
+        obstacle=obstacle,
+        already_red_on=accepted_base(repository, car["onto"]),
     )
 
 
@@ -292,7 +300,7 @@ def confirm(car: Car, sha: str, verified: str) -> bool:
         return True
     room.workspaces.fetch(repository)
     checks = verify_commit(task, sha, stop=lambda: False, source=directory, base=car["onto"])
-    return not red(checks)
+    return not in_the_way(task, checks, car["onto"])
 
 
 @step

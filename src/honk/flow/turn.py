@@ -21,12 +21,12 @@ from honk.flow.engine import TASKS, follow, step, workflow
 from honk.flow.equipping import equip
 from honk.flow.ports import known_repository, rooms
 from honk.flow.reach import agents_reach, make_ready, thinks
-from honk.flow.verification import base_file, verify_commit
+from honk.flow.verification import base_file, forget_checks, in_the_way, verify_commit
 from honk.flow.warming import budget_of, entered
-from honk.gate import red
 from honk.git import succeeds
 from honk.model import (
     Cancelled,
+    Check,
     Conflict,
     HonkError,
     LimitReached,
@@ -139,7 +139,8 @@ def _begun(task_id: str, turn_id: str) -> bool:
 
 @step
 def take_again(task_id: str, turn_id: str) -> None:
-    """Begin again with the words so far."""
+    """Begin again with the words so far, and forget what the checks found."""
+    forget_checks(rooms().store.task(task_id))
     rooms().store.record(
         task_id,
         "turn.started",
@@ -355,11 +356,20 @@ def verify(task_id: str, turn_id: str) -> None:
         task_id, "state", {"state": "verifying"}, key=f"{turn_id}:verifying", changes={"state": "verifying"}
     )
     checks = verify_commit(task, task.head_sha or "", stop=lambda: room.store.task(task_id).cancel_requested)
-    if failed := red(checks):
-        raise HonkError(
-            f"No pull request: {', '.join(check.name for check in failed)} failed on {(task.head_sha or '')[:8]}.\n"
-            + explain(failed)
-        )
+    if failed := in_the_way(task, checks):
+        raise HonkError(f"No pull request: {_failed(failed, task)}\n{explain(failed)}")
+
+
+def _failed(failed: Sequence[Check], task: Task) -> str:
+    """What keeps the change from being proposed, and whose fault that is."""
+    mine = [check.name for check in failed if check.status != "already_red"]
+    if mine:
+        return f"{', '.join(mine)} failed on {(task.head_sha or '')[:8]}."
+    names, verb = ", ".join(check.name for check in failed), "is" if len(failed) == 1 else "are"
+    return (
+        f"{names} {verb} red already on {(task.base_sha or '')[:8]}, which the change is made from. Mend that first, "
+        "or let it pass by `merge: {already_red: allow}` in honk.yaml."
+    )
 
 
 @step

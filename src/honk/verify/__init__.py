@@ -3,17 +3,24 @@
 from honk.verify.detect import SetUp, Verifier, detect
 from honk.verify.distil import distil
 from honk.verify.explain import explain
+from honk.verify.failures import names, new_failures
 from honk.verify.registries import registry_environment, registry_hosts
-from honk.verify.run import Prepared, equip, prepare, verify
+from honk.verify.room import Conditions, Prepared, equip, prepare
+from honk.verify.run import Earlier, checks_at_once, verify
 
 __all__ = [
+    "Conditions",
+    "Earlier",
     "Prepared",
     "SetUp",
     "Verifier",
+    "checks_at_once",
     "detect",
     "distil",
     "equip",
     "explain",
+    "names",
+    "new_failures",
     "prepare",
     "registry_environment",
     "registry_hosts",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from honk.model import Checkout
 
@@ -15,6 +16,10 @@ PROBES = {
     "cargo-clippy": "cargo-clippy --version",
 }
 """How to tell that a program is there where a file of that name on PATH says little: a module, or rustup's stand-in."""
+
+Kind = Literal["format", "lint", "types", "build", "test"]
+KINDS: Sequence[Kind] = ("format", "lint", "types", "build", "test")
+"""In the order in which they run: what is quick to say first."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,10 @@ class Verifier:
     """True when honk.yaml names it."""
     registries: bool = False
     """True when it fetches packages while it runs, as Maven and Gradle do."""
+    kind: Kind | None = None
+    """What it is for; None where nobody said."""
+    after: Sequence[str] = ()
+    """Names of checks that leave in the tree what this one reads: builds, mostly."""
 
 
 @dataclass(frozen=True)
