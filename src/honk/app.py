@@ -135,24 +135,7 @@ class Installation:
                 self.store, self.artifacts.path, self.settings, self.inbox.tried, visited_service
             )
             self.previews.restore()
-        furnish(
-            Rooms(
-                settings=self.settings,
-                store=self.store,
-                workspaces=self.workspaces,
-                attachments=Attachments(self.settings.home),
-                forges=self.forges,
-                harness=lambda agent: harness(agent, self.settings),
-                verification=_Verification(self.settings),
-                builder=self.artifacts,
-                deployer=self.deployer,
-                sign=lambda statement: sign(statement, self.settings.home, _sigstore(self.settings)),
-                screenshots=self.screenshots if self.settings.screenshots else None,
-                previews=self.previews,
-                spares=self.spares if serve_previews else None,
-                unsafe=unsafe,
-            )
-        )
+        furnish(self.rooms(serve_previews=serve_previews, unsafe=unsafe))
         if serve_previews:
             for trouble in self.production.start():
                 log.error("%s", trouble)
@@ -165,6 +148,25 @@ class Installation:
         if serve_previews and (newest := self.store.tasks(limit=1)):
             self.inbox.expect(newest[0].repository)
         return True
+
+    def rooms(self, *, serve_previews: bool = False, unsafe: bool = False) -> Rooms:
+        """What the flow works with."""
+        return Rooms(
+            settings=self.settings,
+            store=self.store,
+            workspaces=self.workspaces,
+            attachments=Attachments(self.settings.home),
+            forges=self.forges,
+            harness=lambda agent: harness(agent, self.settings),
+            verification=_Verification(self.settings),
+            builder=self.artifacts,
+            deployer=self.deployer,
+            sign=lambda statement: sign(statement, self.settings.home, _sigstore(self.settings)),
+            screenshots=self.screenshots if self.settings.screenshots else None,
+            previews=self.previews,
+            spares=self.spares if serve_previews else None,
+            unsafe=unsafe,
+        )
 
     def open_surfaces(self) -> Surfaces:
         """Begin to listen and to speak where people talk, as far as that is set up; for one process of a home."""

@@ -149,6 +149,15 @@ class Check:
     def green(self) -> bool:
         return self.status in ("passed", "flaky", "skipped")
 
+    @property
+    def remark(self) -> str:
+        """What is to be said of the result besides its status, in a few words; empty for most."""
+        if self.status == "flaky":
+            return "flaky"
+        if self.status == "already_red":
+            return f"already red on {(self.against or '')[:8]}"
+        return f"unchanged since {self.unchanged_since[:8]}" if self.unchanged_since else ""
+
 
 @dataclass(frozen=True)
 class PullRequest:

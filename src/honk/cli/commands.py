@@ -105,12 +105,16 @@ def verify(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say why each check was chosen, and what all of them printed.")
     ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run all checks, also those that were green on the same files.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a repository's checks on a clean checkout, without any agent: what a change will be judged by."""
     from honk.cli.verify import verify_repository
 
-    raise typer.Exit(verify_repository(f"{repo}#{branch}" if branch else repo, explain=explain, as_json=as_json))
+    where = f"{repo}#{branch}" if branch else repo
+    raise typer.Exit(verify_repository(where, explain=explain, no_cache=no_cache, as_json=as_json))
 
 
 @app.command()
@@ -287,12 +291,13 @@ def task_show(
         bool, typer.Option("--apply", help="Fetch the task's branch into your repository (nothing is checked out).")
     ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print the change.")] = False,
+    log: Annotated[str | None, typer.Option("--log", metavar="CHECK", help="Print all that a check printed.")] = None,
     as_json: Json = False,
 ) -> None:
     """One task: where it stands, its checks, its pull request."""
     from honk.cli.tasks import show_task
 
-    show_task(task, apply=apply, diff=diff, as_json=as_json)
+    show_task(task, apply=apply, diff=diff, log=log, as_json=as_json)
 
 
 @task_app.command("say")

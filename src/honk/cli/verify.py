@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from threading import Semaphore
 
 from rich.markup import escape
 
 from honk.cli.run import open_installation
 from honk.model import Check
-from honk.surfaces.terminal import print_json, progress, results
+from honk.surfaces.terminal import check_mark, print_json, progress, results
 
 
-def verify_repository(repo: str, *, explain: bool, as_json: bool) -> int:
+def verify_repository(repo: str, *, explain: bool, no_cache: bool, as_json: bool) -> int:
     """Verify the newest commit of the branch. Returns 1 if a check is red."""
+    from honk.flow.verification import EarlierResults
     from honk.gate import red
     from honk.repository_file import parse_repository_file
-    from honk.verify import Conditions, verify
+    from honk.verify import Conditions, checks_at_once, verify
 
     installation = open_installation()
     repository = installation.forges.resolve(repo)
@@ -23,9 +25,11 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool) -> int:
     file = parse_repository_file(installation.workspaces.read(repository, commit, "honk.yaml") or "")
 
     def say(check: Check) -> None:
-        mark = {"passed": "[green]✓[/]", "skipped": "[yellow]–[/]"}.get(check.status, "[red]✗[/]")
         first, _, rest = check.summary.partition("\n")
-        results.print(f"{mark} {escape(check.name)} {check.seconds:.1f} s  [dim]{escape(first)}[/]")
+        remark = f" [yellow]{escape(check.remark)}[/]" if check.remark else ""
+        results.print(
+            f"{check_mark(check.status)} {escape(check.name)} {check.seconds:.1f} s{remark}  [dim]{escape(first)}[/]"
+        )
         if explain:
             results.print(f"    [dim]because {escape(check.why)}: `{escape(check.command)}`[/]")
         if rest and (explain or not check.green):
@@ -39,6 +43,14 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool) -> int:
             Conditions(installation.settings.egress, installation.settings.registries),
             on_start=lambda verifier: progress.print(f"[dim]  checking {escape(verifier.name)}…[/]"),
             on_finish=(lambda _: None) if as_json else say,
+            earlier=EarlierResults(
+                installation.store,
+                repository.name,
+                checkout,
+                reused=[] if no_cache else ["passed"],
+                hours=installation.settings.checks_cache_hours,
+            ),
+            turns=Semaphore(installation.settings.checks_at_once or checks_at_once()),
         )
     if as_json:
         print_json({"repo": repository.name, "commit": commit, "checks": [asdict(check) for check in checks]})

@@ -14,10 +14,10 @@ from honk.flow.resting import tidy_workspaces
 def housekeeping(at: datetime, context: Any) -> None:
     """Started by the schedule: what it passes is of no interest here."""
     remove_artifacts()
-    remove_logs()
     put_workspaces_down()
     remove_trees()
     maintain_mirrors()
+    remove_logs()
 
 
 @step

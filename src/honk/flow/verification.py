@@ -37,13 +37,13 @@ def base_file(repository: Repository, commit: str) -> RepositoryFile:
 def configuration_digest(repository: Repository, base: str) -> str:
     """Names everything besides the commit that decides what the checks are."""
     text = rooms().workspaces.read(repository, base, "honk.yaml") or ""
-    return hashlib.sha256(("2\0" + text + "\0".join(_allowed(repository))).encode()).hexdigest()
+    allowed = [*rooms().settings.egress, *_allowed(repository)]
+    return hashlib.sha256(("2\0" + text + "\0".join(allowed)).encode()).hexdigest()
 
 
 def _allowed(repository: Repository) -> list[str]:
-    """The hosts that all commands of the repository may reach besides those in honk.yaml."""
-    tapped = [f"{one.host}:{one.port}" for one in rooms().store.allowances(repository.name)]
-    return [*rooms().settings.egress, *tapped]
+    """The hosts that people have let the repository's commands reach."""
+    return [f"{one.host}:{one.port}" for one in rooms().store.allowances(repository.name)]
 
 
 def accepted_base(repository: Repository, base: str) -> str | None:
@@ -155,7 +155,7 @@ class _Verification:
                     room.store,
                     self.repository.name,
                     checkout,
-                    [*_allowed(self.repository), "unsafe" if task.unsafe else ""],
+                    [*_allowed(self.repository), *(["no sandbox"] if task.unsafe else [])],
                     reused,
                     room.settings.checks_cache_hours,
                 ),
@@ -209,13 +209,13 @@ class _Verification:
 
 @dataclass(frozen=True)
 class EarlierResults:
-    """Implements `verify.Earlier` on the store: for a checkout's tree, where what is `allowed` besides honk.yaml is the
-    same. A result is taken over if its status is among `reused` and it is not older than so many `hours`."""
+    """Implements `verify.Earlier` on the store: for a checkout's tree, where what was `allowed` besides is the same. A
+    result is taken over if its status is among `reused` and it is not older than so many `hours`."""
 
     store: Store
     repository: str
     checkout: Checkout
-    allowed: Sequence[str]
+    allowed: Sequence[str] = ()
     reused: Collection[CheckStatus] = ()
     hours: float = 0.0
 

@@ -162,12 +162,13 @@ _ROWS = {
     "agent.tool": "tool",
     "agent.tool_result": "result",
     "check.finished": "check",
+    "check.already_red": "check",
     "ready": "ready",
     "card.void": "void",
     **dict.fromkeys(
         (
             "unsafe", "turn.started", "gate.blocked", "commit", "change.opened", "change.updated", "build.finished",
-            "build.skipped", "build.waiting", "build.failed", "tried",
+            "build.skipped", "build.waiting", "build.failed", "tried", "check.on_base",
             "answered", "merge.requested", "merge.verifying", "merge.refused", "merge.landed",
             "deploy.joined", "deploy.started", "attest.failed",
             "deploy.healthy", "deploy.ill", "service.ended", "service.restarted", "rolled_back",
