@@ -21,7 +21,7 @@ from honk.flow.engine import TASKS, follow, step, workflow
 from honk.flow.equipping import equip
 from honk.flow.ports import known_repository, rooms
 from honk.flow.reach import agents_reach, make_ready, thinks
-from honk.flow.verification import base_file, forget_checks, in_the_way, verify_commit
+from honk.flow.verification import base_file, in_the_way, verify_commit
 from honk.flow.warming import budget_of, entered
 from honk.git import succeeds
 from honk.model import (
@@ -140,7 +140,9 @@ def _begun(task_id: str, turn_id: str) -> bool:
 @step
 def take_again(task_id: str, turn_id: str) -> None:
     """Begin again with the words so far, and forget what the checks found."""
-    forget_checks(rooms().store.task(task_id))
+    task = rooms().store.task(task_id)
+    if task.head_sha:
+        rooms().store.forget_results(task.repository, task.head_sha)
     rooms().store.record(
         task_id,
         "turn.started",

@@ -11,7 +11,6 @@ from honk.flow.ports import rooms
 from honk.flow.reach import reach_of
 from honk.flow.view import check_view
 from honk.gate import red
-from honk.git import git
 from honk.model import Check, Checkout, CheckStatus, Repository, Task
 from honk.repository_file import RepositoryFile, parse_repository_file
 from honk.store import Store
@@ -84,13 +83,6 @@ def verify_commit(
         task.id, "verify.finished", {"commit": commit, "green": green}, key=f"{one.place(configuration)}:finished"
     )
     return checks
-
-
-def forget_checks(task: Task) -> None:
-    """Have the task's commit checked afresh, whatever was found before."""
-    change, commit = rooms().workspaces.change_git_dir(task), task.head_sha
-    if commit is not None and rooms().workspaces.exists(task):
-        rooms().store.forget_results(task.repository, commit, git("rev-parse", f"{commit}^{{tree}}", directory=change))
 
 
 @dataclass(frozen=True)

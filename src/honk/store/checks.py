@@ -78,14 +78,15 @@ class Checks(Database):
             row = connection.execute(wanted).mappings().first()
         return read_check({**row, "unchanged_since": row["commit"]}) if row else None
 
-    def forget_results(self, repository: str, commit: str, tree: str | None) -> None:
-        """Have a commit and its tree checked afresh the next time."""
+    def forget_results(self, repository: str, commit: str) -> None:
+        """Have a commit checked afresh the next time, and tried on its base if that was red, too."""
         of_commit, of_tree = tables.checks, tables.check_results
+        its = (of_commit.c.repository == repository, of_commit.c.commit == commit)
         with self._write() as connection:
-            connection.execute(
-                delete(of_commit).where(of_commit.c.repository == repository, of_commit.c.commit == commit)
-            )
-            connection.execute(delete(of_tree).where(of_tree.c.repository == repository, of_tree.c.tree == tree))
+            found = connection.execute(select(of_commit.c.unchanged_since, of_commit.c.against).where(*its))
+            ran_on = {commit, *(one for row in found for one in row if one)}
+            connection.execute(delete(of_tree).where(of_tree.c.repository == repository, of_tree.c.commit.in_(ran_on)))
+            connection.execute(delete(of_commit).where(*its))
 
     # -- flaky ones --------------------------------------------------------------------------------------------------
 
