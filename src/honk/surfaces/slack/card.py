@@ -237,10 +237,17 @@ def _stat(facts: Facts) -> str:
 def _checks(facts: Facts) -> str:
     told = [
         f"{_MARKS.get(check['status'], '✗')} {plain_line(check['name'], 40)} {duration(check['seconds'])}"
-        + (f" ({plain_line(check['remark'], 60)})" if check.get("remark") else "")
+        + _remark(check)
         for check in facts.view["checks"]
     ]
     return " · ".join(told[:30])
+
+
+def _remark(check: Mapping[str, Any]) -> str:
+    if not check.get("remark"):
+        return ""
+    often = f", {check['flaky_times']} times so far" if check["remark"] == "flaky" and check["flaky_times"] > 1 else ""
+    return f" ({plain_line(check['remark'], 60)}{often})"
 
 
 def duration(seconds: float) -> str:
