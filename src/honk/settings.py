@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     labels: list[str] = Field(default_factory=list)
     """What this machine can do that not every worker can, such as `macos`: builds that ask for it are made here."""
     screenshots: bool = True
-    """Whether web previews are pictured, where this machine has Chromium."""
+    """Whether web previews are pictured, where this machine has Chromium and Playwright."""
     preview_host: str | None = None
     """Host name in the links of previews that have ports; default: the host of Honk's own address."""
     preview_domain: str | None = None
