@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -439,6 +439,11 @@ class Checkout(Protocol):
 
     def read(self, path: str) -> str | None:
         """The tracked file's text as committed (decoded with replacement), or None if there is no such file."""
+        ...
+
+    def texts(self, paths: Collection[str], longest: int) -> Mapping[str, str]:
+        """The texts of those of these tracked regular files that have at most `longest` bytes; quicker than to read
+        them one by one."""
         ...
 
     def run(

@@ -280,6 +280,19 @@ def test_a_change_lands_on_a_red_main_that_allows_it_and_its_log_is_there_to_rea
     assert git(repo, "show", "main:b.test") == "good"
 
 
+def test_of_several_projects_only_those_are_checked_that_the_change_touches(
+    home: Path, make_repository: Callable[..., Path]
+) -> None:
+    test = "import unittest\n\nclass T(unittest.TestCase):\n    def test_it(self):\n        self.assertTrue({})\n"
+    files = {f"{name}/test_it.py": test.format("True") for name in ("one", "two")}
+    projects = {f"{name}/setup.cfg": f"[metadata]\nname = {name}\n" for name in ("one", "two")}
+    desk = Desk(home, make_repository(files | projects))
+    task = desk.task(desk.commit({"two/test_it.py": test.format("False")}))
+    told = verify_commit(task, task.head_sha or "", stop=lambda: False, source=desk.path / ".git")
+    assert {check.name: check.status for check in told} == {"other projects": "skipped", "unittest (two)": "failed"}
+    assert "one" in told[0].summary
+
+
 def test_nothing_that_the_agent_leaves_behind_is_there_when_its_work_is_checked(
     honk: Honk, make_repository: Callable[..., Path]
 ) -> None:

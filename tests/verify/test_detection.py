@@ -208,7 +208,7 @@ def test_a_repository_is_verified_from_the_shell_without_any_agent(
     text = "verify: {good: echo fine, bad: 'echo first line; echo AssertionError: no; exit 1'}\n"
     repo = make_repository({"honk.yaml": text})
     (repo / "honk.yaml").write_text("verify: {}\n")
-    done = honk("verify", "--repo", str(repo), "--explain", check=1)
+    done = honk("verify", "--repo", str(repo), check=1)
     assert "✓ good" in done.stdout
     assert "because honk.yaml names `verify.bad`: `echo first line" in done.stdout
     assert "AssertionError: no" in done.stdout

@@ -103,18 +103,27 @@ def verify(
     repo: Annotated[str, typer.Option("--repo", help="A path, a URL, or a repository Honk knows.")] = ".",
     branch: Annotated[str | None, typer.Option(help="This branch; default: the repository's own.")] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say why each check was chosen, and what all of them printed.")
+        bool, typer.Option("--explain", help="Run nothing: say what would run, why, and what is missing for it.")
     ] = False,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Run all checks, also those that were green on the same files.")
-    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Use nothing that was done before.")] = False,
+    changed_since: Annotated[
+        str | None,
+        typer.Option(metavar="REF", help="Only the projects that changes since this commit or branch touch."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a repository's checks on a clean checkout, without any agent: what a change will be judged by."""
     from honk.cli.verify import verify_repository
 
-    where = f"{repo}#{branch}" if branch else repo
-    raise typer.Exit(verify_repository(where, explain=explain, no_cache=no_cache, as_json=as_json))
+    raise typer.Exit(
+        verify_repository(
+            f"{repo}#{branch}" if branch else repo,
+            explain=explain,
+            as_json=as_json,
+            fresh=no_cache,
+            changed_since=changed_since,
+        )
+    )
 
 
 @app.command()

@@ -290,13 +290,15 @@ class Verification(Protocol):
         checkout: Checkout,
         file: RepositoryFile,
         *,
+        changed: Collection[str],
         on_start: Callable[[str, str, str], None],
         on_finish: Callable[[Check], None],
         stop: Callable[[], bool],
         earlier: Earlier,
         only: Collection[str] | None = None,
     ) -> Sequence[Check]:
-        """All results, or those of `only` these checks; see `verify.verify`. Both callbacks come from other threads."""
+        """All results that the paths `changed` ask for, or those of `only` these checks; see `verify.verify`. Both
+        callbacks come from other threads."""
         ...
 
 

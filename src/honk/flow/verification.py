@@ -11,6 +11,7 @@ from honk.flow.ports import rooms
 from honk.flow.reach import reach_of
 from honk.flow.view import check_view
 from honk.gate import red
+from honk.git import git_bytes
 from honk.model import Check, Checkout, CheckStatus, Repository, Task
 from honk.repository_file import RepositoryFile, parse_repository_file
 from honk.store import Store
@@ -33,11 +34,18 @@ def base_file(repository: Repository, commit: str) -> RepositoryFile:
     return parse_repository_file(rooms().workspaces.read(repository, commit, "honk.yaml") or "")
 
 
-def configuration_digest(repository: Repository, base: str) -> str:
-    """Names everything besides the commit that decides what the checks are."""
+def configuration_digest(repository: Repository, base: str, changed: Sequence[str]) -> str:
+    """Names everything besides the commit that decides what the checks are. `changed` are the paths that differ from
+    the base: what has nothing to do with them is not checked."""
     text = rooms().workspaces.read(repository, base, "honk.yaml") or ""
-    allowed = [*rooms().settings.egress, *_allowed(repository)]
-    return hashlib.sha256(("2\0" + text + "\0".join(allowed)).encode()).hexdigest()
+    facts = ["2", text, "\0".join([*rooms().settings.egress, *_allowed(repository)]), "\0".join(changed)]
+    return hashlib.sha256("\0\0".join(facts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _changed(directory: Path, base: str, commit: str) -> list[str]:
+    """The paths that differ, both of a moved file's among them."""
+    names = git_bytes("diff", "--name-only", "--no-renames", "-z", base, commit, "--", directory=directory)
+    return [name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name]
 
 
 def _allowed(repository: Repository) -> list[str]:
@@ -71,11 +79,13 @@ def verify_commit(
     room = rooms()
     repository = _repository(task)
     base = base or task.base_sha or ""
-    configuration = configuration_digest(repository, base)
+    source = source or room.workspaces.change_git_dir(task)
+    changed = _changed(source, base, commit)
+    configuration = configuration_digest(repository, base, changed)
     known = room.store.checks(repository.name, commit, configuration)
     if known and all(check.against in (None, base) for check in known):
         return known
-    one = _Verification(task, repository, commit, base, source or room.workspaces.change_git_dir(task), stop)
+    one = _Verification(task, repository, commit, base, source, changed, stop)
     checks = one.run(configuration)
     room.store.save_checks(repository.name, commit, configuration, checks)
     green = not in_the_way(task, checks, base)
@@ -94,6 +104,7 @@ class _Verification:
     commit: str
     base: str
     source: Path
+    changed: Sequence[str]
     stop: Callable[[], bool]
 
     def place(self, configuration: str) -> str:
@@ -140,6 +151,7 @@ class _Verification:
             return room.verification(
                 checkout,
                 base_file(self.repository, self.base),
+                changed=self.changed,
                 on_start=on_start,
                 on_finish=on_finish,
                 stop=self.stop,

@@ -1,16 +1,19 @@
 """Which checks fit a repository, running them outside the agent's reach, and saying in a few lines what they found."""
 
-from honk.verify.detect import SetUp, Verifier, detect
+from honk.verify.detect import detect
 from honk.verify.distil import distil
 from honk.verify.explain import explain
 from honk.verify.failures import names, new_failures
+from honk.verify.plan import Plan, SetUp, Verifier
 from honk.verify.registries import registry_environment, registry_hosts
-from honk.verify.room import Conditions, Prepared, equip, prepare
+from honk.verify.remedies import remedy
+from honk.verify.room import Conditions, Prepared, equip, missing_programs, prepare, untouched
 from honk.verify.run import Earlier, checks_at_once, verify
 
 __all__ = [
     "Conditions",
     "Earlier",
+    "Plan",
     "Prepared",
     "SetUp",
     "Verifier",
@@ -19,10 +22,13 @@ __all__ = [
     "distil",
     "equip",
     "explain",
+    "missing_programs",
     "names",
     "new_failures",
     "prepare",
     "registry_environment",
     "registry_hosts",
+    "remedy",
+    "untouched",
     "verify",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
@@ -12,8 +12,11 @@ from honk.verify.plan import Plan, SetUp, Verifier
 from honk.verify.reasons import reason
 from honk.verify.registries import registry_environment, registry_hosts
 from honk.verify.set_up_key import set_up_key
+from honk.verify.tree import probe, within
 
 _SET_UP_SECONDS = 1_200.0
+_NAMED = 12
+"""Projects that are named in one line."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Conditions:
     registries: Sequence[str] | None = None
     stop: Callable[[], bool] = lambda: False
     log: Callable[[str, str], None] | None = None
+    fresh: bool = False
+    """Whether set-ups are made again that are there from before."""
 
 
 ALONE = Conditions()
@@ -45,22 +50,20 @@ class Room:
     plan: Plan
 
     @classmethod
-    def of(cls, checkout: Checkout, file: RepositoryFile, conditions: Conditions) -> Room:
-        """Look at what the checkout holds."""
-        return cls(checkout, file, conditions, detect(checkout, file))
+    def of(
+        cls,
+        checkout: Checkout,
+        file: RepositoryFile,
+        conditions: Conditions,
+        changed: Collection[str] | None = None,
+    ) -> Room:
+        """Look at what the checkout holds, and at what of it has to do with the paths that are `changed`."""
+        plan = detect(checkout, file, changed=changed, egress=conditions.egress)
+        return cls(checkout, file, conditions, plan)
 
     @property
     def egress(self) -> Sequence[str]:
         return [*self.file.egress, *self.conditions.egress]
-
-    @property
-    def in_front_of_path(self) -> str:
-        return ":".join(step.path for step in self.plan.set_up if step.path)
-
-    @property
-    def prefix(self) -> str:
-        """What goes in front of a shell line once the set-up is done."""
-        return f'export PATH="{self.in_front_of_path}:$PATH"; ' if self.in_front_of_path else ""
 
     @property
     def set_up_key(self) -> str:
@@ -113,15 +116,20 @@ class Room:
             trouble.extend(self._run_set_up(on_start))
             return not trouble
 
-        self.checkout.set_up(self.set_up_key, run)
+        if self.conditions.fresh:
+            run()
+        else:
+            self.checkout.set_up(self.set_up_key, run)
         return trouble[0] if trouble else None
 
     def _run_set_up(self, on_start: Callable[[Verifier], None]) -> Iterator[Check]:
         """The first step's trouble, if one has any."""
         for number, step in enumerate(self.plan.set_up):
             name = "set-up" if number == 0 else f"set-up {number + 1}"
-            on_start(Verifier(name, step.command, step.why, timeout=_SET_UP_SECONDS, configured=step.configured))
-            done = self.run(name, step.command, _SET_UP_SECONDS, registries=True)
+            on_start(
+                Verifier(name, step.command, step.why, step.directory, _SET_UP_SECONDS, configured=step.configured)
+            )
+            done = self.run(name, step.command, _SET_UP_SECONDS, registries=True, directory=step.directory)
             if done.exit_code or done.ended_by != "itself":
                 yield _trouble(name, step, done)
                 return
@@ -158,7 +166,7 @@ def prepare(checkout: Checkout, file: RepositoryFile, conditions: Conditions = A
     if trouble and not trouble.green:
         raise HonkError(f"The set-up before the build failed (`{trouble.command}`):\n{trouble.summary}")
     hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts(conditions.registries)]))
-    return Prepared(room.prefix, hosts, registry_environment(), file.sandbox.nested)
+    return Prepared(prefix(room.plan), hosts, registry_environment(), file.sandbox.nested)
 
 
 def equip(
@@ -175,4 +183,46 @@ def equip(
     if trouble := room.set_up(on_start):
         on_trouble(trouble)
         return None
-    return room.in_front_of_path
+    return in_front_of_path(room.plan)
+
+
+def in_front_of_path(plan: Plan, directory: str | None = None) -> str:
+    """What the set-ups of a folder and of those around it put there, the nearest first; of all where none is named."""
+    steps = [step for step in plan.set_up if step.path and (directory is None or within(directory, step.directory))]
+    if directory is not None:
+        steps.sort(key=lambda step: -len(step.directory) if step.directory != "." else 0)
+    return ":".join(dict.fromkeys(step.path for step in steps if step.path))
+
+
+def prefix(plan: Plan, directory: str | None = None) -> str:
+    """What goes in front of a shell line in a folder once the set-up is done."""
+    folders = in_front_of_path(plan, directory)
+    return f'export PATH="{folders}:$PATH"; ' if folders else ""
+
+
+def missing_programs(checkout: Checkout, plan: Plan, *, set_up: bool = False) -> dict[str, list[str]]:
+    """The programs that are needed and not there, by the name of the check. `set_up` tells that the set-up has run;
+    before that, what it will bring counts as there."""
+    needed: dict[str, set[str]] = {}
+    for verifier in plan.verifiers:
+        needed.setdefault(prefix(plan, verifier.directory), set()).update(verifier.needs)
+    present = {
+        first: set(checkout.run(Command(("sh", "-c", f"{first}{probe(sorted(names))}; true"))).output.split())
+        for first, names in needed.items()
+        if names
+    }
+    found: dict[str, list[str]] = {}
+    for verifier in plan.verifiers:
+        steps = [] if set_up else [step for step in plan.set_up if within(verifier.directory, step.directory)]
+        there = {*present.get(prefix(plan, verifier.directory), ()), *(name for step in steps for name in step.brings)}
+        if missing := [name for name in verifier.needs if name not in there]:
+            found[verifier.name] = missing
+    return found
+
+
+def untouched(plan: Plan) -> Check:
+    """What tells of the projects that a change has nothing to do with."""
+    told = ", ".join(plan.untouched[:_NAMED])
+    left = f" and {len(plan.untouched) - _NAMED} more" if plan.untouched[_NAMED:] else ""
+    summary = f"Not checked, because neither they nor what they use is touched: {told}{left}."
+    return Check("other projects", "skipped", 0.0, summary, why="the change does not touch them")

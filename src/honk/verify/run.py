@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -15,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from honk import __version__
-from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed
+from honk.model import Cancelled, Check, Checkout, CheckStatus, Completed
 from honk.repository_file import RepositoryFile
 from honk.verify.distil import green_line
 from honk.verify.failures import failures
-from honk.verify.plan import PROBES, Verifier
+from honk.verify.plan import Plan, Verifier
 from honk.verify.reasons import reason
-from honk.verify.room import ALONE, Conditions, Room
+from honk.verify.remedies import remedy
+from honk.verify.room import ALONE, Conditions, Room, missing_programs, prefix, untouched
 
 _RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
 _STEADY = ("format", "lint", "types")
@@ -62,6 +62,8 @@ def verify(
     file: RepositoryFile,
     conditions: Conditions = ALONE,
     *,
+    changed: Collection[str] | None = None,
+    on_plan: Callable[[Plan], None] = lambda _: None,
     on_start: Callable[[Verifier], None] = lambda _: None,
     on_finish: Callable[[Check], None] = lambda _: None,
     earlier: Earlier | None = None,
@@ -70,15 +72,22 @@ def verify(
 ) -> list[Check]:
     """Set up, then run every check, or `only` those named; a red one does not keep the others from running.
 
+    `changed` are the paths that the change touches; projects that it has nothing to do with are left out, and told as
+    one skipped check.
+
     They run side by side, as many at once as `turns` lets, each on a tree of its own over what the set-up left and what
     the checks left that it comes after. One that fails is run once more: passing then, it is flaky. The results come in
     the order of the plan; `on_start` and `on_finish` are told of them as they come, in threads of their own. Raises
     `Cancelled` when `conditions.stop()` turns true; then nothing runs any longer.
     """
-    room = Room.of(checkout, file, conditions)
+    room = Room.of(checkout, file, conditions, changed)
+    on_plan(room.plan)
     verifiers = _wanted(room.plan.verifiers, only)
+    results = [untouched(room.plan)] if room.plan.untouched and only is None else []
+    for check in results:
+        on_finish(check)
     if not verifiers:
-        return []
+        return results
     run = _Run(room, on_start, on_finish, earlier, turns or threading.Semaphore(checks_at_once()))
     digests = _digests(room, verifiers) if earlier else {}
     found = {one.name: known for one in verifiers if (known := earlier and earlier.find(digests[one.name]))}
@@ -89,17 +98,18 @@ def verify(
         on_finish(check)
     left = [one for one in verifiers if one.name not in found]
     if not left:
-        return [found[one.name] for one in verifiers]
+        return [*results, *(found[one.name] for one in verifiers)]
     trouble = room.set_up(on_start)
     if trouble:
         on_finish(trouble)
+        results.append(trouble)
     if trouble and not trouble.green:
         made = {one.name: _skipped(one, "Not run, because the set-up failed.") for one in left}
         for check in made.values():
             on_finish(check)
     else:
         made = run.all(left, digests, trouble)
-    return [*([trouble] if trouble else []), *((found | made)[one.name] for one in verifiers)]
+    return [*results, *((found | made)[one.name] for one in verifiers)]
 
 
 def _wanted(verifiers: Sequence[Verifier], only: Collection[str] | None) -> list[Verifier]:
@@ -130,14 +140,17 @@ def _digests(room: Room, verifiers: Sequence[Verifier]) -> dict[str, str]:
     ground = {
         "honk": __version__,
         "set_up": room.set_up_key,
-        "path": room.prefix,
         "egress": sorted(room.egress),
         "nested": room.file.sandbox.nested,
     }
     found: dict[str, str] = {}
     for one in verifiers:
         own = [one.name, one.command, one.directory, one.timeout, one.registries, one.configured]
-        facts = ground | {"verifier": own, "after": [found[name] for name in one.after]}
+        facts = ground | {
+            "verifier": own,
+            "path": prefix(room.plan, one.directory),
+            "after": [found[name] for name in one.after],
+        }
         found[one.name] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return found
 
@@ -156,7 +169,7 @@ class _Run:
 
     def all(self, verifiers: Sequence[Verifier], digests: Mapping[str, str], trouble: Check | None) -> dict[str, Check]:
         """Run them, each once those are done that it comes after."""
-        present = _present(self.room, verifiers)
+        missing = missing_programs(self.room.checkout, replace(self.room.plan, verifiers=verifiers), set_up=True)
         stood_on = {name for one in verifiers for name in one.after}
         # Where trees have no layers they share one, so there they go one after the other.
         threads = min(len(verifiers), _MOST_THREADS) if self.room.checkout.layered else 1
@@ -168,7 +181,7 @@ class _Run:
                 with ExitStack() as own:
                     stack = lasting if verifier.name in stood_on else own
                     try:
-                        return self._one(verifier, digests.get(verifier.name, ""), present, trouble, before, stack)
+                        return self._one(verifier, digests.get(verifier.name, ""), missing, trouble, before, stack)
                     except BaseException:
                         self.halted.set()
                         raise
@@ -190,14 +203,14 @@ class _Run:
         self,
         verifier: Verifier,
         digest: str,
-        present: Collection[str],
+        missing: Mapping[str, Sequence[str]],
         trouble: Check | None,
         before: Sequence[Checkout],
         stack: ExitStack,
     ) -> tuple[Check, Checkout]:
-        if missing := _missing(verifier, present, trouble):
-            self.on_finish(missing)
-            return missing, self.room.checkout
+        if unable := _missing(verifier, missing, trouble):
+            self.on_finish(unable)
+            return unable, self.room.checkout
         with self._turn():
             self.on_start(verifier)
             checkout, check, output = self._attempt(verifier, trouble, before, stack)
@@ -220,7 +233,7 @@ class _Run:
         checkout = stack.enter_context(self.room.checkout.apart(before))
         done = self.room.apart(checkout, self._stop).run(
             verifier.name,
-            self.room.prefix + verifier.command,
+            prefix(self.room.plan, verifier.directory) + verifier.command,
             verifier.timeout,
             directory=verifier.directory,
             registries=verifier.registries,
@@ -268,35 +281,21 @@ def _flaky(first: Check, again: Check) -> Check:
     )
 
 
-def _present(room: Room, verifiers: Sequence[Verifier]) -> set[str]:
-    """Which of the needed programs are there."""
-    wanted = sorted({program for verifier in verifiers for program in verifier.needs})
-    if not wanted:
-        return set()
-    asked = "; ".join(
-        f"{PROBES.get(name, f'command -v {shlex.quote(name)}')} >/dev/null 2>&1 && echo {shlex.quote(name)}"
-        for name in wanted
-    )
-    return set(room.checkout.run(Command(("sh", "-c", f"{room.prefix}{asked}; true"))).output.split())
-
-
 def _skipped(verifier: Verifier, summary: str) -> Check:
     return Check(verifier.name, "skipped", 0.0, summary, verifier.command, verifier.why)
 
 
-def _missing(verifier: Verifier, present: Collection[str], trouble: Check | None) -> Check | None:
-    missing = [program for program in verifier.needs if program not in present]
-    if not missing:
+def _missing(verifier: Verifier, missing: Mapping[str, Sequence[str]], trouble: Check | None) -> Check | None:
+    programs = missing.get(verifier.name)
+    if not programs:
         return None
-    remedy = "install it here, or say in honk.yaml how to check (`setup`, `verify`)."
-    if trouble:
-        remedy = "see what the set-up says."
-    named = ", ".join(missing)
-    verb = "is" if len(missing) == 1 else "are"
-    return _skipped(verifier, f"{named} {verb} not installed on this machine, so this was not checked: {remedy}")
+    told = "see what the set-up says." if trouble else remedy(programs)
+    named = ", ".join(programs)
+    verb = "is" if len(programs) == 1 else "are"
+    return _skipped(verifier, f"{named} {verb} not installed on this machine, so this was not checked: {told}")
 
 
 def _ran_nothing(verifier: Verifier, done: Completed) -> bool:
     """True for tests that were there but of which none ran: unittest calls that a success."""
     ran = _RAN.findall(done.output)
-    return verifier.name == "unittest" and not verifier.configured and bool(ran) and not any(map(int, ran))
+    return "unittest" in verifier.tools and not verifier.configured and bool(ran) and not any(map(int, ran))

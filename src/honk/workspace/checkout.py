@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from honk.git import git
@@ -17,7 +18,7 @@ from honk.workspace.processes import end_orphans
 from honk.workspace.sandbox import Sandbox
 from honk.workspace.set_ups import SetUpStand
 from honk.workspace.system import interpreter
-from honk.workspace.trees import blobs, committed_text, remove_tree, tracked
+from honk.workspace.trees import blobs, committed_text, remove_tree, texts, tracked
 
 _EXPORT = Path(__file__).with_name("export.py")
 _EXPORT_BYTES = 8 * 1024**3
@@ -44,7 +45,15 @@ class CleanCheckout:
 
     def blobs(self) -> Mapping[str, str]:
         """The id of each tracked file's content, by path."""
+        return self._blobs
+
+    @cached_property
+    def _blobs(self) -> Mapping[str, str]:
         return blobs(self.source, self.commit)
+
+    def texts(self, paths: Collection[str], longest: int) -> Mapping[str, str]:
+        """The texts of those of these files that have at most `longest` bytes, as committed."""
+        return texts(self.source, {path: self._blobs[path] for path in paths if path in self._blobs}, longest)
 
     def read(self, path: str) -> str | None:
         """The file's text as committed, or None."""

@@ -27,6 +27,7 @@ from honk.workspace.set_ups import KeptSetUp, Readied, SetUps, SetUpStand
 from honk.workspace.submodules import populate
 from honk.workspace.trees import (
     borrow,
+    changed_paths,
     committed_text,
     empty_file,
     make_bare,
@@ -82,6 +83,12 @@ class Workspaces:
                 self._texts.clear()
             self._texts[asked] = committed_text(mirror, commit, path)
         return self._texts[asked]
+
+    def changed(self, repository: Repository, since: str, commit: str) -> Sequence[str]:
+        """The paths that `commit` of the mirror changes against `since`: a commit, a tag, a branch, or as git writes it
+        from `HEAD`, which is `commit`. Raises `UsageError` if there is no such."""
+        mirror = self.mirrors.path(repository)
+        return changed_paths(mirror, self.mirrors.commit(repository, since, commit), commit)
 
     @contextmanager
     def checkout(
