@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from honk.repository_file import parse_repository_file
 from honk.verify import detect
 from honk.verify.ecosystems import ECOSYSTEMS
@@ -308,3 +311,10 @@ def test_every_program_that_a_check_may_need_has_a_remedy() -> None:
 def test_every_kind_of_project_is_known_by_some_file() -> None:
     assert len({ecosystem.name for ecosystem in ECOSYSTEMS}) == len(ECOSYSTEMS)
     assert all(ecosystem.markers for ecosystem in ECOSYSTEMS)
+
+
+def test_the_documentation_lists_every_kind_of_project() -> None:
+    text = (Path(__file__).parents[2] / "docs/verification.md").read_text()
+    rows = re.findall(r"^\| (.+) \| (.+) \| (.+) \|$", text, re.MULTILINE)
+    listed = [row for row in rows if row[0] not in ("kind", "---")]
+    assert listed == [(one.name, one.found, one.checks) for one in ECOSYSTEMS]

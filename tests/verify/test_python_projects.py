@@ -75,7 +75,7 @@ def test_an_environment_is_made_from_the_lock_file_of_poetry() -> None:
     (step,) = plan_of({"pyproject.toml": pyproject, "poetry.lock": 'name = "pytest"\n', **TEST}).set_up
     assert step.command == (
         "python3 -m venv $HOME/.honk-env && VIRTUAL_ENV=$HOME/.honk-env PATH=$HOME/.honk-env/bin:$PATH "
-        "poetry install --no-interaction --quiet --with test"
+        "poetry install --no-interaction --with test"
     )
 
 

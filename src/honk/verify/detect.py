@@ -10,13 +10,14 @@ from honk.repository_file import RepositoryFile, VerifyStep
 from honk.verify.bazel import instead_of_others
 from honk.verify.ecosystems import ECOSYSTEMS, MARKERS
 from honk.verify.make import add_make, make_places
-from honk.verify.plan import KINDS, Plan, SetUp, Verifier
+from honk.verify.plan import KINDS, LeftOut, Plan, SetUp, Verifier
 from honk.verify.pre_commit import instead_of_its_hooks
 from honk.verify.touched import Touched, touched
 from honk.verify.tree import Tree
 
 _MOST = 200
 """Workspaces of one repository that are planned for."""
+_TOO_MANY = f"more than {_MOST} in a repository are not looked at: name checks under `verify` in honk.yaml"
 
 
 def detect(
@@ -31,11 +32,12 @@ def detect(
     if file.verify is not None:
         return Plan([_configured(name, step) for name, step in file.verify.items()], set_up)
     tree = Tree(checkout, MARKERS)
-    workspaces = [workspace for ecosystem in ECOSYSTEMS for workspace in ecosystem.find(tree)][:_MOST]
+    workspaces = [workspace for ecosystem in ECOSYSTEMS for workspace in ecosystem.find(tree)]
+    workspaces, beyond = workspaces[:_MOST], workspaces[_MOST:]
     whole = [workspace.plan(None) for workspace in workspaces]
     everything = [verifier for plan in whole for verifier in plan.verifiers]
     made = [place for place in make_places(tree, everything) if place != "."]
-    plan = Plan()
+    plan = Plan(left_out=[LeftOut(f"{len(beyond)} more projects", _TOO_MANY)] if beyond else [])
     for workspace, all_of_it, part in zip(workspaces, whole, touched(workspaces, changed, made), strict=True):
         if part.any:
             chosen = all_of_it if part.members is None else workspace.plan(part.members)

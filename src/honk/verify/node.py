@@ -4,7 +4,7 @@ the lock file names."""
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -62,9 +62,9 @@ class Package:
         tables = [table for key in keys if isinstance(table := self.told.get(key), dict)]
         return {name: str(version) for table in tables for name, version in table.items()}
 
-    def has(self, shape: re.Pattern[str], files: Collection[str]) -> bool:
-        """Whether one of the files beside it has such a name."""
-        return any(shape.match(path.rpartition("/")[2]) for path in files if folder(path) == self.directory)
+    def has(self, shape: re.Pattern[str]) -> bool:
+        """Whether a file beside it has such a name."""
+        return any(shape.match(name) for name in self.tree.beside(self.directory))
 
 
 def find_node(tree: Tree) -> list[Workspace]:
@@ -143,18 +143,17 @@ def _script(package: Package, kind: Kind) -> str | None:
 
 def _checks(tree: Tree, package: Package, tool: Manager) -> Plan:
     place, path = package.directory, join(package.directory, "package.json")
-    beside = [one for one in tree.below(place) if folder(one) == place]
     verifiers: list[Verifier] = []
     left_out: list[LeftOut] = []
     for kind in _SCRIPTS:
         if name := _script(package, kind):
             line, why = tool.run_script(name), f"{path} has the script {name!r}"
-            needs, tools = ("node", tool.program), _tools(package.scripts[name])
+            needs, tools = tool.needs, _tools(package.scripts[name])
             verifiers.append(
                 Verifier(named(f"npm {kind}", place), line, why, place, needs=needs, kind=kind, tools=tools)
             )
         else:
-            plan = _tool(tree, package, tool, kind, beside)
+            plan = _tool(tree, package, tool, kind)
             verifiers += plan.verifiers
             left_out += plan.left_out
     return Plan(verifiers, left_out=left_out)
@@ -166,7 +165,7 @@ def _tools(line: str) -> tuple[str, ...]:
     return tuple(programs) if all(program in _KNOWN for program in programs) else ()
 
 
-def _tool(tree: Tree, package: Package, tool: Manager, kind: Kind, beside: Collection[str]) -> Plan:
+def _tool(tree: Tree, package: Package, tool: Manager, kind: Kind) -> Plan:
     """A check without a script for it, by a tool that is both configured and depended on."""
     place = package.directory
     if kind == "types" and (builds := _script(package, "build")) and _TSC.search(package.scripts[builds]):
@@ -174,21 +173,21 @@ def _tool(tree: Tree, package: Package, tool: Manager, kind: Kind, beside: Colle
     if kind == "test" and tool.program == "bun" and any(_TEST_FILE.search(path) for path in tree.below(place)):
         name = named("bun test", place)
         return Plan([Verifier(name, "bun test", "there are test files", place, needs=("bun",), kind="test")])
-    for name, words, why in _tools_for(tree, package, kind, beside):
-        line, needs = tool.run_tool(words), ("node", tool.program)
+    for name, words, why in _tools_for(tree, package, kind):
+        line, needs = tool.run_tool(words), tool.needs
         return Plan([Verifier(named(name, place), line, why, place, needs=needs, kind=kind, tools=(name,))])
     return Plan()
 
 
-def _tools_for(tree: Tree, package: Package, kind: Kind, beside: Collection[str]) -> Iterator[tuple[str, str, str]]:
+def _tools_for(tree: Tree, package: Package, kind: Kind) -> Iterator[tuple[str, str, str]]:
     """The tools that can do it, best first: name, what to call, and why."""
     place, depends = package.directory, package.depends
     biome, typescript = tree.first(place, "biome.json", "biome.jsonc"), tree.first(place, "tsconfig.json")
-    if kind == "format" and "prettier" in depends and package.has(_PRETTIER, beside):
+    if kind == "format" and "prettier" in depends and package.has(_PRETTIER):
         yield "prettier", "prettier --check .", "prettier is configured"
     if kind == "lint" and "@biomejs/biome" in depends and biome:
         yield "biome", "biome ci --colors=off .", f"{biome} is there"
-    if kind == "lint" and "eslint" in depends and package.has(_ESLINT, beside):
+    if kind == "lint" and "eslint" in depends and package.has(_ESLINT):
         yield "eslint", "eslint .", "eslint is configured"
     if kind == "types" and "typescript" in depends and typescript:
         several = re.search(r'"references"\s*:\s*\[\s*\{', tree.text(typescript))
@@ -213,7 +212,7 @@ def _after_builds(
             name = _script(group[used], "build")
             if used not in builds and name:
                 why, line = f"{place} uses {used}", tool.run_script(name)
-                needs = ("node", tool.program)
+                needs = tool.needs
                 builds[used] = Verifier(named("npm build", used), line, why, used, needs=needs, kind="build")
     rest = [one for one in verifiers if one.kind != "build"]
     return [

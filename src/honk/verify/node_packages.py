@@ -23,6 +23,11 @@ class Manager:
     package: str
     """What npm calls it."""
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The programs that its scripts need."""
+        return ("bun",) if self.program == "bun" else ("node", self.program)
+
     def run_script(self, name: str) -> str:
         """The shell line that runs a script of package.json."""
         return f"{self.program} run {name}"

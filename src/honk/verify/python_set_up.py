@@ -143,7 +143,7 @@ def _poetry(tree: Tree, root: str, place: str, wanted: Sequence[str]) -> SetUp:
         for name in _EXTRAS
         if name in {**_table(poetry, "extras"), **_table(_table(told, "project"), "optional-dependencies")}
     ]
-    words = ["poetry install --no-interaction --quiet", *(f"--with {name}" for name in groups)]
+    words = ["poetry install --no-interaction", *(f"--with {name}" for name in groups)]
     words += [f"--extras {name}" for name in extras]
     lines = [f"python3 -m venv {place}", f"VIRTUAL_ENV={place} PATH={place}/bin:$PATH {' '.join(words)}"]
     missing = [_pinned(tree, tool) for tool in wanted if f'name = "{tool}"' not in locked]

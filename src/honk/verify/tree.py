@@ -42,14 +42,18 @@ class Tree:
     def __init__(self, checkout: Checkout, markers: Collection[str] = ()) -> None:
         """`markers` are patterns of file names whose texts are likely to be asked for: they are read together."""
         self._checkout = checkout
-        self.files = tuple(checkout.files())
+        # A name with control characters, or that is not UTF-8, cannot be told to anybody.
+        self.files = tuple(path for path in checkout.files() if path.isprintable())
         self._all = frozenset(self.files)
         self._texts: dict[str, str] = {}
         self._parsed_texts: dict[str, Any] = {}
         self._present: dict[str, bool] = {}
         self._by_name: dict[str, list[str]] = {}
+        self._by_folder: dict[str, list[str]] = {}
         for path in self.files:
-            self._by_name.setdefault(path.rpartition("/")[2], []).append(path)
+            place, _, name = path.rpartition("/")
+            self._by_name.setdefault(name, []).append(path)
+            self._by_folder.setdefault(place or ".", []).append(name)
         self.read([path for path in self.named(*markers) if ours(path)])
 
     def __contains__(self, path: str) -> bool:
@@ -74,11 +78,15 @@ class Tree:
         """The file's text, or nothing if it is not there or too long."""
         path = posixpath.normpath(path)
         self.read([path])
-        return self._texts.get(path, "")
+        return self._texts.get(path, "").removeprefix("\ufeff")
 
     def first(self, directory: str, *names: str) -> str | None:
         """The path of the first of these that is there, in the folder."""
         return next((path for path in (join(directory, name) for name in names) if path in self._all), None)
+
+    def beside(self, directory: str) -> list[str]:
+        """The names of the files in the folder itself."""
+        return self._by_folder.get(directory, [])
 
     def below(self, directory: str) -> list[str]:
         """Every file in the folder and in those below it."""
