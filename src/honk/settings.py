@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     """How long a green check is not run again where nothing that decides it has changed; 0: it always is."""
     check_logs_days: float = Field(default=30.0, gt=0)
     """How long it is kept what checks printed."""
+    judge: Literal["off", "advise", "veto"] = "advise"
+    """What the judge's verdict counts for in repositories whose honk.yaml does not say."""
+    judge_model: str | None = None
+    """The model that judges; None: `model`, else a usual one."""
     agent_seconds: float = Field(default=3600.0, gt=0)
     models: list[str] = Field(default_factory=list)
     """Names of the models that may be asked, with `*` for any end; empty: whichever the agent asks for."""

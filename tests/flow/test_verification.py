@@ -16,7 +16,7 @@ from honk.app import Installation, assemble
 from honk.flow.ports import furnish
 from honk.flow.turn import take_again
 from honk.flow.verification import in_the_way, verify_commit
-from honk.gate import permit_merge, red
+from honk.gate import Judged, permit_merge, red
 from honk.model import Check, PullRequest, Refused, Repository, State, Task
 from honk.settings import read_settings
 from tests.conftest import Honk, git
@@ -240,7 +240,12 @@ def _permitted(task: Task, checks: list[Check], already_red_on: str | None) -> b
     head = task.head_sha or ""
     pull_request = PullRequest(1, "", "honk/x", "x", "open", head)
     try:
-        permit_merge(task, pull_request, checks, head, head, access="write", already_red_on=already_red_on)
+        permit_merge(
+            *(task, pull_request, checks, head, head),
+            access="write",
+            judged=Judged(head),
+            already_red_on=already_red_on,
+        )
     except Refused:
         return False
     return True

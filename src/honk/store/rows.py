@@ -9,7 +9,21 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from honk.model import Attachment, Check, Event, Making, Message, Person, PullRequest, Repository, State, Task
+from honk.model import (
+    Attachment,
+    Check,
+    Doubt,
+    Event,
+    Finding,
+    Making,
+    Message,
+    Person,
+    PullRequest,
+    Repository,
+    State,
+    Task,
+    Verdict,
+)
 
 
 def read_person(value: Mapping[str, Any]) -> Person:
@@ -62,6 +76,14 @@ def read_check(row: RowMapping | Mapping[str, Any]) -> Check:
         unchanged_since=row["unchanged_since"],
         against=row["against"],
     )
+
+
+def read_finding(value: Mapping[str, Any]) -> Finding:
+    return Finding(**value)
+
+
+def read_verdict(value: Mapping[str, Any]) -> Verdict:
+    return Verdict(**{**value, "doubts": tuple(Doubt(**doubt) for doubt in value["doubts"])})
 
 
 def read_pull_request(row: RowMapping) -> PullRequest:

@@ -170,6 +170,17 @@ flaky_checks = Table(
 )
 """Each time that a check failed and passed when it was run again on the same commit."""
 
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("repository", String, primary_key=True),
+    Column("commit", String, primary_key=True),
+    Column("configuration", String, primary_key=True),
+    Column("findings", JSON, nullable=False),
+    Column("verdict", JSON),
+)
+"""What the tamper guard and, where it was asked, the judge said of a commit, by the digest of all that they went by."""
+
 pull_requests = Table(
     "pull_requests",
     metadata,
