@@ -83,6 +83,13 @@ class Settings(BaseSettings):
     """Per task: requests to the model."""
     verify_rounds: int = Field(default=3, ge=0)
     """How often a red verification sends the agent back to work in one turn."""
+    checks_at_once: int | None = Field(default=None, ge=1)
+    """How many checks run side by side, of all tasks together; default: one for each processor, as far as there are 2
+    GiB of memory for each."""
+    checks_cache_hours: float = Field(default=168.0, ge=0)
+    """How long a green check is not run again where nothing that decides it has changed; 0: it always is."""
+    check_logs_days: float = Field(default=30.0, gt=0)
+    """How long it is kept what checks printed."""
     judge: Literal["off", "advise", "veto"] = "advise"
     """What the judge's verdict counts for in repositories whose honk.yaml does not say."""
     judge_model: str | None = None

@@ -10,9 +10,8 @@ from typing import Any
 from honk.flow.brief import commit_message
 from honk.flow.judging import judged_at, judged_cost, send_back
 from honk.flow.ports import rooms
-from honk.flow.verification import verify_commit
+from honk.flow.verification import in_the_way, verify_commit
 from honk.flow.warming import left_to
-from honk.gate import red
 from honk.model import Check, GateAnswer, LimitReached, Message, Task, Workspace
 from honk.repository_file import RepositoryFile
 from honk.untrusted import clean
@@ -44,8 +43,8 @@ class Gate:
             return GateAnswer(True, "Nothing has been changed yet, so there is nothing to verify.")
         checks = verify_commit(self._task, sha, stop=lambda: room.store.task(task_id).cancel_requested)
         text = explain(checks)
-        if red(checks):
-            return self._block(asked_by, text, red(checks))
+        if failed := in_the_way(self._task, checks):
+            return self._block(asked_by, text, failed)
         objections = self._objections(sha) if asked_by == "stop" else None
         return GateAnswer(False, objections) if objections else GateAnswer(True, text)
 
