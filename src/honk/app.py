@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -260,6 +261,7 @@ class _Verification:
             on_start=lambda verifier: on_start(verifier.name, verifier.command, verifier.why),
             on_finish=on_finish,
             stop=stop,
+            characters=self._settings.distilled_characters,
         )
 
 
@@ -284,9 +286,10 @@ def assemble(settings: Settings) -> Installation:
         raise HonkError(f"Honk's database cannot be opened: {str(error).splitlines()[0]}.") from error
     github, accounts = _github(settings, store)
     forges = Forges(LocalForge(home, store), github[1] if github else None)
-    kept = ArtifactStore(settings, store, distil, prepare)
+    distilled = partial(distil, budget=settings.distilled_characters)
+    kept = ArtifactStore(settings, store, distilled, prepare)
     spares = Spares(settings.warm_agents)
-    services = versions(deployed_service, tell_of_service, distil, deploy_environment(settings))
+    services = versions(deployed_service, tell_of_service, distilled, deploy_environment(settings))
     production = Production(home / "production", kept.find, services)
     # One life at a time works on a home, so its next life takes up what it left.
     engine = Engine(_flow_database(settings), executor=f"{socket.gethostname()}:{home}", every=settings.queue_seconds)
@@ -310,7 +313,7 @@ def assemble(settings: Settings) -> Installation:
             lambda repository, renew: forges.of(repository).credentials(repository, renew),
             KeptWorkspaces(store.engine),
         ),
-        deployer=CommandDeployer(settings, distil, production),
+        deployer=CommandDeployer(settings, distilled, production),
         production=production,
         lock=HomeLock(home),
         screenshots=Screenshots(home),

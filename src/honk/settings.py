@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     """Per task: requests to the model."""
     verify_rounds: int = Field(default=3, ge=0)
     """How often a red verification sends the agent back to work in one turn."""
+    distilled_characters: int = Field(default=2_000, ge=200)
+    """What is told of a failed check, build or deploy, at most."""
     agent_seconds: float = Field(default=3600.0, gt=0)
     models: list[str] = Field(default_factory=list)
     """Names of the models that may be asked, with `*` for any end; empty: whichever the agent asks for."""

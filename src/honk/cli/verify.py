@@ -38,6 +38,7 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool) -> int:
             file,
             settings_egress=installation.settings.egress,
             registries=installation.settings.registries,
+            characters=installation.settings.distilled_characters,
             on_start=lambda verifier: progress.print(f"[dim]  checking {escape(verifier.name)}…[/]"),
             on_finish=(lambda _: None) if as_json else say,
         )

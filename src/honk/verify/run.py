@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
 from honk.repository_file import RepositoryFile
 from honk.verify.detect import detect
-from honk.verify.distil import distil, green_line
+from honk.verify.distil import BUDGET, distil, green_line, naming
 from honk.verify.plan import PROBES, Plan, SetUp, Verifier
 from honk.verify.registries import registry_environment, registry_hosts
+from honk.verify.report_files import written_reports
 from honk.verify.set_up_key import set_up_key
 
 _SET_UP_SECONDS = 1_200.0
@@ -45,6 +47,7 @@ class _Room:
     nested: bool
     prefix: str = ""
     registries: Sequence[str] | None = None
+    characters: int = BUDGET
 
     def run(
         self,
@@ -86,12 +89,13 @@ def verify(
     on_finish: Callable[[Check], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     log: Callable[[str, str], None] | None = None,
+    characters: int = BUDGET,
 ) -> list[Check]:
     """Set up, then run every check, one after the other; a red one does not keep the next from running.
 
     `settings_egress` are hosts that every repository's commands may reach, `registries` what `registry_hosts` is asked
     with. `log` gets a check's name and its output
-    as it comes, whole and unmasked. Raises `Cancelled` when `stop()` turns true.
+    as it comes, whole and unmasked. `characters` of a failure are told. Raises `Cancelled` when `stop()` turns true.
     """
     plan = detect(checkout, file)
     if not plan.verifiers:
@@ -102,7 +106,15 @@ def verify(
         on_finish(check)
         results.append(check)
 
-    room = _Room(checkout, [*file.egress, *settings_egress], stop, log, file.sandbox.nested, registries=registries)
+    room = _Room(
+        checkout,
+        [*file.egress, *settings_egress],
+        stop,
+        log,
+        file.sandbox.nested,
+        registries=registries,
+        characters=characters,
+    )
     trouble = _set_up(room, plan, on_start)
     if trouble:
         tell(trouble)
@@ -199,12 +211,12 @@ def _run_set_up(room: _Room, plan: Plan, on_start: Callable[[Verifier], None]) -
         done = room.run(name, step.command, _SET_UP_SECONDS, registries=True)
         if done.exit_code == 0 and done.ended_by == "itself":
             continue
-        yield _set_up_trouble(name, step, done)
+        yield _set_up_trouble(room, name, step, done)
         return
 
 
-def _set_up_trouble(name: str, step: SetUp, done: Completed) -> Check:
-    summary = _reason(done, _SET_UP_SECONDS)
+def _set_up_trouble(room: _Room, name: str, step: SetUp, done: Completed) -> Check:
+    summary = _reason(done, _SET_UP_SECONDS, distil(done.output, room.characters, tool=step.command))
     if not step.configured:
         summary = f"The dependencies could not be set up; name `setup` in honk.yaml to do it your way.\n{summary}"
     status: CheckStatus = "skipped"
@@ -251,6 +263,7 @@ def _missing(verifier: Verifier, present: set[str], trouble: Check | None) -> Ch
 
 
 def _run(room: _Room, verifier: Verifier, trouble: Check | None) -> Check:
+    began = time.time()
     done = room.run(
         verifier.name,
         verifier.command,
@@ -266,7 +279,9 @@ def _run(room: _Room, verifier: Verifier, trouble: Check | None) -> Check:
     if status == "passed":
         summary = green_line(done.output)
     else:
-        summary = _reason(done, verifier.timeout)
+        reports = written_reports(room.checkout, verifier, done, began)
+        tool = f"{verifier.name} {verifier.command}"
+        summary = _reason(done, verifier.timeout, distil(done.output, room.characters, tool=tool, reports=reports))
         if trouble:
             summary = f"The set-up before it did not work, which may be why.\n{summary}"
     return Check(verifier.name, status, done.seconds, summary, verifier.command, verifier.why)
@@ -278,8 +293,7 @@ def _ran_nothing(verifier: Verifier, done: Completed) -> bool:
     return verifier.name == "unittest" and not verifier.configured and bool(ran) and not any(map(int, ran))
 
 
-def _reason(done: Completed, seconds: float) -> str:
-    told = distil(done.output)
+def _reason(done: Completed, seconds: float, told: str) -> str:
     end = f"{told}\n{done.output[-_END:]}"
     parts = []
     if done.ended_by == "time limit":
@@ -299,7 +313,9 @@ def _reason(done: Completed, seconds: float) -> str:
     elif done.exit_code in _SIGNALS:
         parts.append(_SIGNALS[done.exit_code])
     for host in done.refused_hosts:
-        parts.append(f"It tried to reach {host}, which is not in `egress` of honk.yaml.")
+        said = naming(done.output, host.partition(":")[0])
+        quoted = f" It said: {said}" if said and said not in told else ""
+        parts.append(f"It tried to reach {host}, which is not in `egress` of honk.yaml.{quoted}")
     if not done.refused_hosts and _NO_NETWORK.search(end):
         parts.append("It has no network: name the hosts it needs under `egress` in honk.yaml.")
     parts.append(told or f"It ended with {done.exit_code} and printed nothing.")
