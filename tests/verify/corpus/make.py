@@ -42,9 +42,13 @@ def install(tools: Path) -> None:
     if not (tools / "python").exists():
         subprocess.run(["python3", "-m", "venv", tools / "python"], check=True)
         subprocess.run([tools / "python/bin/pip", "install", "-q", *PYTHON], check=True)
+    if not (tools / "m2").exists():
+        # Maven and its plugins work without a network on what this machine has fetched before.
+        shutil.copytree(Path.home() / ".m2/repository", tools / "m2")
     if not (tools / "node/node_modules").exists():
         (tools / "node").mkdir(parents=True, exist_ok=True)
         (tools / "node/package.json").write_text('{"private": true}')
+        (tools / "node/node_modules/.cache").mkdir(parents=True)
         subprocess.run(["npm", "install", "--no-audit", "--no-fund", *NODE], cwd=tools / "node", check=True)
 
 
@@ -56,7 +60,11 @@ def run(case: Case, tools: Path, project: Path) -> tuple[int, str]:
     binds = [part for entry in Path("/").iterdir() if entry.name not in ("proc", "dev", "workspace")
              for part in ("--ro-bind" if entry.name != "tmp" else "--bind", str(entry), str(entry))]  # fmt: skip
     modules = tools / "node/node_modules"
-    linked = ("--ro-bind", str(modules), "/workspace/node_modules") if "package.json" in case.files else ()
+    linked = (
+        ("--ro-bind", str(modules), "/workspace/node_modules", "--tmpfs", "/workspace/node_modules/.cache")
+        if "package.json" in case.files
+        else ()
+    )
     path = f"{tools}/python/bin:{modules}/.bin:{os.environ['PATH']}"
     command = [
         *(str(bwrap()), *binds, "--proc", "/proc", "--dev", "/dev", "--bind", str(project), "/workspace", *linked),
@@ -77,6 +85,7 @@ def run(case: Case, tools: Path, project: Path) -> tuple[int, str]:
             "true",
         ),
         *("--setenv", "CARGO_HOME", "/home/honk/.cargo", "--setenv", "RUSTUP_HOME", str(Path.home() / ".rustup")),
+        *("--setenv", "TOOLS", str(tools)),
         *("sh", "-c", case.command),
     ]
     done = subprocess.run(

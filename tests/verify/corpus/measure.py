@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from honk.verify.distil import Report, distil
+from honk.verify.distil import BUDGET, Report, distil
 
 HERE = Path(__file__).parent
 LONG = 10_000
@@ -56,8 +56,8 @@ def logs(folder: Path = HERE / "logs") -> Iterator[Log]:
         yield Log(path.stem, beside["tool"], output, beside["must"], beside["must_not"], reports)
 
 
-def tell(log: Log) -> Told:
-    return Told(log, distil(log.output, tool=log.tool, reports=log.reports))
+def tell(log: Log, budget: int = BUDGET) -> Told:
+    return Told(log, distil(log.output, budget, tool=log.tool, reports=log.reports))
 
 
 def table(told: Sequence[Told]) -> str:

@@ -11,14 +11,14 @@ import re
 from collections.abc import Sequence
 
 from honk.verify.distil.cleaning import clean, cut, mask
-from honk.verify.distil.diagnostics import arrows, diagnostics
+from honk.verify.distil.diagnostics import arrows, diagnostics, shellcheck
 from honk.verify.distil.fault import Distilled, Distiller, Fault, Printed, Report
 from honk.verify.distil.fitting import LINE, fitted
 from honk.verify.distil.general import errors_before, general, last_words
 from honk.verify.distil.green import green_line
 from honk.verify.distil.jvm import dotnet_test, gradle, maven, thrown
 from honk.verify.distil.native import cargo_test, go_test, native_tests
-from honk.verify.distil.node import frames, jest, mocha, node_test, npm, stylish, unformatted, vitest
+from honk.verify.distil.node import ava, frames, jest, node_test, npm, numbered, stylish, unformatted, vitest
 from honk.verify.distil.python import bandit, pytest, tracebacks, unittest
 from honk.verify.distil.reports import reported
 from honk.verify.distil.structured import structured, tap
@@ -42,8 +42,9 @@ DISTILLERS = (
     Distiller(bandit, (">> Issue: ",), ("bandit",)),
     Distiller(jest, ("●",), ("jest",)),
     Distiller(vitest, ("⎯⎯⎯",), ("vitest",)),
-    Distiller(mocha, (" failing",), ("mocha",)),
+    Distiller(numbered, (" failing", "Failures:", "There was ", "There were "), ("mocha",)),
     Distiller(node_test, ("✖ failing tests:",), ("node",)),
+    Distiller(ava, ("\n  ─\n",), ("ava",)),
     Distiller(tap, ("not ok ",), ("tap", "bats", "ava")),
     Distiller(go_test, ("--- FAIL", "panic:", "FAIL\t", "fatal error:", "DATA RACE"), ("go",)),
     Distiller(cargo_test, ("panicked at", "... FAILED"), ("cargo",)),
@@ -57,13 +58,14 @@ DISTILLERS = (
     ),
     Distiller(arrows, ("--> ", "╭─[", "┌─", "╭▸"), ("cargo", "ruff", "ty")),
     Distiller(frames, (" - error ", "━━━"), ("tsc", "biome")),
+    Distiller(shellcheck, ("^-",), ("shellcheck",)),
     Distiller(diagnostics),
     Distiller(stylish, ("  error  ", "  warning  ", "✖", "×"), ("eslint", "stylelint")),
     Distiller(
         unformatted,
         (
             *("[warn] ", "[error] ", "ould reformat", "cannot format", "Failed to parse", "Diff in "),
-            *("Imports are incorrectly", "not formatted: ", "diff -u"),
+            *("Imports are incorrectly", "not formatted: ", ".orig "),
         ),
         ("prettier", "black", "fmt"),
     ),
@@ -79,7 +81,7 @@ def distil(output: str, budget: int = BUDGET, *, tool: str = "", reports: Sequen
     printed = Printed(output, lines, "\n".join(lines))
     room = max(40, min(budget, max(_LEAST, len(output) // _SHARE)))
     brief = [line for line in lines if line]
-    if not reports and sum(map(len, brief)) + len(brief) <= room:
+    if not reports and sum(map(len, brief)) + len(brief) <= room and max(map(len, brief), default=0) <= LINE:
         return cut("\n".join(cut(mask(line), LINE) for line in brief), room)
     found = reported(printed, reports) if reports else None
     told = found or _asked(printed, reports, tool) or general(printed, reports)
@@ -105,6 +107,9 @@ def _asked(printed: Printed, reports: Sequence[Report], tool: str) -> Distilled 
         faults += new
         if told.closing and new:
             closings.append(told.closing)
+        if distiller.distil is structured and any(fault.sure for fault in new):
+            # The same is said once more for people, often.
+            break
     if not faults:
         return None
     faults.sort(key=lambda fault: fault.at)

@@ -11,7 +11,7 @@ _PATH = r"(?P<path>(?:[A-Za-z]:)?[^\s:()\[\]|<>\"'=,]{1,300}(?: [^\s:()\[\]|<>\"
 _LINE = re.compile(
     rf"""
     ^(?:\[ERROR\]\s+|e:\s+|w:\s+|ERROR:\s+|vet:\s+)?\s{{0,4}}{_PATH}
-    (?: :(?P<line>\d+)(?:[:.]\d+)?(?:-\d+(?::\d+)?)?:?
+    (?: :(?P<line>\d+)(?P<column>[:.]\d+)?(?:-\d+(?::\d+)?)?:?
       | \((?P<line2>\d+)(?:,\d+){{0,3}}\):?
       | :\[(?P<line3>\d+),\d+\] )
     (?:\s-)?\s
@@ -31,6 +31,12 @@ _TOOL = re.compile(
     r"^(?P<tool>(?:\S*/)?(?:ld|collect2|clang|clang\+\+|gcc|cc1|g\+\+|javac|as|link|MSBUILD|CSC|swiftc"
     r"|error)\b(?:\.\w+)?)\s?: (?P<message>(?:fatal |linker )?(?:error\b|cannot find|undefined)\S*.*)$"
 )
+_LINKER = re.compile(
+    r"^\S.*\(\.[\w.$]+\+0x[0-9a-f]+\): \S|^\S*ld(?:\.\w+)?: .*(?:undefined reference|cannot find"
+    r"|multiple definition|undefined symbol)"
+    r"|^Undefined symbols for architecture"
+)
+_INSTANTIATED = re.compile(r"^(?!/)\S+:\d+:\d+: +(?:required from here|note: .*requested here)")
 _CLOSING = re.compile(
     r"^\s*(?:Found \d+ errors?\b.*|\d+ errors?(?:,? (?:and )?\d+ warnings?.*| generated\.?)?|✖ \d+ problems?.*|"
     r"\d+ Error\(s\)|Found \d+ diagnostics?.*|collect2: .*)$"
@@ -52,11 +58,11 @@ def diagnostics(printed: Printed, _: Sequence[Report]) -> Distilled | None:
                 errors.append(told)
             elif _MILD.match(message) or line.startswith("w: "):
                 mild.append(told)
-            elif _UNDEFINED.search(message) or found["path"].endswith(".go"):
+            elif _UNDEFINED.search(message) or (found["path"].endswith(".go") and found["column"]):
                 errors.append(told)
             elif _CODED.search(message):
                 coded.append(told)
-        elif (found := _TOOL.match(line)) and "ld returned" not in line and "linker command failed" not in line:
+        elif _LINKER.match(line) or (_TOOL.match(line) and not re.search("ld returned|linker command failed", line)):
             errors.append(Fault(at, at + 1, line))
     closing = next((line.strip() for line in reversed(lines[-40:]) if _CLOSING.match(line)), "")
     if errors or coded:
@@ -78,6 +84,10 @@ def _with_context(lines: Sequence[str], at: int) -> tuple[int, str, list[str]]:
         if line.strip(" ^~|│"):
             details.append(line.rstrip())
         until += 1
+    if lines[at].startswith("/"):
+        # In a library's template: what matters is where the repository uses it.
+        near = [*reversed(lines[max(0, at - 8) : at]), *lines[at + 1 : at + 20]]
+        details = [*[line.strip() for line in near if _INSTANTIATED.match(line)][:1], *details]
     return until, lines[at].strip(), details
 
 
@@ -134,3 +144,21 @@ def _marked(lines: Sequence[str]) -> list[str]:
         ):
             kept.append(line.rstrip())
     return kept
+
+
+_SHELL_LINE = re.compile(r"^In (?P<path>\S.*) line (?P<line>\d+):$")
+_SHELL_SAYS = re.compile(r"^\s*\^-*\^?-* (?P<said>SC\d+ \((?P<grave>\w+)\): .*)$")
+
+
+def shellcheck(printed: Printed, _: Sequence[Report]) -> Distilled | None:
+    """shellcheck's own form: a line of a script, below it marks with what is wrong there."""
+    faults: list[Fault] = []
+    mild: list[Fault] = []
+    place = source = ""
+    for at, line in enumerate(printed.lines):
+        if found := _SHELL_LINE.match(line):
+            place, source = f"{found['path']}:{found['line']}", printed.lines[min(at + 1, len(printed.lines) - 1)]
+        elif place and (found := _SHELL_SAYS.match(line)):
+            into = faults if found["grave"] in ("error", "warning") else mild
+            into.append(Fault(at, at + 1, f"{place}: {found['said']}", [source]))
+    return Distilled(faults or mild) if faults or mild else None

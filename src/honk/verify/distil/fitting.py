@@ -79,7 +79,8 @@ def _once(faults: Sequence[Fault]) -> tuple[list[Fault], list[int]]:
     first: dict[str, Fault] = {}
     for fault in ordered:
         key = fault.like or fault.headline
-        counts[key] = counts.get(key, 0) + 1
+        # The very same text again is only told twice, as Maven does, or for two builds.
+        counts[key] = counts.get(key, 0) + 1 if fault.like else 1
         first.setdefault(key, fault)
     seen: dict[str, int] = {}
     nth = {}

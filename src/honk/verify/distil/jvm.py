@@ -27,7 +27,7 @@ _FOREIGN = (
     "org.codehaus",
 )
 _SUREFIRE = re.compile(
-    r"^\[ERROR\]\s+(?P<test>[\w.$]+(?:\([^)]*\)"
+    r"^\[ERROR\]\s+(?!Tests run:)(?P<test>[\w.$]+(?:\([^)]*\)"
     r"|\[[^\]]*\])?.{0,200}?)\s+(?:--\s+)?Time elapsed: .*<<< (?P<how>FAILURE|ERROR)!"
 )
 _LISTED = re.compile(r"^\[ERROR\]\s{2,}(?P<test>[\w.$]+(?:\.[\w$<>{}\[\], ]+)?:\d+.*|[\w.$]+ ?[»>-].*)$")

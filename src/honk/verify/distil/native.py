@@ -17,15 +17,24 @@ _GO_CLOSING = re.compile(r"^FAIL\s+\S+\s+(?:\[.*\]|[\d.]+s)$")
 _ELSEWHERE = ("/go/src/", "/usr/lib/", "/usr/local/", "testing/", "runtime/", "/pkg/mod/")
 
 
+_GO_TELLS = re.compile(
+    r"\b(?:want|wanted|got|expected|actual|mismatch|unexpected|not equal|diff(?:ers)?|should|must|timed out)\b|!="
+    r"|Error:",
+    re.IGNORECASE,
+)
+
+
 def go_test(printed: Printed, _: Sequence[Report]) -> Distilled | None:
-    """Each failing test with what it said, also where -v prints that before the verdict; panics; build failures."""
+    """Each failing test with what it said, also where -v prints that before the verdict; panics."""
     lines = printed.lines
     faults = []
     for at, line in enumerate(lines):
         if (found := _GO_FAIL.match(line)) and not _has_failing_child(lines, at, found["name"]):
             said, until = _go_said(lines, at, len(found["indent"]))
-            first = said[0].strip() if said else ""
-            faults.append(Fault(at, until, f"{found['name']}: {first}" if first else line.strip(), said[1:]))
+            if said:
+                faults.append(Fault(at, until, f"{found['name']}: {said[0]}", said[1:]))
+            elif not any(_GO_PANIC.match(text) for text in lines[at + 1 : at + 3]):
+                faults.append(Fault(at, until, line.strip()))
         elif _GO_PANIC.match(line):
             until = next((n for n in range(at + 1, min(len(lines), at + 200)) if _GO_ENDS.match(lines[n])), at + 1)
             frames = [found["place"] for text in lines[at:until] if (found := _GO_FRAME.match(text))]
@@ -33,10 +42,7 @@ def go_test(printed: Printed, _: Sequence[Report]) -> Distilled | None:
             said = [text for text in lines[at + 1 : min(until, at + 4)] if text.startswith(("\t", "[signal"))]
             faults.append(Fault(at, until, f"{own[0]}: {line}" if own else line, [*said[:1], *own[1:4]]))
     closing = next((line for line in reversed(lines[-200:]) if _GO_CLOSING.match(line)), "")
-    if not faults:
-        failed = [Fault(at, at + 1, line) for at, line in enumerate(lines) if _GO_CLOSING.match(line)]
-        return Distilled([], failed[0].headline) if failed else None
-    return Distilled(faults, closing)
+    return Distilled(faults, closing) if faults or closing else None
 
 
 def _has_failing_child(lines: Sequence[str], at: int, name: str) -> bool:
@@ -46,22 +52,38 @@ def _has_failing_child(lines: Sequence[str], at: int, name: str) -> bool:
 
 
 def _go_said(lines: Sequence[str], at: int, indent: int) -> tuple[list[str], int]:
+    """What a test said, and where that ends. What is said once comes before what a loop says again and again, and what
+    compares before the rest: go does not tell a log from an error."""
     until = at + 1
     while until < len(lines) and (lines[until].startswith(" " * (indent + 4)) or not lines[until]):
         if _GO_STEP.match(lines[until]):
             break
         until += 1
-    after = [line for line in lines[at + 1 : until] if line.strip()]
-    if any(_GO_SAID.match(line) for line in after):
-        return after, until
-    begun = at
-    while (
-        begun > 0 and begun > at - 200 and not _GO_STEP.match(lines[begun - 1]) and not _GO_ENDS.match(lines[begun - 1])
-    ):
-        begun -= 1
-    before = [line for line in lines[begun:at] if line.startswith("    ")]
-    placed = next((number for number, line in enumerate(before) if _GO_SAID.match(line)), 0)
-    return (before[placed:] or after), until
+    said = _go_remarks(lines[at + 1 : until])
+    if not said:
+        end = at
+        while end > 0 and _GO_FAIL.match(lines[end - 1]):
+            end -= 1
+        begun = end
+        while (
+            begun > max(0, end - 400) and not _GO_STEP.match(lines[begun - 1]) and not _GO_ENDS.match(lines[begun - 1])
+        ):
+            begun -= 1
+        said = _go_remarks(lines[begun:end])
+    places = [remark.partition(": ")[0] for remark in said]
+    order = sorted(range(len(said)), key=lambda n: (not _GO_TELLS.search(said[n]), min(places.count(places[n]), 2), n))
+    return [said[n] for n in order], until
+
+
+def _go_remarks(lines: Sequence[str]) -> list[str]:
+    """What was said with a place, each with the lines that belong to it."""
+    said: list[str] = []
+    for line in lines:
+        if _GO_SAID.match(line):
+            said.append(line.strip())
+        elif said and line.startswith("      ") and line.strip():
+            said[-1] = f"{said[-1]} {line.strip()}"
+    return said
 
 
 _RUST_BLOCK = re.compile(

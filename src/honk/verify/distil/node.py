@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
+from honk.verify.distil.difference import difference
 from honk.verify.distil.fault import Distilled, Fault, Printed, Report
 
-_AT = re.compile(r"^\s*(?:at\s|❯\s)(?:.*?\()?(?:file://)?(?P<place>[^\s()]+:\d+(?::\d+)?)\)?$")
+_AT = re.compile(r"^\s*(?:at\s|❯\s|›\s)(?:.*?\()?(?:file://)?(?P<place>[^\s()]+:\d+(?::\d+)?)\)?$")
 _FOREIGN = ("node_modules/", "node:", "internal/", "<anonymous>")
 _POINTED = re.compile(r"^\s*[>❯]\s*\d+\s*[|│┃]")
 _FRAME = re.compile(r"^\s*(?:\d+\s*)?[|│┃]")
 _JEST = re.compile(r"^\s{2}● (?!Console\b)(?P<title>\S.*)$")
 _JEST_ENDS = re.compile(
-    r"^(?:Test Suites:|Tests:|(?:PASS|FAIL|RUNS)\s|Summary of all failing tests|Snapshot Summary|-{10,}[|])"
+    r"^\s*(?:Test Suites:|Tests:|(?:PASS|FAIL|RUNS)\s|Summary of all failing tests|Snapshot Summary|-{10,}[|]|"
+    r"› \d+ snapshot|console\.\w+$|● Console$)"
 )
+_JEST_FILE = re.compile(r"^\s*FAIL\s+(?P<path>\S+)")
+_NOT_RUN = "Test suite failed to run"
 _VITEST = re.compile(r"^\s*FAIL\s{1,4}(?P<title>\S.*)$|^(?P<unhandled>⎯+ (?:Unhandled|Uncaught) .*) ⎯+$")
 _RULE = re.compile(r"^⎯{3,}")
 _COUNTS = re.compile(
@@ -28,10 +33,16 @@ def jest(printed: Printed, _: Sequence[Report]) -> Distilled | None:
     lines = printed.lines
     starts = [(at, found["title"]) for at, line in enumerate(lines) if (found := _JEST.match(line))]
     faults: dict[str, Fault] = {}
-    for number, (at, title) in enumerate(starts):
+    for number, (at, named) in enumerate(starts):
         limit = starts[number + 1][0] if number + 1 < len(starts) else len(lines)
         until = next((index for index in range(at + 1, limit) if _JEST_ENDS.match(lines[index])), limit)
-        faults.setdefault(title, _told(lines, at, until, title))
+        title, begun = named, at
+        if title == _NOT_RUN:
+            files = (found["path"] for index in range(at, -1, -1) if (found := _JEST_FILE.match(lines[index])))
+            title = next(files, title)
+            # Above what was thrown there is advice.
+            begun = next((n for n in range(at + 1, until) if re.match(r"^\s+\w*Error: ", lines[n])), at + 1) - 1
+        faults.setdefault(title, _told(lines, at, until, title, head_until=begun))
     return Distilled(list(faults.values()), _closing(lines)) if faults else None
 
 
@@ -51,25 +62,40 @@ def vitest(printed: Printed, _: Sequence[Report]) -> Distilled | None:
     return Distilled(faults, _closing(lines)) if faults else None
 
 
-_MOCHA = re.compile(r"^\s{2}(?P<number>\d+)\) (?P<title>\S.*)$")
+_LIST = re.compile(r"^\s*\d+ failing$|^Failures:$|^There (?:was|were) \d+ (?:failure|error)s?:$")
+_NUMBERED = re.compile(r"^\s{0,2}\d+\) (?P<title>\S.*)$")
+_LABELS = ("Message:", "Stack:")
 
 
-def mocha(printed: Printed, _: Sequence[Report]) -> Distilled | None:
-    """The failures that are listed below the counts."""
+def numbered(printed: Printed, _: Sequence[Report]) -> Distilled | None:
+    """mocha, jasmine, RSpec and PHPUnit: the failures that are listed with a number at the end."""
     lines = printed.lines
-    begun = next((at for at, line in enumerate(lines) if re.match(r"^\s*\d+ failing$", line)), None)
+    begun = next((at for at, line in enumerate(lines) if _LIST.match(line)), None)
     if begun is None:
         return None
-    starts = [at for at in range(begun, len(lines)) if _MOCHA.match(lines[at])]
+    starts = [at for at in range(begun, len(lines)) if _NUMBERED.match(lines[at])]
     faults = []
     for number, at in enumerate(starts):
         limit = starts[number + 1] if number + 1 < len(starts) else len(lines)
-        title, body = [lines[at].strip().partition(") ")[2]], at + 1
-        while body < limit and not title[-1].endswith(":"):
+        title, body = [_NUMBERED.sub(r"\g<title>", lines[at])], at + 1
+        # mocha puts each suite on a line of its own, and a colon after the test.
+        while lines[at].startswith("  ") and body < limit and lines[body] and not title[-1].endswith(":"):
             title.append(lines[body].strip())
             body += 1
         faults.append(_told(lines, at, limit, " ".join(title).rstrip(":"), head_until=body - 1))
-    return Distilled(faults, lines[begun].strip()) if faults else None
+    closing = lines[begun].strip() if "failing" in lines[begun] else _closing(lines)
+    return Distilled(faults, closing) if faults else None
+
+
+def ava(printed: Printed, _: Sequence[Report]) -> Distilled | None:
+    """What AVA tells of each failing test at the end, between rules."""
+    lines = printed.lines
+    rules = [at for at, line in enumerate(lines) if line == "  ─"]
+    faults = []
+    for at, until in pairwise(rules):
+        title = next((n for n in range(at + 1, until) if lines[n]), at)
+        faults.append(_told(lines, at, until, lines[title].strip(), head_until=title))
+    return Distilled(faults, _closing(lines)) if faults else None
 
 
 _SPEC = re.compile(r"^\s*✖ (?P<title>.+?)(?: \([\d.]+ms\))?$")
@@ -105,11 +131,16 @@ def _told(
         "",
     )
     said = [line.strip() for line in body if line.strip() and not _AT.match(line) and not _FRAME.match(line)]
-    said = [line for line in said if not _POINTED.match(line) and not line.startswith(("⎯", "at "))]
+    said = [line for line in said if not re.match(r"^\d+: |^\S+\.\w+:\d+$|^Difference \(", line)]
+    said = [line for line in said if not _POINTED.match(line) and not line.startswith(("⎯", "at ")) | (line in _LABELS)]
     pointed = [line.strip() for line in body if _POINTED.match(line)][:2]
-    first, rest = (said[0], said[1:]) if said else ("", [])
+    first, rest = (said[0], difference(said[1:])) if said else ("", [])
+    if rest and first.endswith(":"):
+        first = f"{first} {rest.pop(0)}"
     if place and place in title:
         place = ""
+    if place and place.partition(":")[0] == title.partition(" > ")[0].strip():
+        title = title.partition(" > ")[2] or title
     headline = ": ".join(part for part in (place, title, first) if part)
     return Fault(at, until, headline, [*rest[:8], *pointed, *more, *rest[8:30]])
 
@@ -158,7 +189,7 @@ def frames(printed: Printed, _: Sequence[Report]) -> Distilled | None:
             faults.append(
                 Fault(at, until, f"{found['place']} {found['rule']}: {' '.join(said[:1])}", [*pointed[:2], *said[1:]])
             )
-    closing = next((line for line in reversed(lines[-40:]) if re.match(r"^Found \d+ errors?", line)), "")
+    closing = next((line for line in reversed(lines) if re.match(r"^Found \d+ errors?", line)), "")
     return Distilled(faults, closing) if faults else None
 
 
@@ -167,7 +198,7 @@ _UNFORMATTED = re.compile(
     r"|^error: cannot format (?P<unread>.*)$|^error: Failed to parse (?P<parse>.*)$"
     r"|^Diff in (?P<rust>\S+?)(?: at line (?P<line>\d+))?:?(?:\d+:)?$"
     r"|^ERROR: (?P<isort>\S+ Imports are incorrectly .*)$"
-    r"|^not formatted: (?P<go>\S.*)$|^diff -u (?:\S+\.orig )?(?P<gofmt>\S+)$"
+    r"|^not formatted: (?P<go>\S.*)$|^diff (?:-u )?\S+\.orig (?P<gofmt>\S+)$"
 )
 
 
@@ -211,5 +242,8 @@ def npm(printed: Printed, _: Sequence[Report]) -> Distilled | None:
 
 def _npm_told(said: Sequence[tuple[int, str]]) -> Iterator[str]:
     for _, text in said:
+        if text.startswith("Clean install a project"):
+            # The manual.
+            return
         if not _NPM_TALK.search(text):
             yield text.strip()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from honk.verify.distil.cleaning import clean
+from honk.verify.distil.difference import difference
 from honk.verify.distil.fault import Distilled, Fault, Printed, Report
 from honk.verify.distil.native import go_test
 
@@ -43,7 +44,9 @@ def structured(printed: Printed, _: Sequence[Report]) -> Distilled | None:
     """Every JSON text in the output, by what it holds."""
     faults: list[Fault] = []
     said: dict[tuple[str, str], list[str]] = {}
-    for at, until, value in _values(printed.raw):
+    read = 0
+    for at, until, length, value in _values(printed.raw):
+        read += length
         if isinstance(value, dict) and isinstance(value.get("Output"), str) and "Action" in value:
             key = (str(value.get("Package") or value.get("ImportPath")), str(value.get("Test", "")).partition("/")[0])
             said.setdefault(key, []).append(value["Output"])
@@ -51,12 +54,17 @@ def structured(printed: Printed, _: Sequence[Report]) -> Distilled | None:
             faults += (replace(fault, at=at, until=until) for fault in of_json(value))
     if said:
         faults += _go_events(said)
-    grave = [fault for fault in faults if fault.sure]
-    return Distilled(grave or faults) if faults else None
+    if not faults:
+        return None
+    grave = [fault for fault in faults if fault.sure] or faults
+    if read * 2 < len(printed.raw):
+        # A log, perhaps, of something else that failed.
+        grave = [replace(fault, sure=False) for fault in grave]
+    return Distilled(grave)
 
 
-def _values(raw: str) -> Iterator[tuple[int, int, Any]]:
-    """The JSON texts that begin at the beginning of a line, with the lines they are on."""
+def _values(raw: str) -> Iterator[tuple[int, int, int, Any]]:
+    """The JSON texts that begin at the beginning of a line, with the lines they are on and their length."""
     decoder = json.JSONDecoder()
     at = line = read = 0
     begins = re.compile(r"^[ \t]{0,8}(?=[\[{])", re.MULTILINE)
@@ -78,7 +86,7 @@ def _values(raw: str) -> Iterator[tuple[int, int, Any]]:
             continue
         at = found.end() + length
         until = line + whole.count("\n", 0, length) + 1
-        yield line, until, value
+        yield line, until, length, value
         line = until - 1
 
 
@@ -313,14 +321,19 @@ def _messages(title: str, texts: Sequence[str]) -> Fault:
     lines = [line.strip() for text in texts for line in clean(text) if line.strip()]
     stack = [line for line in lines if line.startswith("at ")]
     own = [line for line in stack if "node_modules" not in line and "node:" not in line]
+    own = [line for line in own if "<anonymous>" not in line or ":" in line]
     said = [line for line in lines if not line.startswith("at ")]
-    return Fault(0, 1, f"{clean(title)[0]}: {said[0] if said else ''}", [*said[1:12], *own[:2]])
+    first, rest = (said[0], difference(said[1:])) if said else ("", [])
+    if rest and first.endswith(":"):
+        first = f"{first} {rest.pop(0)}"
+    return Fault(0, 1, f"{clean(title)[0]}: {first}", [*rest[:12], *own[:2]])
 
 
 _NOT_OK = re.compile(r"^(?P<indent>\s*)not ok \d+(?: -)? ?(?P<title>(?:(?! # (?:TODO|SKIP)\b).)*)$", re.IGNORECASE)
-_YAML_SKIPPED = re.compile(
-    r"^(?:duration_ms|type|\.\.\.|---|stack: \|-|name|code|failureType|location|at:|severity|testId)\b"
-)
+_YAML = re.compile(r"^(?P<key>\w+|'[^']+'):(?: (?P<value>.*))?$")
+_TAP_CLOSING = re.compile(r"^# (?:fail [1-9]|failed |Looks like)")
+_SAYS = ("error", "message")
+_HELPS = ("expected", "actual", "values", "details", "found", "wanted", "diff")
 
 
 def tap(printed: Printed, _: Sequence[Report]) -> Distilled | None:
@@ -330,25 +343,22 @@ def tap(printed: Printed, _: Sequence[Report]) -> Distilled | None:
     for at, line in enumerate(lines):
         if not (found := _NOT_OK.match(line)):
             continue
-        body, until = [], at + 1
-        while until < min(len(lines), at + 80) and _within_tap(lines[until], len(found["indent"])):
-            body.append(lines[until].strip().removeprefix("# "))
+        until = at + 1
+        while until < min(len(lines), at + 120) and _within_tap(lines[until], len(found["indent"])):
             until += 1
-        if any("subtestsFailed" in text for text in body):
+        body = [text.strip().removeprefix("# ") for text in lines[at + 1 : until] if text.strip()]
+        keys = _keys(body)
+        if "subtestsFailed" in " ".join(keys.get("failureType", ())):
             continue
-        place = next(
-            (text.partition(":")[2].strip(" '\"") for text in body if text.startswith(("location:", "file:"))), ""
+        said = difference([text for key in _SAYS for text in keys.get(key, ())])
+        said += [f"{key}: {' '.join(keys[key])}" for key in _HELPS if keys.get(key) and len(keys[key]) < 6]
+        said = said or [text for text in body if not _YAML.match(text) and text.strip(".-")]
+        place = " ".join(keys.get("location", keys.get("file", ()))).strip("'\"")
+        if len(said) > 1 and said[0].endswith(":"):
+            said[:2] = [" ".join(said[:2])]
+        faults.append(
+            Fault(at, until, ": ".join(part for part in (place, found["title"], *said[:1]) if part), said[1:12])
         )
-        error = next((number for number, text in enumerate(body) if text.startswith(("error:", "message:"))), None)
-        said = _yaml_text(body, error) if error is not None else ""
-        rest = [
-            text
-            for text in body
-            if text and not _YAML_SKIPPED.match(text) and not text.startswith(("error:", "message:", "at ", "node:"))
-        ]
-        if not said and rest:
-            said = rest.pop(0)
-        faults.append(Fault(at, until, ": ".join(part for part in (place, found["title"], said) if part), rest[:10]))
     closing = next(
         (line for line in reversed(lines[-60:]) if re.match(r"^# (?:fail [1-9]|failed |Looks like)", line)), ""
     )
@@ -356,13 +366,22 @@ def tap(printed: Printed, _: Sequence[Report]) -> Distilled | None:
 
 
 def _within_tap(line: str, indent: int) -> bool:
-    return bool(line) and not re.match(r"^\s*(?:ok|not ok)\b|^\s*\d+\.\.\d+", line) and (
-        line.startswith(" " * (indent + 1)) or line.startswith("# ")
-    )  # fmt: skip
+    if not line:
+        return True
+    ends = re.match(r"^\s*(?:ok|not ok)\b|^\s*\d+\.\.\d+", line)
+    return not ends and (line.startswith(" " * (indent + 1)) or line.startswith("# "))
 
 
-def _yaml_text(body: Sequence[str], at: int) -> str:
-    text = body[at].partition(":")[2].strip()
-    if text in ("|-", "|", ">-", ">", ""):
-        text = next((line for line in body[at + 1 : at + 5] if line.strip()), "")
-    return text.strip("'\"")
+def _keys(body: Sequence[str]) -> dict[str, list[str]]:
+    """A YAML block's keys with their lines; it is not read as YAML, because what tools print there often is none."""
+    keys: dict[str, list[str]] = {}
+    key = ""
+    for text in body:
+        if found := _YAML.match(text):
+            # AVA puts a heading of its own below `details` or `values`.
+            key = key if found["key"][0] == "'" and key in _HELPS else found["key"].strip("'")
+            value = found["value"] or ""
+            keys.setdefault(key, []).extend([] if value in ("|-", "|", ">-", ">", "") else [value.strip("'\"")])
+        elif key and text not in ("---", "..."):
+            keys[key].append(text)
+    return keys
