@@ -26,6 +26,7 @@ _BACKSPACES = re.compile(r"[^\x08]\x08")
 _PLACES = re.compile(
     r"(?:file://)?(?<![\w.-])(?:/workspace/(?!/)|(?:/[\w.+-]+){1,8}/(?=(?:site-packages|dist-packages)/)|/home/honk/\.cargo/registry/src/[\w.-]+/)"
 )
+_PLACE_HINTS = ("/workspace/", "-packages/", "/.cargo/")
 
 _KEY_BEGINS = "PRIVATE KEY-----"
 _KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{20,80}")
@@ -77,12 +78,19 @@ def _split(output: str) -> Iterator[str]:
 def _cleaned(raw: str) -> str:
     if not raw or raw.isspace():
         return ""
-    return _PLACES.sub("", _TIME.sub("", _painted(raw))).rstrip()
+    line = _painted(raw)
+    if line.lstrip(" [(")[:1].isdigit():
+        line = _TIME.sub("", line)
+    if any(hint in line for hint in _PLACE_HINTS):
+        line = _PLACES.sub("", line)
+    return line.rstrip()
 
 
 def _painted(raw: str) -> str:
     """What a person would see of a line: a carriage return paints over what was there."""
     raw = raw[-_RAW:] if "\r" in raw else raw[:_RAW]
+    if raw.isprintable():
+        return raw[:_LOOKED_AT]
     parts = [part for part in _ANSI.sub("", raw).split("\r") if part.strip()]
     line = parts[-1][:_LOOKED_AT] if parts else ""
     return _BACKSPACES.sub("", line).replace("\b", "") if "\b" in line else line

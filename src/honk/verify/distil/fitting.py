@@ -10,7 +10,7 @@ from honk.verify.distil.fault import Distilled, Fault
 
 LINE = 300
 """Characters of one line that are told."""
-_FIRST = 0.7
+_FIRST = 0.6
 """How much of the room the first fault may take where there are others."""
 
 

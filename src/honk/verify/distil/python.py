@@ -25,7 +25,7 @@ _GENERAL = re.compile(
 )
 _ELSEWHERE = ("site-packages/", "dist-packages/", "/usr/lib/", "/usr/local/lib/", "lib/python", "<frozen ", "/.pyenv/")
 
-_FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)(?:, in (.+))?$')
+_FRAME = re.compile(r'^\s*File "([^"]+)", line (\d+)(?:,? in (.+))?$')
 _TRACEBACK = re.compile(r"^(\s*(?:[|+]\s*)*(?:E\s+)?)(?:Exception Group )?Traceback \(most recent call last\):")
 _RAISED = re.compile(r"^(?:[A-Za-z_][\w.]*)(?::\s|$)")
 _UNIT = re.compile(r"^(FAIL|ERROR): (\S.*)$")
