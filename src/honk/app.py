@@ -282,7 +282,13 @@ def assemble(settings: Settings) -> Installation:
         store = Store(open_database(settings.database), masker(settings.secrets))
     except Exception as error:
         raise HonkError(f"Honk's database cannot be opened: {str(error).splitlines()[0]}.") from error
-    github, accounts = _github(settings, store)
+    workspaces = Workspaces(
+        settings,
+        lambda repository, renew: forges.of(repository).credentials(repository, renew),
+        KeptWorkspaces(store.engine),
+        lambda repository: forges.of(repository).size(repository),
+    )
+    github, accounts = _github(settings, store, workspaces)
     forges = Forges(LocalForge(home, store), github[1] if github else None)
     kept = ArtifactStore(settings, store, distil, prepare)
     spares = Spares(settings.warm_agents)
@@ -305,11 +311,7 @@ def assemble(settings: Settings) -> Installation:
             _expecting(settings, spares),
         ),
         artifacts=kept,
-        workspaces=Workspaces(
-            settings,
-            lambda repository, renew: forges.of(repository).credentials(repository, renew),
-            KeptWorkspaces(store.engine),
-        ),
+        workspaces=workspaces,
         deployer=CommandDeployer(settings, distil, production),
         production=production,
         lock=HomeLock(home),
@@ -327,14 +329,14 @@ def _close_to_others(home: Path) -> None:
 
 
 def _github(
-    settings: Settings, store: Store
+    settings: Settings, store: Store, workspaces: Workspaces
 ) -> tuple[tuple[GitHubApi, GitHubForge] | None, GitHubAccounts | NoAccounts]:
     """The GitHub App's side, if one is set up. Nothing is asked of GitHub yet."""
     if not (settings.github_app_id and settings.github_private_key):
         return None, NoAccounts()
     api = GitHubApi(settings)
     accounts = GitHubAccounts(settings, store, api)
-    return (api, GitHubForge(settings, store, api, accounts)), accounts
+    return (api, GitHubForge(settings, store, api, accounts, workspaces.mirrors.whole)), accounts
 
 
 def _flow_database(settings: Settings) -> str:

@@ -369,6 +369,8 @@ def propose(task_id: str, turn_id: str) -> bool:
     task, repository = known_repository(task_id)
     _stop_if_cancelled(task_id)
     head, branch = task.head_sha or "", task.branch or f"honk/{task_id}"
+    # What is pushed is told apart from what is there by its history.
+    room.workspaces.need_history(repository)
     try:
         room.forges.of(repository).push(repository, room.workspaces.change_git_dir(task), head, branch)
     except Conflict:

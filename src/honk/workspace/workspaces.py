@@ -50,8 +50,9 @@ class Workspaces:
         settings: Settings,
         credentials: Callable[[Repository, bool], Mapping[str, str]] = lambda _, __: {},
         kept: KeptWorkspaces | None = None,
+        size: Callable[[Repository], int | None] = lambda _: None,
     ) -> None:
-        self.mirrors = Mirrors(settings.home, credentials)
+        self.mirrors = Mirrors(settings.home, credentials, size)
         self._settings = settings
         self._folder = settings.home / "workspaces"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -66,8 +67,16 @@ class Workspaces:
         """Bring the mirror up to date and return the newest commit of the default branch. Raises as `Mirrors.fetch`."""
         return self.mirrors.fetch(repository)
 
+    def has_history(self, repository: Repository) -> bool:
+        """See `Mirrors.is_whole`."""
+        return self.mirrors.is_whole(repository)
+
+    def need_history(self, repository: Repository) -> None:
+        """Wait until all of the repository's history is here. Raises as `Mirrors.fetch`."""
+        self.mirrors.whole(repository)
+
     def maintain(self) -> None:
-        """Keep the mirrors quick; objects stay."""
+        """Keep the mirrors whole and quick; objects stay."""
         self.mirrors.maintain()
 
     def read(self, repository: Repository, commit: str, path: str) -> str | None:
@@ -75,9 +84,7 @@ class Workspaces:
         asked = (repository.name, commit, path)
         if asked not in self._texts:
             mirror = self.mirrors.path(repository)
-            if not self._has(mirror, commit):
-                self.mirrors.fetch(repository)
-            self._need(mirror, commit, repository)
+            self._need_base(repository, commit)
             if len(self._texts) >= _TEXTS:
                 self._texts.clear()
             self._texts[asked] = committed_text(mirror, commit, path)
@@ -99,6 +106,8 @@ class Workspaces:
         """
         mirror = self.mirrors.path(repository)
         git_dir = source or mirror
+        if source is None:
+            self.mirrors.has(repository, sha)
         self._need(git_dir, sha, repository)
         trusted = (mirror, f"refs/heads/{repository.default_branch}")
         home = self._settings.home
@@ -269,6 +278,7 @@ class Workspaces:
         Returns the change's newest commit and the paths with conflicts, whose markers the tree then shows. What was
         not committed in the tree is lost. Raises as `open`, and `HonkError` if git cannot do it.
         """
+        self.mirrors.whole(repository)
         with self._keeping.in_use(task.id), ExitStack() as stack:
             folder = self._made(task, repository)
             base = task.base_sha or ""
@@ -371,13 +381,17 @@ class Workspaces:
         if not self._has(git_dir, sha):
             raise UsageError(f"The commit {sha[:12]} of {repository.name} is not here: fetch the repository first.")
 
+    def _need_base(self, repository: Repository, sha: str) -> None:
+        if not self.mirrors.has(repository, sha):
+            self.mirrors.fetch(repository)
+            self.mirrors.has(repository, sha)
+            self._need(self.mirrors.path(repository), sha, repository)
+
     def _make(self, task: Task, base: str, repository: Repository, folder: Path) -> None:
         for left in self._folder.glob(f".new-{task.id}-*"):
             remove_tree(left)
-        mirror = self.mirrors.path(repository)
-        if not (self._bases.has(repository, base) or self._has(mirror, base)):
-            self.mirrors.fetch(repository)
-            self._need(mirror, base, repository)
+        if not self._bases.has(repository, base):
+            self._need_base(repository, base)
         draft = self._folder / f".new-{task.id}-{secrets.token_hex(4)}"
         with self._laid(draft, base, repository, unsafe=task.unsafe):
             draft.rename(folder)
@@ -411,6 +425,8 @@ class Workspaces:
         base, commit, unsafe = kept.facts["base"], kept.facts["commit"], kept.facts["unsafe"]
         mirror, change = self.mirrors.path(repository), draft / "change.git"
         trusted = (mirror, base)
+        # What was merged into the change may be any commit's.
+        self.mirrors.whole(repository)
         if not self._has(mirror, base):
             self.mirrors.fetch(repository)
         borrow(change, object_folders(mirror))
