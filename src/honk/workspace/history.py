@@ -106,8 +106,7 @@ def fetch_rest(
 
 def end(mirror: Path) -> None:
     """Say that the mirror has everything: it is as if it had been fetched whole."""
-    for mark in (mirror / "objects" / "pack").glob("*.promisor"):
-        mark.unlink()
+    remove_marks(mirror)
     folder = mirror / "partial"
     over = folder.rename(mirror / ".whole")
     for path in over.iterdir():
@@ -115,6 +114,13 @@ def end(mirror: Path) -> None:
     over.rmdir()
     for reference in (_INCOMING, _WHOLE):
         git("update-ref", "-d", reference, directory=mirror)
+
+
+def remove_marks(mirror: Path) -> None:
+    """Remove git's marks of packs to which more belongs; of a mirror that is whole, also what a fetch left whose
+    starter was killed before."""
+    for mark in (mirror / "objects" / "pack").glob("*.promisor"):
+        mark.unlink(missing_ok=True)
 
 
 def remove_torn(mirror: Path) -> None:

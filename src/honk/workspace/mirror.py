@@ -144,6 +144,7 @@ class Mirrors:
                 log.warning("older files of %s are still missing: %s", mirror.stem, error)
                 continue
             with self._locked(mirror):
+                history.remove_marks(mirror)
                 for line in _MAINTENANCE:
                     with suppress(GitError):
                         git(*line, directory=mirror, timeout=3600)
