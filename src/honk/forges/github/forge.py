@@ -143,9 +143,10 @@ class GitHubForge:
     def size(self, repository: Repository) -> int | None:
         """See `Forge.size`."""
         try:
-            return int(self._api.call("GET", "", self.place(repository), to="ask for its size")["size"]) * 1024
+            told = self._api.call("GET", "", self.place(repository), to="ask for its size").get("size")
         except GitHubError:
             return None
+        return None if told is None else int(told) * 1024
 
     def access(self, repository: Repository, person: Person) -> Access:
         """See `Forge.access`. Whoever works at the installation itself is its owner."""
