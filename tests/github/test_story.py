@@ -35,8 +35,10 @@ def test_a_request_becomes_a_pull_request_that_tells_what_was_asked_and_what_spe
 
 
 def test_the_tap_merges_exactly_the_tried_commit(team: Team) -> None:
-    task = team.ask()
+    task = team.ask(agent="script:echo hello >> app.txt; curl -sm 5 http://nowhere.invalid:8080/ || true")
     team.until("ready")
+    # What it could not reach is said where it is reviewed.
+    team.until_true(lambda: "Blocked: nowhere.invalid:8080, asked for by the agent" in str(team.github.repositories))
     team.tap(task, "merge")
     landed = team.until("merge.landed").data["sha"]
     assert team.pull["merge_commit_sha"] == landed

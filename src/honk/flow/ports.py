@@ -118,6 +118,10 @@ class Workspaces(Protocol):
         """The bare repository that holds the task's commits, outside every sandbox."""
         ...
 
+    def lacking(self, task: Task) -> Mapping[str, str]:
+        """The submodules that stayed empty in the task's workspace: why, and what to do, by path."""
+        ...
+
     def here(self) -> Collection[str]:
         """The tasks that have a workspace on this machine."""
         ...

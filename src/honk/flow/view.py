@@ -79,6 +79,23 @@ def blocked(store: Store, task: Task) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def lacking(store: Store, task: Task) -> list[str]:
+    """What the task's tree does not have though the repository or the agent meant it to, in sentences with the
+    reason."""
+    empty = [str(event.data["reason"]) for event in store.events_of(task.id, "submodule.missing")]
+    return empty + [left_out(event.data) for event in store.events_of(task.id, "workspace.left_out")[-1:]]
+
+
+def left_out(data: Mapping[str, Any]) -> str:
+    """In a sentence, what was too large to be kept while a task rested."""
+    more = f" and {data['count'] - 3} more" if data["count"] > 3 else ""
+    names = ", ".join(map(str, data["paths"][:3])) + more
+    return (
+        f"Too large to be kept while the task rested ({data['bytes'] / 1e6:.1f} MB): {names}. "
+        "HONK_DELTA_BYTES says how much is kept."
+    )
+
+
 def _entry(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -231,6 +248,7 @@ def task_view(
         ],
         "not_built": not_built(store, task),
         "blocked": blocked(store, task),
+        "lacking": lacking(store, task),
         "tried": [
             {"kind": event.data["kind"], "device": event.data["device"], "at": event.at.isoformat()} for event in tried
         ],

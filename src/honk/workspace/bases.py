@@ -7,7 +7,7 @@ path they will have in every other, so that what git remembers of the files stay
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,11 @@ class Bases:
     def has(self, repository: Repository, sha: str) -> bool:
         """Whether the tree of this commit is there."""
         return self._shared.facts(repository.name, sha) is not None
+
+    def lacking(self, repository: Repository, sha: str) -> Mapping[str, str]:
+        """The submodules that stayed empty in the base of `sha`: why, and what to do, by path."""
+        lacking: dict[str, str] = (self._shared.facts(repository.name, sha) or {}).get("lacking", {})
+        return lacking
 
     @contextmanager
     def ensured(self, repository: Repository, sha: str, source: Path, trusted: tuple[Path, str]) -> Iterator[Base]:
@@ -162,7 +167,10 @@ class Bases:
             return
         written = tree if isinstance(tree, Path) else tree.upper
         self._run(tree, source, written.parent, (_SWITCH, base.sha, sha))
-        populate(trusted, (source, sha), written, repository.git_url, self._settings, below=base.sha)
+        lacking = self.lacking(repository, base.sha)
+        populate(
+            trusted, (source, sha), written, repository.git_url, self._settings, below=base.sha, lacking_below=lacking
+        )
 
     # -- how they are made -------------------------------------------------------------------------------------------
 
@@ -172,8 +180,11 @@ class Bases:
             whole = self._whole_near(repository, sha, source) if layered else None
             tree = self._grow(whole, sha, source, draft) if whole else self._check_out(sha, source, draft)
             below = whole.sha if whole else None
-            populate(trusted, (source, sha), tree, repository.git_url, self._settings, below=below)
-            return {"over": whole.sha if whole else None}
+            before = self.lacking(repository, below) if below else {}
+            lacking = populate(
+                trusted, (source, sha), tree, repository.git_url, self._settings, below=below, lacking_below=before
+            )
+            return {"over": below, "lacking": lacking}
 
         if not self.has(repository, sha):
             self._shared.make(repository.name, sha, fill)

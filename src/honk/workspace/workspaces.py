@@ -37,6 +37,7 @@ from honk.workspace.trees import (
 )
 
 _TREE, _LAYERS, _HOME_WORK, _SET_UP = "tree", "layers", "home-work", "set-up.json"
+_LACKING = "lacking.json"
 _TEXTS = 256
 _OLD = ".replaced"
 """What the name of a workspace's tree ends with while another takes its place."""
@@ -145,11 +146,13 @@ class Workspaces:
         branch: str | None,
         *,
         unsafe: bool,
-    ) -> None:
-        """A tree without layers: sharing its blocks with a base where that can be, otherwise checked out anew."""
-        if unsafe or not self._bases.copy_out(repository, sha, source, trusted, tree, branch):
-            make_tree(source, sha, tree, branch=branch, inside=not unsafe)
-            populate(trusted, (source, sha), tree, repository.git_url, self._settings, unsafe=unsafe)
+    ) -> Mapping[str, str]:
+        """A tree without layers: sharing its blocks with a base where that can be, otherwise checked out anew. Its
+        submodules that stay empty, and why."""
+        if not unsafe and self._bases.copy_out(repository, sha, source, trusted, tree, branch):
+            return self._bases.lacking(repository, sha)
+        make_tree(source, sha, tree, branch=branch, inside=not unsafe)
+        return populate(trusted, (source, sha), tree, repository.git_url, self._settings, unsafe=unsafe)
 
     def _layered(self, unsafe: bool) -> bool:
         return not unsafe and overlays_work(self._settings.home)
@@ -323,6 +326,14 @@ class Workspaces:
                     replaced.rename(place)
         return folder
 
+    def lacking(self, task: Task) -> Mapping[str, str]:
+        """The submodules that stayed empty in the task's workspace: why, and what to do, by path."""
+        try:
+            lacking: dict[str, str] = json.loads((self._folder / task.id / _LACKING).read_text())
+        except FileNotFoundError:
+            return {}
+        return lacking
+
     def here(self) -> Sequence[str]:
         """The ids of the tasks that have a workspace on this machine."""
         return sorted(path.name for path in self._folder.iterdir() if path.is_dir() and path.name[0] != ".")
@@ -412,9 +423,10 @@ class Workspaces:
             ):
                 self._bases.lay_out(found, repository, base, change, trusted, draft / _LAYERS, IN_TREE, kept)
                 _keep_readied(draft, readied, kept)
+                _keep_lacking(draft, self._bases.lacking(repository, base))
                 yield
             return
-        self._plain(repository, base, change, trusted, draft / _TREE, IN_TREE, unsafe=unsafe)
+        _keep_lacking(draft, self._plain(repository, base, change, trusted, draft / _TREE, IN_TREE, unsafe=unsafe))
         if unsafe:
             borrow(draft / _TREE / ".git", object_folders(mirror))
         yield
@@ -446,6 +458,12 @@ class Workspaces:
         if unsafe:
             borrow(draft / _TREE / ".git", [draft.parent / task_id / "change.git" / "objects", *object_folders(mirror)])
         return draft / _TREE, draft / "home"
+
+
+def _keep_lacking(folder: Path, lacking: Mapping[str, str]) -> None:
+    """Put down which submodules stayed empty in the workspace in `folder`."""
+    if lacking:
+        (folder / _LACKING).write_text(json.dumps(dict(lacking)))
 
 
 def _keep_readied(folder: Path, readied: Readied | None, kept: KeptSetUp | None) -> None:
