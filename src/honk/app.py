@@ -22,6 +22,7 @@ from honk.flow import turn as _turn  # noqa: F401  registers its workflows
 from honk.flow.building import visited_service
 from honk.flow.deploy import deployed_service, tell_of_service
 from honk.flow.engine import Engine
+from honk.flow.freshening import Freshening
 from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
 from honk.flow.ports import Rooms, furnish
@@ -111,6 +112,7 @@ class Installation:
     lock: HomeLock
     screenshots: Screenshots
     spares: Spares
+    freshening: Freshening
     github: GitHubApi | None = None
     previews: PreviewServer | None = None
     resting: Resting = field(default_factory=Resting)
@@ -212,6 +214,7 @@ class Installation:
     def close(self, patience: float = 0.0) -> None:
         """Stop; what still runs after so many seconds is taken up by the next life."""
         self.resting.close()
+        self.freshening.close()
         self.engine.close(patience)
         self.spares.close()
         if self.previews:
@@ -292,6 +295,7 @@ def assemble(settings: Settings) -> Installation:
     forges = Forges(LocalForge(home, store), github[1] if github else None)
     kept = ArtifactStore(settings, store, distil, prepare)
     spares = Spares(settings.warm_agents)
+    freshening = Freshening(workspaces.refresh, spares.renew)
     services = versions(deployed_service, tell_of_service, distil, deploy_environment(settings))
     production = Production(home / "production", kept.find, services)
     # One life at a time works on a home, so its next life takes up what it left.
@@ -309,6 +313,7 @@ def assemble(settings: Settings) -> Installation:
             engine,
             lambda agent: agent_ready(agent, settings),
             _expecting(settings, spares),
+            freshening.want,
         ),
         artifacts=kept,
         workspaces=workspaces,
@@ -317,6 +322,7 @@ def assemble(settings: Settings) -> Installation:
         lock=HomeLock(home),
         screenshots=Screenshots(home),
         spares=spares,
+        freshening=freshening,
         github=github[0] if github else None,
     )
 

@@ -116,6 +116,7 @@ class PlayedGitHub:
         self.faults: list[Fault] = []
         self.webhook_url: str | None = None
         self.secret = "it is signed with this"
+        self.git_asked: list[str] = []
         self.kilobytes = 30
         """How large it says that each repository is."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -919,6 +920,7 @@ class PlayedGitHub:
         return PlainTextResponse(text)
 
     async def _git(self, request: Request) -> Response:
+        self.git_asked.append(f"{request.method} {request.url.path}?{request.url.query}")
         return await serve_git(request, self._folder, self._allowed)
 
 

@@ -68,6 +68,10 @@ class Workspaces:
         """Bring the mirror up to date and return the newest commit of the default branch. Raises as `Mirrors.fetch`."""
         return self.mirrors.fetch(repository)
 
+    def refresh(self, repository: Repository) -> str | None:
+        """As `fetch`, but None for a repository that nobody has worked on here."""
+        return self.mirrors.fetch(repository) if self.mirrors.path(repository).is_dir() else None
+
     def has_history(self, repository: Repository) -> bool:
         """See `Mirrors.is_whole`."""
         return self.mirrors.is_whole(repository)
