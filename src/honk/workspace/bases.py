@@ -15,7 +15,7 @@ from pathlib import Path
 from honk.git import git, succeeds
 from honk.model import Command, HonkError, Limits, Repository
 from honk.settings import Settings
-from honk.workspace.layers import MONITOR_COMMAND, MONITORED, Layers, entries, lay, monitor_alone
+from honk.workspace.layers import COARSE_MONITOR, MONITOR_COMMAND, MONITORED, Layers, entries, lay, monitor_alone
 from honk.workspace.overlays import overlays_work, sharing_works
 from honk.workspace.sandbox import Sandbox
 from honk.workspace.set_ups import KeptSetUp
@@ -37,17 +37,18 @@ _SECONDS = 900.0
 
 _CHECK_OUT = f"""set -e
 git -c core.fsmonitor=false -c checkout.workers=0 -c submodule.recurse=false reset --quiet --hard
+git config core.fsmonitorHookVersion 2
 if [ "$(git ls-files | wc -l)" -ge {MONITORED} ]; then
-  git config core.fsmonitor '{MONITOR_COMMAND}'
-  git config core.fsmonitorHookVersion 2
+  git config core.fsmonitor "$1"
   git config core.untrackedCache true
-  git status --porcelain >/dev/null
-  git status --porcelain >/dev/null
 else
   # What is as young as the index, git reads again to be sure, in every tree that is laid over this (racy-git(7)).
   git ls-files -z | xargs -0 -r touch --no-dereference --no-create --date="@$(($(date +%s) - 10))"
   git update-index -q --refresh
+  git config core.fsmonitor "$2"
 fi
+git status --porcelain >/dev/null
+git status --porcelain >/dev/null
 """
 _SWITCH = 'git -c submodule.recurse=false read-tree -m -u "$1" "$2"'
 
@@ -149,7 +150,9 @@ class Bases:
         with self.near(repository, sha, source, trusted) as base:
             if len(base.lowers) > 1 or not share_copy(base.lowers[0], tree):
                 return False
-            write_files(tree, git_files(sha, len(object_folders(source)), branch))
+            # Whoever works there can write what lies below, of which no monitor would know.
+            files = git_files(sha, len(object_folders(source)), branch) | {".git/config": TREE_CONFIGURATION}
+            write_files(tree, files)
             self._switch(tree, base, repository, sha, source, trusted)
         return True
 
@@ -208,7 +211,7 @@ class Bases:
         tree = draft / "tree"
         write_files(tree, git_files(sha, len(object_folders(source))) | {".git/config": TREE_CONFIGURATION})
         (tree / ".git" / "refs").mkdir()
-        self._run(tree, source, draft, (_CHECK_OUT,))
+        self._run(tree, source, draft, (_CHECK_OUT, MONITOR_COMMAND, COARSE_MONITOR))
         return tree
 
     def _grow(self, whole: Base, sha: str, source: Path, draft: Path) -> Path:
@@ -221,11 +224,14 @@ class Bases:
 
     def _run(self, tree: Path | Layers, source: Path, folder: Path, line: Sequence[str]) -> None:
         binds = object_binds(source, empty_file(self._settings.home))
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".home-") as home:
-            done = Sandbox(self._settings, tree, Path(home), binds).run(
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".home-") as name:
+            home, empty = Path(name, "home"), Path(name, "empty")
+            home.mkdir()
+            empty.mkdir()
+            done = Sandbox(self._settings, tree, home, binds).run(
                 Command(
                     ("sh", "-c", line[0], "sh", *line[1:]),
-                    readable=monitor_alone() if isinstance(tree, Path) else {},
+                    readable=monitor_alone(empty) if isinstance(tree, Path) else {},
                     limits=Limits(seconds=_SECONDS, output=1 << 20),
                 )
             )
