@@ -42,6 +42,8 @@ from honk.ship.installs import install_links, make_install_key
 from honk.ship.versions import versions
 from honk.store import Attachments, KeptWorkspaces, Store, open_database
 from honk.verify import distil, prepare, verify
+from honk.verify.judge import judge
+from honk.verify.tamper import guard
 from honk.workspace import Workspaces
 
 if TYPE_CHECKING:
@@ -143,6 +145,8 @@ class Installation:
                 forges=self.forges,
                 harness=lambda agent: harness(agent, self.settings),
                 verification=_Verification(self.settings),
+                guard=guard,
+                judge=judge,
                 builder=self.artifacts,
                 deployer=self.deployer,
                 sign=lambda statement: sign(statement, self.settings.home, _sigstore(self.settings)),

@@ -514,6 +514,10 @@ class Workspace(Protocol):
         budget is spent; None if it let all through."""
         ...
 
+    def charge(self, cost_usd: float) -> None:
+        """What Honk itself has spent on the task meanwhile: so much less is left to the agent."""
+        ...
+
     def snapshot(self, message: str, author: Person) -> str | None:
         """Commit the tree as it is now on top of the task's last commit and bring the commit out of the sandbox.
 
@@ -542,6 +546,14 @@ class ChangedFile:
     mode_after: str | None = None
     old_path: str | None = None
     """Its name before the change, where git found that it was renamed."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The files of a change, and the paths of those that are too many or too large to be looked at."""
+
+    files: Sequence[ChangedFile]
+    left_out: Sequence[str] = ()
 
 
 Severity = Literal["note", "warning", "serious"]
@@ -585,6 +597,18 @@ class Verdict:
     doubts: Sequence[Doubt] = ()
     model: str = ""
     cost_usd: float = 0.0
+
+
+class ModelSession(Protocol):
+    """Honk's own conversation with a model, outside of every sandbox, held to a budget."""
+
+    @property
+    def spent(self) -> Spent: ...
+
+    def ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Put a request of the Messages API to the session's model; its answer. Raises `HonkError` with what the
+        model's server said, `LimitReached` once the budget is spent."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from honk.freeze import Window
-from honk.model import UsageError
+from honk.model import Finding, UsageError
 
 MAX_BYTES = 64 * 1024
 """A larger honk.yaml is refused."""
@@ -35,6 +35,7 @@ _MAX_SECONDS = 7 * 24 * 3600.0
 _DURATION = re.compile(r"^(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|m|h)?$", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _NAME = re.compile(r"^[^\s\x00-\x1f]([^\r\n\t\x00-\x1f]{0,58}[^\s\x00-\x1f])?$")
+_FINDING = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 _BUILD_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 _ADDRESS = re.compile(r"^https?://[^\s/?#]+\S*$")
 _HOST = re.compile(r"^((\*\.)?\w[\w-]*(\.\w[\w-]*)*\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$")
@@ -135,6 +136,9 @@ Listen = Annotated[
 ]
 Pattern = Annotated[str, AfterValidator(_pattern), _text(r"\S")]
 CheckName = Annotated[str, _matching(_NAME, "must be a name of one line and at most 60 characters"), _text(r"\S")]
+FindingKind = Annotated[
+    str, _matching(_FINDING, "must be a kind of finding, such as `test-deleted`"), _text(_FINDING.pattern)
+]
 BuildName = Annotated[
     str,
     _matching(_BUILD_NAME, "must be a name of letters, digits, `_` and `-`, at most 40"),
@@ -298,6 +302,35 @@ class Sandboxing(_Part):
     """Whether they may make user namespaces of their own, for a sandbox in the sandbox."""
 
 
+JudgeMode = Literal["off", "advise", "veto"]
+
+
+class Judge(_Part):
+    """Whether a model looks at each change, and what follows from what it says."""
+
+    mode: JudgeMode | None = None
+    """`off`: it is not asked; `advise`: its verdict is shown; `veto`: a bad one also wants a person's tap before the
+    change is merged. None: as the installation has it."""
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The score below which a verdict is bad."""
+    rounds: Annotated[int, Field(ge=0, le=10)] = 2
+    """How often the agent is sent back to work because of a veto or of a finding that wants a tap, in one turn."""
+    model: str | None = None
+    """Who judges; None: as the installation has it."""
+
+
+def _kind_of_judge(value: object) -> str:
+    return "rules" if isinstance(value, (dict, Judge)) else "mode"
+
+
+JudgeEntry = Annotated[
+    Annotated[JudgeMode, Tag("mode")] | Annotated[Judge, Tag("rules")], Discriminator(_kind_of_judge)
+]
+
+Treatment = Literal["protect", "show", "allow"]
+"""What a finding of the tamper guard leads to: a person has to confirm it, it is shown, or it is not even that."""
+
+
 class Freeze(_Part):
     """A time in which nothing is merged: each week (`Fri 16:00`), or between two dates (`2026-12-20`)."""
 
@@ -344,6 +377,9 @@ class RepositoryFile(_Part):
     setup: Line | None = None
     verify: dict[CheckName, Step] | None = None
     """None: found by what the repository contains. Empty: no checks."""
+    judge: JudgeEntry | None = None
+    tamper: dict[FindingKind, Treatment] = Field(default_factory=dict, json_schema_extra=_named(_FINDING))
+    """By kind; of what is not named, serious findings are `protect` and the others `show`."""
     protect: list[Pattern] = Field(default_factory=list)
     builds: dict[BuildName, Build] | None = Field(default=None, json_schema_extra=_named(_BUILD_NAME))
     """None: found by what the repository contains. Empty: no builds."""
@@ -354,6 +390,15 @@ class RepositoryFile(_Part):
     sandbox: Sandboxing = Sandboxing()
     max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_turns: Annotated[int, Field(gt=0)] | None = None
+
+    @property
+    def judging(self) -> Judge:
+        """What `judge` says, in its long form."""
+        return self.judge if isinstance(self.judge, Judge) else Judge(mode=self.judge)
+
+    def treats(self, finding: Finding) -> Treatment:
+        """What a finding of the tamper guard leads to here."""
+        return self.tamper.get(finding.kind) or ("protect" if finding.severity == "serious" else "show")
 
     @field_validator("builds")
     @classmethod
@@ -486,6 +531,7 @@ _EXAMPLES = {
     "deploy.service": "`run: npm start`",
     "deploy.health": '`url: "https://example.com/health"`',
     "merge": "`method: squash`",
+    "tamper": "`test-deleted: show`",
 }
 
 
@@ -558,6 +604,8 @@ def _allowed(place: Iterable[int | str]) -> list[str]:
             model = Preview
         case ["deploy", "health", "metrics", _]:
             model = Metric
+        case ["judge"]:
+            model = Judge
         case ["merge"]:
             model = Merge
         case ["merge", "freeze", _]:

@@ -83,6 +83,10 @@ class Settings(BaseSettings):
     """Per task: requests to the model."""
     verify_rounds: int = Field(default=3, ge=0)
     """How often a red verification sends the agent back to work in one turn."""
+    judge: Literal["off", "advise", "veto"] = "advise"
+    """What the judge's verdict counts for in repositories whose honk.yaml does not say."""
+    judge_model: str | None = None
+    """The model that judges; None: `model`, else a usual one."""
     agent_seconds: float = Field(default=3600.0, gt=0)
     models: list[str] = Field(default_factory=list)
     """Names of the models that may be asked, with `*` for any end; empty: whichever the agent asks for."""
@@ -129,7 +133,7 @@ class Settings(BaseSettings):
     labels: list[str] = Field(default_factory=list)
     """What this machine can do that not every worker can, such as `macos`: builds that ask for it are made here."""
     screenshots: bool = True
-    """Whether web previews are pictured, where this machine has Chromium."""
+    """Whether web previews are pictured, where this machine has Chromium and Playwright."""
     preview_host: str | None = None
     """Host name in the links of previews that have ports; default: the host of Honk's own address."""
     preview_domain: str | None = None

@@ -13,7 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Say it in chat, try it on your phone, tap merge.",
 )
-task_app = typer.Typer(no_args_is_help=True, help="Tasks: list, look, talk, merge, cancel, retry, roll back.")
+task_app = typer.Typer(no_args_is_help=True, help="Tasks: list, look, talk, merge, override, cancel, retry, roll back.")
 app.add_typer(task_app, name="task")
 setup_app = typer.Typer(no_args_is_help=True, help="Connect Honk with Slack and GitHub.")
 app.add_typer(setup_app, name="setup")
@@ -321,6 +321,12 @@ Head = Annotated[str | None, typer.Option("--head", help="The commit you tried; 
 def task_merge(task: TaskId, head: Head = None, as_json: Json = False) -> None:
     """Merge exactly the commit that was tried, and deploy it where the repository deploys."""
     _act("merge", task, head, as_json)
+
+
+@task_app.command("override")
+def task_override(task: TaskId, head: Head = None, as_json: Json = False) -> None:
+    """Let exactly this version be merged, whatever the judge and the tamper guard hold against it."""
+    _act("override", task, head, as_json)
 
 
 @task_app.command("cancel")

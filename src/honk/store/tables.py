@@ -126,6 +126,17 @@ checks = Table(
 )
 """Results bound to a commit and to the digest of the configuration they were made with."""
 
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("repository", String, primary_key=True),
+    Column("commit", String, primary_key=True),
+    Column("configuration", String, primary_key=True),
+    Column("findings", JSON, nullable=False),
+    Column("verdict", JSON),
+)
+"""What the tamper guard and, where it was asked, the judge said of a commit, by the digest of all that they went by."""
+
 pull_requests = Table(
     "pull_requests",
     metadata,

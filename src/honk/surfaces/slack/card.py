@@ -25,6 +25,7 @@ from honk.surfaces.slack.blocks import (
     message,
     section,
 )
+from honk.surfaces.slack.verdict import judged
 from honk.untrusted import clean, markdown_to_mrkdwn, mrkdwn, plain_line
 
 STAGES = {
@@ -50,11 +51,13 @@ _NOW = frozenset(
     {
         "set_up.started",
         "check.started",
+        "judge.started",
         "build.started",
         "build.progress",
         "agent.tool",
         "agent.text",
         "gate.blocked",
+        "gate.sent_back",
         "merge.progress",
         "deploy.started",
         "deploy.progress",
@@ -131,6 +134,7 @@ def _body(facts: Facts) -> list[Block]:
         made.append(section(f"Somebody other than {asked} has to approve this before it can be merged."))
     if facts.view["trial_missing"] and task.state is State.READY:
         made.append(section("*Try it first*: honk.yaml asks that a version is tried before it is merged."))
+    made += judged(facts.view) if task.state.resting else []
     made += _blocked(facts)
     if missing := facts.view["lacking"]:
         made.append(context(*(plain_line(sentence, 400) for sentence in missing[:5])))
@@ -219,6 +223,8 @@ def doing_now(facts: Facts) -> str:
             "agent.text": str(data.get("text", "")),
             "set_up.started": f"setting up: {data.get('command', '')}",
             "check.started": f"checking {data.get('name', '')}",
+            "judge.started": "the judge looks at it",
+            "gate.sent_back": f"sent back by guard and judge, round {data.get('round')} of {data.get('rounds')}",
             "build.started": f"building {data.get('kind', '')}",
             "build.progress": f"building {data.get('kind', '')}: {data.get('line', '')}",
             "merge.progress": str(data.get("line", "")),
@@ -292,6 +298,10 @@ def _buttons(facts: Facts) -> list[Block]:
     made = [] if task.state in (State.CANCELLED, State.ROLLED_BACK) else _previews(facts)
     if "merge" in may:
         made.append(button("Merge", "honk:merge", value, style="primary", confirm=_merge_question(facts)))
+    if "override" in may:
+        what = "This very version may then be merged, whatever judge and tamper guard hold against it."
+        question = confirm("Override?", what, "Override", danger=True)
+        made.append(button("Override", "honk:override", value, style="danger", confirm=question))
     if "approve" in may or facts.approval_wanted:
         made.append(button("Approve", "honk:approve", value))
     if "retry" in may:

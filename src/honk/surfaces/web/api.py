@@ -51,7 +51,7 @@ class Tap(BaseModel):
     in the task's `blocked[].allow`, is what `allow` lets the repository's commands reach from now on."""
 
     model_config = ConfigDict(extra="forbid")
-    action: Literal["merge", "cancel", "retry", "rollback", "approve", "allow"]
+    action: Literal["merge", "cancel", "retry", "rollback", "approve", "override", "allow"]
     head_sha: str | None = None
     host: str = Field(default="", max_length=300)
     key: str = Field(min_length=1, max_length=200)
@@ -142,7 +142,7 @@ def api_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) -
 
     @router.post("/tasks/{task_id}/actions", status_code=202)
     def act(task_id: str, body: Tap) -> dict[str, Any]:
-        """Merge, cancel, retry, roll back, approve, or allow a host that was blocked."""
+        """Merge, cancel, retry, roll back, approve, override a veto, or allow a host that was blocked."""
         return view(inbox.act(task_id, body.action, body.head_sha, body.key, access.person, host=body.host))
 
     @router.get("/tasks/{task_id}/artifacts/{commit}/{kind}/log", response_class=PlainTextResponse)
