@@ -83,7 +83,7 @@ def blocked(store: Store, task: Task) -> list[dict[str, Any]]:
         place = (str(data["host"]), int(data["port"]))
         if event.id > max(begun, default=0) and place not in allowed:
             told = {"host": place[0], "port": place[1], "by": data["by"], "why": data["why"]}
-            found.setdefault(place, told | {"allow": _entry(*place) if allowable(data) else None})
+            found.setdefault(place, told | {"allow": allowance_entry(*place) if allowable(data) else None})
     return list(found.values())
 
 
@@ -104,7 +104,8 @@ def left_out(data: Mapping[str, Any]) -> str:
     )
 
 
-def _entry(host: str, port: int) -> str:
+def allowance_entry(host: str, port: int) -> str:
+    """A host and a port as people allow it and take it back."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
