@@ -156,6 +156,15 @@ def test_honk_yaml_of_the_base_lets_what_is_already_red_pass_and_nothing_more(de
     assert in_the_way(worse, [check]) == [check]
 
 
+def test_a_program_that_is_missing_on_the_machine_is_never_already_red(desk: Desk) -> None:
+    desk.commit({"honk.yaml": ALLOWING.replace("sh tests.sh", "no-such-program")}, branch="main")
+    task = desk.task(desk.commit({"c.test": "good\n"}))
+    check = desk.verify(task)
+    assert check.status == "failed"
+    assert "A program is missing on this machine, no-such-program" in check.summary
+    assert in_the_way(task, [check]) == [check]
+
+
 def test_a_change_cannot_allow_itself_what_the_base_does_not(desk: Desk) -> None:
     desk.commit({"a.test": "bad\n"}, branch="main")
     task = desk.task(desk.commit({"honk.yaml": ALLOWING}))
