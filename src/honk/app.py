@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -268,7 +269,12 @@ class _Verification:
         return verify(
             checkout,
             file,
-            Conditions(self._settings.egress, self._settings.registries, stop),
+            Conditions(
+                self._settings.egress,
+                self._settings.registries,
+                stop,
+                characters=self._settings.distilled_characters,
+            ),
             changed=changed,
             on_start=lambda verifier: on_start(verifier.name, verifier.command, verifier.why),
             on_finish=on_finish,
@@ -284,7 +290,13 @@ def _preparing(settings: Settings) -> Prepare:
     def prepared(
         checkout: Checkout, file: RepositoryFile, stop: Callable[[], bool], log: Callable[[str], None]
     ) -> Readiness:
-        conditions = Conditions(settings.egress, settings.registries, stop, lambda _, chunk: log(chunk))
+        conditions = Conditions(
+            settings.egress,
+            settings.registries,
+            stop,
+            lambda _, chunk: log(chunk),
+            characters=settings.distilled_characters,
+        )
         return prepare(checkout, file, conditions)
 
     return prepared
@@ -311,9 +323,10 @@ def assemble(settings: Settings) -> Installation:
         raise HonkError(f"Honk's database cannot be opened: {str(error).splitlines()[0]}.") from error
     github, accounts = _github(settings, store)
     forges = Forges(LocalForge(home, store), github[1] if github else None)
-    kept = ArtifactStore(settings, store, distil, _preparing(settings))
+    distilled = partial(distil, budget=settings.distilled_characters)
+    kept = ArtifactStore(settings, store, distilled, _preparing(settings))
     spares = Spares(settings.warm_agents)
-    services = versions(deployed_service, tell_of_service, distil, deploy_environment(settings))
+    services = versions(deployed_service, tell_of_service, distilled, deploy_environment(settings))
     production = Production(home / "production", kept.find, services)
     # One life at a time works on a home, so its next life takes up what it left.
     engine = Engine(_flow_database(settings), executor=f"{socket.gethostname()}:{home}", every=settings.queue_seconds)
@@ -337,7 +350,7 @@ def assemble(settings: Settings) -> Installation:
             lambda repository, renew: forges.of(repository).credentials(repository, renew),
             KeptWorkspaces(store.engine),
         ),
-        deployer=CommandDeployer(settings, distil, production),
+        deployer=CommandDeployer(settings, distilled, production),
         production=production,
         lock=HomeLock(home),
         screenshots=Screenshots(home),

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from honk.freeze import Window
-from honk.model import Finding, UsageError
+from honk.model import UsageError
 
 MAX_BYTES = 64 * 1024
 """A larger honk.yaml is refused."""
@@ -383,7 +383,7 @@ class RepositoryFile(_Part):
     """None: found by what the repository contains. Empty: no checks."""
     judge: JudgeEntry | None = None
     tamper: dict[FindingKind, Treatment] = Field(default_factory=dict, json_schema_extra=_named(_FINDING))
-    """By kind; of what is not named, serious findings are `protect` and the others `show`."""
+    """By kind. What is not named is as usual for its kind where it is serious, and `show` where it is not."""
     protect: list[Pattern] = Field(default_factory=list)
     builds: dict[BuildName, Build] | None = Field(default=None, json_schema_extra=_named(_BUILD_NAME))
     """None: found by what the repository contains. Empty: no builds."""
@@ -399,10 +399,6 @@ class RepositoryFile(_Part):
     def judging(self) -> Judge:
         """What `judge` says, in its long form."""
         return self.judge if isinstance(self.judge, Judge) else Judge(mode=self.judge)
-
-    def treats(self, finding: Finding) -> Treatment:
-        """What a finding of the tamper guard leads to here."""
-        return self.tamper.get(finding.kind) or ("protect" if finding.severity == "serious" else "show")
 
     @field_validator("verify")
     @classmethod

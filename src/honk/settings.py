@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     """What the judge's verdict counts for in repositories whose honk.yaml does not say."""
     judge_model: str | None = None
     """The model that judges; None: `model`, else a usual one."""
+    distilled_characters: int = Field(default=2_000, ge=200)
+    """What is told of a failed check, build or deploy, at most."""
     agent_seconds: float = Field(default=3600.0, gt=0)
     models: list[str] = Field(default_factory=list)
     """Names of the models that may be asked, with `*` for any end; empty: whichever the agent asks for."""

@@ -125,7 +125,7 @@ def test_maven_says_what_it_could_not_reach(check: Verify) -> None:
     pom = f"<project><modelVersion>4.0.0</modelVersion>{named}</project>"
     result = check({"pom.xml": pom})["maven test"]
     assert result.status == "failed"
-    assert "[ERROR]" in result.summary
+    assert "could not be resolved" in result.summary
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_long_output_is_distilled_to_the_first_error_within_the_budget() -> None
 
 
 def test_secrets_are_masked_in_what_is_told() -> None:
-    assert "ghp_" not in distil("error: bad token ghp_0123456789abcdefghijABCDEFGHIJ012345")
+    assert "ghp_0123" not in distil("error: bad token ghp_0123456789abcdefghijABCDEFGHIJ012345")
 
 
 def test_the_agent_gets_one_line_for_green_and_only_the_reasons_for_red() -> None:

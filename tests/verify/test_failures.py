@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from honk.model import Completed
+from honk.verify.distil import Report
 from honk.verify.failures import failures, names, new_failures
 
 
@@ -100,3 +101,15 @@ def test_thousands_of_failures_are_kept_by_a_few_names_and_compared_all_the_same
     assert len(before) <= 201
     assert new_failures(_ran("\n".join(reversed(lines))), before) == []
     assert new_failures(_ran("\n".join([*lines, "FAILED tests/test_z.py::test_it"])), before) != []
+
+
+def test_reports_for_machines_name_tests_that_were_not_printed() -> None:
+    case = "<testcase classname='tests.test_a' name='test_{}'><failure message='no'/></testcase>"
+    good = "<testcase classname='tests.test_a' name='test_good'/>"
+    trx = "<R><UnitTestResult testName='Adds' outcome='Failed'/><UnitTestResult testName='B' outcome='Passed'/></R>"
+    junit = [Report("junit.xml", f"<testsuite>{case.format(name)}{good}</testsuite>") for name in ("one", "two")]
+    done = Completed(1, "2 failed\n", 1.0)
+    assert names(failures(done, [junit[0], Report("x.trx", trx)])) == "Adds, tests.test_a.test_one"
+    assert new_failures(failures(done, junit), failures(done, junit[:1])) == ["tests.test_a.test_two"]
+    # What cannot be read tells nothing.
+    assert failures(done, [Report("broken.xml", "<testsuite>")]) == failures(done)

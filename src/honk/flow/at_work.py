@@ -44,7 +44,9 @@ class Gate:
         checks = verify_commit(self._task, sha, stop=lambda: room.store.task(task_id).cancel_requested)
         text = explain(checks)
         if failed := in_the_way(self._task, checks):
-            return self._block(asked_by, text, failed)
+            # What was red before is the person's to decide, once the agent has heard of it.
+            heard = self._blocked() >= min(1, self._rounds) and all(check.status == "already_red" for check in failed)
+            return GateAnswer(True, text) if heard and asked_by == "stop" else self._block(asked_by, text, failed)
         objections = self._objections(sha) if asked_by == "stop" else None
         return GateAnswer(False, objections) if objections else GateAnswer(True, text)
 
@@ -60,15 +62,17 @@ class Gate:
         """A red answer; to the wish to stop only so many times."""
         if asked_by != "stop":
             return GateAnswer(False, text)
-        store, task_id = rooms().store, self._task.id
-        prefix = f"{self._turn}:blocked:"
-        blocked = store.count_events(task_id, "gate.blocked", prefix)
+        blocked = self._blocked()
         if blocked >= self._rounds:
             names = ", ".join(check.name for check in failed) or "the merge"
             raise LimitReached(f"No pull request: {names} still fails after {blocked} rounds.\n{text}")
         told = {"round": blocked + 1, "rounds": self._rounds, "text": text}
-        store.record(task_id, "gate.blocked", told, key=f"{prefix}{blocked + 1}")
+        rooms().store.record(self._task.id, "gate.blocked", told, key=f"{self._turn}:blocked:{blocked + 1}")
         return GateAnswer(False, text)
+
+    def _blocked(self) -> int:
+        """How often the agent was sent back in this turn because checks are red."""
+        return rooms().store.count_events(self._task.id, "gate.blocked", f"{self._turn}:blocked:")
 
 
 def asker(task_id: str, turn_id: str) -> Callable[[str], None]:

@@ -56,7 +56,12 @@ def set_up_base(
         return set_up_checkout(
             checkout,
             base_file(repository, base),
-            Conditions(room.settings.egress, room.settings.registries, stop),
+            Conditions(
+                room.settings.egress,
+                room.settings.registries,
+                stop,
+                characters=room.settings.distilled_characters,
+            ),
             on_start=on_start,
             on_trouble=on_trouble,
         )

@@ -7,8 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import ParseError, fromstring
+
 from honk.model import Completed
-from honk.verify.distil import clean
+from honk.verify.distil import Report, clean
 
 _MOST = 200
 """Failures that are kept by name."""
@@ -38,13 +41,14 @@ _PASSING = re.compile(
 )
 
 
-def failures(done: Completed) -> list[str]:
-    """How the command ended, and each test or place that it names as failed, as often as it does.
+def failures(done: Completed, reports: Sequence[Report] = ()) -> list[str]:
+    """How the command ended, and each test or place that it or its reports name as failed, as often as they do.
 
     Where it names none, all that it printed stands for what failed, so that only the same counts as the same.
     """
     lines = clean(done.output)
     found = Counter(name for line in lines if (name := _named(line)))
+    found.update(name[:_LONGEST] for report in reports for name in _failed_tests(report))
     if not found:
         found = Counter([_digest("output", (_PASSING.sub("", line) for line in lines))])
     told = sorted(found.elements())
@@ -59,6 +63,20 @@ def _named(line: str) -> str | None:
             told = f"{match['name']}: {what}" if (what := match.groupdict().get("what")) else match["name"]
             return told.strip()[:_LONGEST]
     return None
+
+
+def _failed_tests(report: Report) -> Iterator[str]:
+    """The names of the tests that a report tells as failed: JUnit's XML, or TRX."""
+    try:
+        root = fromstring(report.text, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError):
+        return
+    for element in root.iter():
+        kind = str(element.tag).rpartition("}")[2]
+        if kind == "testcase" and any(str(part.tag).rpartition("}")[2] in ("failure", "error") for part in element):
+            yield ".".join(part for part in (element.get("classname"), element.get("name")) if part)
+        elif kind == "UnitTestResult" and element.get("outcome") not in ("Passed", "NotExecuted", None):
+            yield element.get("testName") or ""
 
 
 def _digest(name: str, lines: Iterator[str] | Sequence[str]) -> str:

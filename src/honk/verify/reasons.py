@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from honk.model import Completed
-from honk.verify.distil import distil
+from honk.verify.distil import naming
 
 _END = 4_000
 """Characters at the end of an output in which its last words are looked for."""
@@ -24,9 +24,8 @@ _SIGNALS = {
 """What to say of a command that a signal ended, by 128 + the signal."""
 
 
-def reason(done: Completed, seconds: float) -> str:
-    """What is told of a command that had so many seconds."""
-    told = distil(done.output)
+def reason(done: Completed, seconds: float, told: str) -> str:
+    """Why a command that had so many seconds did not end well, and what is `told` of what it printed."""
     end = f"{told}\n{done.output[-_END:]}"
     parts = []
     if done.ended_by == "time limit":
@@ -46,7 +45,9 @@ def reason(done: Completed, seconds: float) -> str:
     elif done.exit_code in _SIGNALS:
         parts.append(_SIGNALS[done.exit_code])
     for host in done.refused_hosts:
-        parts.append(f"It tried to reach {host}, which is not in `egress` of honk.yaml.")
+        said = naming(done.output, host.partition(":")[0])
+        quoted = f" It said: {said}" if said and said not in told else ""
+        parts.append(f"It tried to reach {host}, which is not in `egress` of honk.yaml.{quoted}")
     if not done.refused_hosts and _NO_NETWORK.search(end):
         parts.append("It has no network: name the hosts it needs under `egress` in honk.yaml.")
     parts.append(told or f"It ended with {done.exit_code} and printed nothing.")

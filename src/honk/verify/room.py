@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
 from honk.repository_file import RepositoryFile
 from honk.verify.detect import detect
+from honk.verify.distil import BUDGET, distil
 from honk.verify.plan import Plan, SetUp, Verifier, named
 from honk.verify.reasons import reason
 from honk.verify.registries import registry_environment, registry_hosts
@@ -34,6 +35,8 @@ class Conditions:
     log: Callable[[str, str], None] | None = None
     fresh: bool = False
     """Whether set-ups are made again that are there from before."""
+    characters: int = BUDGET
+    """What is told of a failure, at most."""
 
 
 ALONE = Conditions()
@@ -140,7 +143,8 @@ class Room:
             )
             done = self.run(name, step.command, _SET_UP_SECONDS, registries=True, directory=step.directory)
             if done.exit_code or done.ended_by != "itself":
-                yield step.directory, _trouble(name, step, done)
+                told = distil(done.output, self.conditions.characters, tool=step.command)
+                yield step.directory, _trouble(name, step, done, told)
                 return
 
 
@@ -149,8 +153,8 @@ def concerning(trouble: Mapping[str, Check], directory: str) -> Check | None:
     return next((check for place, check in trouble.items() if within(directory, place)), None)
 
 
-def _trouble(name: str, step: SetUp, done: Completed) -> Check:
-    summary = reason(done, _SET_UP_SECONDS)
+def _trouble(name: str, step: SetUp, done: Completed, told: str) -> Check:
+    summary = reason(done, _SET_UP_SECONDS, told)
     if not step.configured:
         summary = f"The dependencies could not be set up; name `setup` in honk.yaml to do it your way.\n{summary}"
     status: CheckStatus = "skipped"

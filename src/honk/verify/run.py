@@ -7,6 +7,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
@@ -16,11 +17,12 @@ from typing import Protocol
 from honk import __version__
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Completed
 from honk.repository_file import RepositoryFile
-from honk.verify.distil import green_line
+from honk.verify.distil import distil, green_line
 from honk.verify.failures import failures
 from honk.verify.plan import Plan, Verifier
 from honk.verify.reasons import reason
 from honk.verify.remedies import remedy
+from honk.verify.report_files import written_reports
 from honk.verify.room import ALONE, Conditions, Room, concerning, missing_programs, prefix, untouched
 
 _RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
@@ -235,6 +237,7 @@ class _Run:
     ) -> tuple[Checkout, Check, str]:
         """Run it once, on a tree of its own that lasts as long as `stack`."""
         checkout = stack.enter_context(self.room.checkout.apart(before))
+        began = time.time()
         done = self.room.apart(checkout, self._stop).run(
             verifier.name,
             prefix(self.room.plan, verifier.directory) + verifier.command,
@@ -242,7 +245,17 @@ class _Run:
             directory=verifier.directory,
             registries=verifier.registries,
         )
-        return checkout, _check(verifier, done, trouble), done.output
+        status = _status(verifier, done)
+        if status == "passed":
+            return checkout, _result(verifier, done, status, green_line(done.output)), done.output
+        reports = written_reports(checkout, verifier, done, began)
+        tool = f"{verifier.name} {verifier.command}"
+        told = distil(done.output, self.room.conditions.characters, tool=tool, reports=reports)
+        summary = reason(done, verifier.timeout, told)
+        if trouble:
+            summary = f"The set-up before it did not work, which may be why.\n{summary}"
+        found = tuple(failures(done, reports)) if status == "failed" else ()
+        return checkout, replace(_result(verifier, done, status, summary), failures=found), done.output
 
     def _stop(self) -> bool:
         return self.halted.is_set() or self.room.conditions.stop()
@@ -259,19 +272,14 @@ class _Run:
             self.turns.release()
 
 
-def _check(verifier: Verifier, done: Completed, trouble: Check | None) -> Check:
-    status: CheckStatus = "passed"
+def _status(verifier: Verifier, done: Completed) -> CheckStatus:
     if done.ended_by != "itself":
-        status = "error"
-    elif done.exit_code != 0 or _ran_nothing(verifier, done):
-        status = "failed"
-    if status == "passed":
-        return Check(verifier.name, status, done.seconds, green_line(done.output), verifier.command, verifier.why)
-    summary = reason(done, verifier.timeout)
-    if trouble:
-        summary = f"The set-up before it did not work, which may be why.\n{summary}"
-    found = tuple(failures(done)) if status == "failed" else ()
-    return Check(verifier.name, status, done.seconds, summary, verifier.command, verifier.why, failures=found)
+        return "error"
+    return "failed" if done.exit_code != 0 or _ran_nothing(verifier, done) else "passed"
+
+
+def _result(verifier: Verifier, done: Completed, status: CheckStatus, summary: str) -> Check:
+    return Check(verifier.name, status, done.seconds, summary, verifier.command, verifier.why)
 
 
 def _flaky(first: Check, again: Check) -> Check:
