@@ -9,7 +9,7 @@ from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Complet
 from honk.repository_file import RepositoryFile
 from honk.verify.detect import detect
 from honk.verify.distil import BUDGET, distil
-from honk.verify.plan import Plan, SetUp, Verifier
+from honk.verify.plan import Plan, SetUp, Verifier, named
 from honk.verify.reasons import reason
 from honk.verify.registries import registry_environment, registry_hosts
 from honk.verify.set_up_key import set_up_key
@@ -105,38 +105,52 @@ class Room:
             raise Cancelled("Cancelled.")
         return done
 
-    def set_up(self, on_start: Callable[[Verifier], None] = lambda _: None) -> Check | None:
-        """Run the set-up steps, unless what they leave is there from before; a check only if one failed.
+    def set_up(
+        self, on_start: Callable[[Verifier], None] = lambda _: None, *, as_one: bool = False
+    ) -> dict[str, Check]:
+        """Run the set-up of each project, unless what it leaves is there from before; what failed, by its folder.
 
         One that honk.yaml names is red then. One that was only detected is told, and what can run without it still
-        runs.
+        runs. `as_one` keeps what all projects' set-ups leave together, for one that can stand on one only.
         """
-        if not self.plan.set_up:
-            return None
-        trouble: list[Check] = []
+        by_folder: dict[str, list[SetUp]] = {}
+        for step in self.plan.set_up:
+            by_folder.setdefault("" if as_one else step.directory, []).append(step)
+        trouble: dict[str, Check] = {}
+        for steps in by_folder.values():
+            trouble |= self._set_up(steps, on_start)
+        return trouble
+
+    def _set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> dict[str, Check]:
+        trouble: dict[str, Check] = {}
 
         def run() -> bool:
-            trouble.extend(self._run_set_up(on_start))
+            trouble.update(self._run_set_up(steps, on_start))
             return not trouble
 
         if self.conditions.fresh:
             run()
         else:
-            self.checkout.set_up(self.set_up_key, run)
-        return trouble[0] if trouble else None
+            self.checkout.set_up(set_up_key(steps, self.checkout, self.egress), run)
+        return trouble
 
-    def _run_set_up(self, on_start: Callable[[Verifier], None]) -> Iterator[Check]:
-        """The first step's trouble, if one has any."""
-        for number, step in enumerate(self.plan.set_up):
-            name = "set-up" if number == 0 else f"set-up {number + 1}"
+    def _run_set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> Iterator[tuple[str, Check]]:
+        """The first step's trouble, if one has any, with its folder."""
+        for number, step in enumerate(steps):
+            name = named("set-up" if number == 0 else f"set-up {number + 1}", step.directory)
             on_start(
                 Verifier(name, step.command, step.why, step.directory, _SET_UP_SECONDS, configured=step.configured)
             )
             done = self.run(name, step.command, _SET_UP_SECONDS, registries=True, directory=step.directory)
             if done.exit_code or done.ended_by != "itself":
                 told = distil(done.output, self.conditions.characters, tool=step.command)
-                yield _trouble(name, step, done, told)
+                yield step.directory, _trouble(name, step, done, told)
                 return
+
+
+def concerning(trouble: Mapping[str, Check], directory: str) -> Check | None:
+    """What is wrong with the set-up that a folder stands on."""
+    return next((check for place, check in trouble.items() if within(directory, place)), None)
 
 
 def _trouble(name: str, step: SetUp, done: Completed, told: str) -> Check:
@@ -166,9 +180,9 @@ def prepare(checkout: Checkout, file: RepositoryFile, conditions: Conditions = A
     Raises `HonkError` when a set-up that honk.yaml names fails. Without one that was only detected, the build is tried.
     """
     room = Room.of(checkout, file, conditions)
-    trouble = room.set_up()
-    if trouble and not trouble.green:
-        raise HonkError(f"The set-up before the build failed (`{trouble.command}`):\n{trouble.summary}")
+    for check in room.set_up().values():
+        if not check.green:
+            raise HonkError(f"The set-up before the build failed (`{check.command}`):\n{check.summary}")
     hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts(conditions.registries)]))
     return Prepared(prefix(room.plan), hosts, registry_environment(), file.sandbox.nested)
 
@@ -184,10 +198,10 @@ def equip(
     """Do the set-up of a repository's checks where an agent will work: what goes in front of PATH then, or None if it
     failed, which is told and keeps nobody from working."""
     room = Room.of(checkout, file, conditions)
-    if trouble := room.set_up(on_start):
-        on_trouble(trouble)
-        return None
-    return in_front_of_path(room.plan)
+    trouble = room.set_up(on_start, as_one=True)
+    for check in trouble.values():
+        on_trouble(check)
+    return None if trouble else in_front_of_path(room.plan)
 
 
 def in_front_of_path(plan: Plan, directory: str | None = None) -> str:

@@ -23,7 +23,7 @@ from honk.verify.plan import Plan, Verifier
 from honk.verify.reasons import reason
 from honk.verify.remedies import remedy
 from honk.verify.report_files import written_reports
-from honk.verify.room import ALONE, Conditions, Room, missing_programs, prefix, untouched
+from honk.verify.room import ALONE, Conditions, Room, concerning, missing_programs, prefix, untouched
 
 _RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
 _STEADY = ("format", "lint", "types")
@@ -102,10 +102,10 @@ def verify(
     if not left:
         return [*results, *(found[one.name] for one in verifiers)]
     trouble = room.set_up(on_start)
-    if trouble:
-        on_finish(trouble)
-        results.append(trouble)
-    if trouble and not trouble.green:
+    for check in trouble.values():
+        on_finish(check)
+        results.append(check)
+    if not all(check.green for check in trouble.values()):
         made = {one.name: _skipped(one, "Not run, because the set-up failed.") for one in left}
         for check in made.values():
             on_finish(check)
@@ -169,7 +169,9 @@ class _Run:
     halted: threading.Event = field(default_factory=threading.Event)
     """Set once something went wrong besides a red check: then the others are ended, too."""
 
-    def all(self, verifiers: Sequence[Verifier], digests: Mapping[str, str], trouble: Check | None) -> dict[str, Check]:
+    def all(
+        self, verifiers: Sequence[Verifier], digests: Mapping[str, str], trouble: Mapping[str, Check]
+    ) -> dict[str, Check]:
         """Run them, each once those are done that it comes after."""
         missing = missing_programs(self.room.checkout, replace(self.room.plan, verifiers=verifiers), set_up=True)
         stood_on = {name for one in verifiers for name in one.after}
@@ -183,7 +185,9 @@ class _Run:
                 with ExitStack() as own:
                     stack = lasting if verifier.name in stood_on else own
                     try:
-                        return self._one(verifier, digests.get(verifier.name, ""), missing, trouble, before, stack)
+                        own_trouble = concerning(trouble, verifier.directory)
+                        digest = digests.get(verifier.name, "")
+                        return self._one(verifier, digest, missing, own_trouble, before, stack)
                     except BaseException:
                         self.halted.set()
                         raise
