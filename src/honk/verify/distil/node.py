@@ -38,7 +38,9 @@ def jest(printed: Printed, _: Sequence[Report]) -> Distilled | None:
         until = next((index for index in range(at + 1, limit) if _JEST_ENDS.match(lines[index])), limit)
         title, begun = named, at
         if title == _NOT_RUN:
-            files = (found["path"] for index in range(at, -1, -1) if (found := _JEST_FILE.match(lines[index])))
+            files = (
+                found["path"] for index in range(at, max(-1, at - 200), -1) if (found := _JEST_FILE.match(lines[index]))
+            )
             title = next(files, title)
             # Above what was thrown there is advice.
             begun = next((n for n in range(at + 1, until) if re.match(r"^\s+\w*Error: ", lines[n])), at + 1) - 1
