@@ -12,8 +12,9 @@ import pytest
 from honk.model import Check, Repository
 from honk.repository_file import parse_repository_file
 from honk.settings import read_settings
-from honk.verify import verify
+from honk.verify import Conditions, verify
 from honk.workspace import Workspaces
+from honk.workspace.overlays import overlay_refusal
 from tests.conftest import Honk, git
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -102,27 +103,77 @@ def test_modules_of_a_go_workspace_see_each_other(check: Verify) -> None:
     assert "app_test.go" in results["gofmt (app)"].summary
 
 
+def _programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
+    """Have programs that need no registry, in a folder the sandbox may read, and nothing but the system's besides."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for name, text in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/local/bin:/usr/bin:/bin")
+    monkeypatch.setenv("HONK_SANDBOX_READABLE", f'["{folder}"]')
+
+
+PACKAGE = json.dumps({"scripts": {"test": "x"}, "dependencies": {"a": "1"}})
+
+
+@pytest.mark.skipif(bool(shutil.which("pnpm", path="/usr/local/bin:/usr/bin:/bin")), reason="pnpm is on this machine")
 def test_a_set_up_runs_in_its_project_and_what_it_brings_is_there_for_its_checks(
     check: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    # Stands for npm, which would fetch: it brings a package manager that notes where it installs.
-    (folder / "npm").write_text(
-        '#!/bin/sh\nwhile [ "$1" != --prefix ]; do shift; done\nmkdir -p "$2/bin"\n'
+    # It brings a package manager that notes where it installs.
+    npm = (
+        'while [ "$1" != --prefix ]; do shift; done\nmkdir -p "$2/bin"\n'
         'printf \'#!/bin/sh\\n[ "$1" = install ] && pwd > made && exit\\ncat made\\n\' > "$2/bin/pnpm"\n'
-        'chmod +x "$2/bin/pnpm"\n'
+        'chmod +x "$2/bin/pnpm"'
     )
-    (folder / "node").write_text("#!/bin/sh\n")
-    for program in folder.iterdir():
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/local/bin:/usr/bin:/bin")
-    monkeypatch.setenv("HONK_SANDBOX_READABLE", f'["{folder}"]')
-    package = {"scripts": {"test": "x"}, "dependencies": {"a": "1"}}
-    results = check({"web/package.json": json.dumps(package), "web/pnpm-lock.yaml": ""})
-    if shutil.which("pnpm", path="/usr/local/bin:/usr/bin:/bin"):
-        pytest.skip("pnpm is on this machine")
+    _programs(tmp_path, monkeypatch, npm=npm, node="")
+    results = check({"web/package.json": PACKAGE, "web/pnpm-lock.yaml": ""})
     assert {name: result.status for name, result in results.items()} == {"npm test (web)": "passed"}, results
+
+
+def test_a_project_is_set_up_again_for_its_own_lock_file_and_its_trouble_is_its_own(
+    home: Path, make_repository: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if (refusal := overlay_refusal(home)) is not None:
+        pytest.skip(f"The kernel refuses overlays here: {refusal}")
+    npm = (
+        'if [ "$1" = ci ]; then mkdir node_modules; date +%N > node_modules/made; else cat node_modules/made; fi\n'
+        "grep -q good package-lock.json"
+    )
+    _programs(tmp_path, monkeypatch, npm=npm, node="")
+    files = {
+        f"{place}/{name}": text
+        for place in "ab"
+        for name, text in (("package.json", PACKAGE), ("package-lock.json", "good"))
+    }
+    repo = make_repository(files)
+    repository = Repository("project", str(repo), str(repo), "main")
+    workspaces = Workspaces(read_settings(home=home))
+
+    def run(lock: str = "good") -> tuple[dict[str, str], dict[str, Check]]:
+        if lock != "good":
+            (repo / "b/package-lock.json").write_text(lock)
+            git(repo, "commit", "-qam", "Another")
+        said: dict[str, str] = {}
+        with workspaces.checkout(repository, workspaces.fetch(repository)) as checkout:
+            conditions = Conditions(log=lambda name, text: said.update({name: said.get(name, "") + text}))
+            results = verify(checkout, parse_repository_file(""), conditions)
+        return said, {result.name: result for result in results}
+
+    first, _ = run()
+    other, results = run("good, too")
+    assert [result.status for result in results.values()] == ["passed", "passed"]
+    assert other["npm test (a)"] == first["npm test (a)"]
+    assert other["npm test (b)"] != first["npm test (b)"]
+    broken, results = run("bad")
+    assert broken["npm test (a)"] == first["npm test (a)"]
+    assert {name: result.status for name, result in results.items()} == {
+        "set-up (b)": "skipped",
+        "npm test (a)": "passed",
+        "npm test (b)": "failed",
+    }
+    assert "The set-up before it did not work" in results["npm test (b)"].summary
 
 
 @pytest.mark.parametrize(

@@ -67,3 +67,35 @@ def test_it_is_made_again_for_another_lock_file_and_for_nothing_else(files: dict
 )
 def test_it_is_made_again_for_any_file_where_it_may_read_more(files: dict[str, str]) -> None:
     assert _key({**files, **TEST}) != _key({**files, **TEST, "other.py": "x = 2"})
+
+
+def _keys(files: dict[str, str]) -> dict[str, str]:
+    listed = Listed(files, EVERYTHING)
+    plan = detect(listed, parse_repository_file(""))
+    return {step.directory: set_up_key([step], listed, []) for step in plan.set_up}
+
+
+def test_it_reads_what_its_own_project_declares_and_what_that_uses_and_not_what_others_do() -> None:
+    package = '{"scripts": {"test": "x"}, "dependencies": {"a": "1"}}'
+    files = {
+        "package.json": package.replace("1", "file:lib"),
+        "package-lock.json": "",
+        "lib/package.json": package,
+        "lib/package-lock.json": "",
+        "web/package.json": package,
+        "web/package-lock.json": "",
+        "api/pyproject.toml": PROJECT,
+        "api/uv.lock": "",
+        "api/test_a.py": "def test_a(): ...",
+    }
+    first = _keys(files)
+    assert set(first) == {".", "lib", "web", "api"}
+
+    def moved(path: str) -> set[str]:
+        second = _keys({**files, path: files[path] + "\n"})
+        return {place for place in first if first[place] != second[place]}
+
+    assert moved("web/package-lock.json") == {"web"}
+    assert moved("api/uv.lock") == {"api"}
+    assert moved("lib/package-lock.json") == {"lib", "."}
+    assert moved("package-lock.json") == {".", "lib", "web", "api"}

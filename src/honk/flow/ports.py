@@ -36,6 +36,7 @@ from honk.settings import Settings
 from honk.ship.comparison import Compared
 from honk.ship.services import Readiness
 from honk.store import Attachments, Store
+from honk.verify import Earlier
 
 if TYPE_CHECKING:
     from honk.flow.warming import Spare
@@ -46,6 +47,14 @@ class Workspaces(Protocol):
 
     def fetch(self, repository: Repository) -> str:
         """Bring the mirror up to date; the newest commit of the default branch."""
+        ...
+
+    def has_history(self, repository: Repository) -> bool:
+        """Whether the files of older commits are here too, or still come."""
+        ...
+
+    def need_history(self, repository: Repository) -> None:
+        """Wait until they are."""
         ...
 
     def read(self, repository: Repository, commit: str, path: str) -> str | None:
@@ -115,6 +124,10 @@ class Workspaces(Protocol):
         """The bare repository that holds the task's commits, outside every sandbox."""
         ...
 
+    def lacking(self, task: Task) -> Mapping[str, str]:
+        """The submodules that stayed empty in the task's workspace: why, and what to do, by path."""
+        ...
+
     def here(self) -> Collection[str]:
         """The tasks that have a workspace on this machine."""
         ...
@@ -155,6 +168,10 @@ class Forge(Protocol):
     def credentials(self, repository: Repository, renew: bool = False) -> Mapping[str, str]:
         """The environment with which git reads and writes the repository; empty where the person's own serve.
         With `renew`, not those that were given before: they were refused."""
+        ...
+
+    def size(self, repository: Repository) -> int | None:
+        """How many bytes the repository has, about; None where nobody tells."""
         ...
 
     def git_dir(self, repository: Repository) -> Path:
@@ -316,10 +333,16 @@ class Verification(Protocol):
         checkout: Checkout,
         file: RepositoryFile,
         *,
+        changed: Collection[str],
         on_start: Callable[[str, str, str], None],
         on_finish: Callable[[Check], None],
         stop: Callable[[], bool],
-    ) -> Sequence[Check]: ...
+        earlier: Earlier,
+        only: Collection[str] | None = None,
+    ) -> Sequence[Check]:
+        """All results that the paths `changed` ask for, or those of `only` these checks; see `verify.verify`. Both
+        callbacks come from other threads."""
+        ...
 
 
 class Judging(Protocol):

@@ -10,10 +10,10 @@ from honk.repository_file import RepositoryFile, VerifyStep
 from honk.verify.bazel import instead_of_others
 from honk.verify.ecosystems import ECOSYSTEMS, MARKERS
 from honk.verify.make import add_make, make_places
-from honk.verify.plan import KINDS, LeftOut, Plan, SetUp, Verifier
+from honk.verify.plan import KINDS, LeftOut, Plan, SetUp, Verifier, Workspace
 from honk.verify.pre_commit import instead_of_its_hooks
 from honk.verify.touched import Touched, touched
-from honk.verify.tree import Tree
+from honk.verify.tree import Tree, within
 
 _MOST = 200
 """Workspaces of one repository that are planned for."""
@@ -41,6 +41,8 @@ def detect(
     for workspace, all_of_it, part in zip(workspaces, whole, touched(workspaces, changed, made), strict=True):
         if part.any:
             chosen = all_of_it if part.members is None else workspace.plan(part.members)
+            apart = _apart(workspace, workspaces)
+            chosen = replace(chosen, set_up=[replace(step, apart=apart) for step in chosen.set_up])
             plan = _joined(plan, _told(chosen, part))
         elif all_of_it.verifiers:
             names = [f"{workspace.ecosystem} in {workspace.directory}"]
@@ -55,7 +57,25 @@ def _configured(name: str, step: str | VerifyStep) -> Verifier:
     why = f"honk.yaml names `verify.{name}`"
     if isinstance(step, str):
         return Verifier(name, step, why, configured=True)
-    return Verifier(name, step.run, why, step.directory, step.timeout, configured=True)
+    return Verifier(name, step.run, why, step.directory, step.timeout, configured=True, after=tuple(step.after))
+
+
+def _apart(workspace: Workspace, workspaces: Sequence[Workspace]) -> list[str]:
+    """The folders of workspaces that this one neither lies in nor uses, directly or not."""
+    uses = {member: used for one in workspaces for member, used in one.members.items()}
+    reached = {workspace.directory, *workspace.members}
+    waiting = list(reached)
+    while waiting:
+        new = uses.get(waiting.pop(), frozenset()) - reached
+        reached |= new
+        waiting += new
+    others = {one.directory for one in workspaces} - reached
+    inner = reached - {"."}
+    return sorted(
+        other
+        for other in others
+        if not any(within(one, other) for one in reached) and not any(within(other, one) for one in inner)
+    )
 
 
 def _told(plan: Plan, part: Touched) -> Plan:

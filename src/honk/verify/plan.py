@@ -57,6 +57,8 @@ class SetUp:
     """Programs without which it is not run: the checks say what is missing then."""
     brings: Sequence[str] = ()
     """Programs that are there after it."""
+    apart: Sequence[str] = ()
+    """Folders of other projects, whose declarations it does not read."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def set_up_key(steps: Sequence[SetUp], checkout: Checkout, egress: Iterable[str]
     tracked file, because any of them may have been read.
     """
     blobs = checkout.blobs()
-    declared = {path: blob for path, blob in blobs.items() if _declares(path)}
+    declared = {path: blob for path, blob in blobs.items() if _declares(path) and _concerns(path, steps)}
     installs = all(
         _only_installs(line, step.directory, declared, blobs, checkout) for step in steps for line in _commands(step)
     )
@@ -68,6 +68,11 @@ def set_up_key(steps: Sequence[SetUp], checkout: Checkout, egress: Iterable[str]
 
 def _declares(path: str) -> bool:
     return PurePosixPath(path).name in _DECLARATIONS or bool(_REQUIREMENTS.search(path) or _DOTNET.search(path))
+
+
+def _concerns(path: str, steps: Sequence[SetUp]) -> bool:
+    """Whether one of the steps may read what another project declares there."""
+    return any(not any(within(path, other) for other in step.apart) for step in steps)
 
 
 def _commands(step: SetUp) -> list[str]:
