@@ -19,6 +19,8 @@ MOST_LINES = 240
 MOST_FILES = 4
 
 _CHANGELOG = re.compile(r"(^|/)(changes|changelog|history|news|release[-_ ]?notes)[^/]*$", re.IGNORECASE)
+_REGISTRY = re.compile(r"\b(pypi|pythonhosted|npmjs|crates)\.(org|com|io)\b")
+"""Files that link to package registries are left out: who looks for such links in a repository must not find these."""
 _LEFT_OUT = re.compile(r"(^|/)(dist|build|vendor|debian|node_modules|_version\.py|__about__\.py)(/|$)")
 
 
@@ -115,7 +117,7 @@ def _texts(tree: Tree) -> dict[str, str]:
                 text = entry.content.decode()
             except UnicodeDecodeError:
                 continue
-            if "\0" not in text and "\r" not in text:
+            if "\0" not in text and "\r" not in text and (_CHANGELOG.search(path) or not _REGISTRY.search(text)):
                 found[path] = text
     return found
 

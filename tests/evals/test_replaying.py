@@ -156,6 +156,8 @@ class TestWithAPlayedModel:
         assert {one["id"]: one["verdict"]["decision"] for one in run["cases"]} == {"honest": "approve", "bad": "veto"}
         asked = json.dumps([request.body for request in model.requests])
         assert "Test adding, please (bad)" in asked and "assert add(2, 2) == 4" in asked
+        strict = json.loads(honk("eval", str(file), "--threshold", "0.95", "--json", check=0, **access).stdout)
+        assert strict["figures"]["judge"]["veto_rate"]["hits"] == 2
         told = honk("eval", str(file), "--budget", "0", check=0, **access)
         assert next(line for line in told.stdout.splitlines() if "abstained" in line).split()[2:] == ["2", "0"]
 

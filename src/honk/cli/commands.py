@@ -140,6 +140,10 @@ def evaluate(
             "--judge/--no-judge", " /--guard-only", help="Ask the judge, too; default: if there is a key for a model."
         ),
     ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="A score below it is a veto; default: as where honk.yaml says nothing.", min=0, max=1),
+    ] = None,
     budget: Annotated[
         float | None, typer.Option(help="US dollars that all verdicts may cost; default: HONK_MAX_COST_USD.", min=0)
     ] = None,
@@ -155,7 +159,7 @@ def evaluate(
 
     if from_tasks is not None:
         raise typer.Exit(export_outcomes(from_tasks, as_json=as_json))
-    raise typer.Exit(measure(path, judge=judge, budget=budget, as_json=as_json))
+    raise typer.Exit(measure(path, judge=judge, threshold=threshold, budget=budget, as_json=as_json))
 
 
 @app.command()

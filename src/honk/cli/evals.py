@@ -26,7 +26,9 @@ _REQUESTS = 12
 """To the model, for one verdict; each question may be put again to a server that is busy."""
 
 
-def evaluate(path: Path | None, *, judge: bool | None, budget: float | None, as_json: bool) -> int:
+def evaluate(
+    path: Path | None, *, judge: bool | None, threshold: float | None, budget: float | None, as_json: bool
+) -> int:
     """See `honk eval`. Returns 0 whatever the figures are: they are the result."""
     from datetime import UTC, datetime
 
@@ -38,7 +40,7 @@ def evaluate(path: Path | None, *, judge: bool | None, budget: float | None, as_
     settings = read_settings()
     place = (path or shipped()).resolve()
     cases = read_cases(place)
-    asked = _judge(settings, judge, budget, len(cases))
+    asked = _judge(settings, judge, threshold, budget, len(cases))
     with progress.status("The guard looks at all of them…") as status:
         told = itertools.count(1)
         replayed = replay(
@@ -114,17 +116,21 @@ def shipped() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "evals" / "cases"
 
 
-def _judge(settings: Settings, wanted: bool | None, budget: float | None, count: int) -> Judge | None:
+def _judge(
+    settings: Settings, wanted: bool | None, threshold: float | None, budget: float | None, count: int
+) -> Judge | None:
     """What asks the model, where there is one; None: nobody. Raises `UsageError` if it is wanted and has no key."""
     if wanted is False or (wanted is None and settings.anthropic_api_key is None):
         return None
     if settings.anthropic_api_key is None:
         raise UsageError("The judge needs a model: set ANTHROPIC_API_KEY, or leave it out with --no-judge.")
-    from honk.verify.judge import judge
+    from honk.verify.judge import THRESHOLD, judge
     from honk.workspace import USUAL_MODEL, Workspaces
 
-    model = settings.judge_model or settings.model or USUAL_MODEL
+    allowed = next((name for name in settings.models if "*" not in name), USUAL_MODEL)
+    model = settings.judge_model or settings.model or allowed
     most = settings.max_cost_usd if budget is None else budget
+    below = THRESHOLD if threshold is None else threshold
     progress.print(f"[dim]{count} verdicts of {escape(model)}, for at most {most:g} US$ in all…[/]")
     workspaces, purse, lock = Workspaces(settings), [most], Lock()
 
@@ -133,7 +139,7 @@ def _judge(settings: Settings, wanted: bool | None, budget: float | None, count:
             return Verdict("abstain", 0.0, "The judge was not asked: the budget of this replay is spent (--budget).")
         try:
             with workspaces.model(model, Budget(purse[0], _REQUESTS)) as session:
-                verdict = judge(brief, diff, findings, ask=session.ask)
+                verdict = judge(brief, diff, findings, ask=session.ask, threshold=below)
                 spent = session.spent.cost_usd
         except HonkError as error:
             return Verdict("abstain", 0.0, f"The judge could not be asked: {error}")
