@@ -1,9 +1,10 @@
 """Trees of files and the sandbox in which everything that is not Honk's own runs."""
 
 from honk.workspace.addresses import may_be_public, parse_entry
+from honk.workspace.bubblewrap import probe
 from honk.workspace.doctor import promises
 from honk.workspace.mirror import Mirrors
-from honk.workspace.sandbox import Sandbox, probe
+from honk.workspace.sandbox import Sandbox
 from honk.workspace.workspaces import Workspaces
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from honk.model import Command, Completed, HonkError, Limits, UsageError
 from honk.workspace.mirror import locked
-from honk.workspace.processes import end_orphans
 from honk.workspace.sandbox import Sandbox
 from honk.workspace.set_ups import SetUpStand
 from honk.workspace.system import interpreter
@@ -112,9 +111,7 @@ def temporary_place(home: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(home: Path) -> None:
-    """Delete the checkouts of processes that no longer live (their lock is free), and end what is left of their
-    sandboxes."""
-    end_orphans(home / "sandbox")
+    """Delete the checkouts of processes that no longer live: their lock is free."""
     folder = home / "checkouts"
     with locked(folder / ".lock"):
         for place in folder.iterdir():

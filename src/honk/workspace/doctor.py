@@ -13,9 +13,10 @@ from pydantic import SecretStr
 from honk.git import git
 from honk.model import Command, Completed, HonkError, Limits
 from honk.settings import Settings
+from honk.workspace.bubblewrap import probe
 from honk.workspace.cgroups import places
 from honk.workspace.overlays import overlay_refusal, sharing_works
-from honk.workspace.sandbox import Sandbox, probe
+from honk.workspace.sandbox import Sandbox
 from honk.workspace.seccomp import supported
 
 _GIT = (2, 38)
