@@ -217,7 +217,7 @@ def _inner(command: Command, sockets: Mapping[int, Path], allowed: Allowance) ->
     pairs = [f"{port}=/honk/{port}.socket" for port in sockets]
     pairs += [f"{port}<{descriptor}" for port, descriptor in command.serves.items()]
     bridge = [interpreter(), "-I", "-S", "/honk/bridge.py", *pairs, "--"] if pairs else []
-    return [*bridge, *limited(command, allowed)]
+    return [*bridge, *limited(command.argv, allowed)]
 
 
 def _however_called(folder: Path, entered: contextlib.ExitStack) -> Path:

@@ -216,7 +216,7 @@ class Sandbox:
         mark = f"HONK_RUN={secrets.token_hex(8)}"
         environment = self._unsafe_environment(command) | dict([mark.split("=")])
         process = start(
-            [*_bridged_unsafe(command), *limited(command, self.allowed(command))],
+            [*_bridged_unsafe(command), *limited(command.argv, self.allowed(command))],
             env=environment,
             pass_fds=tuple(command.serves.values()),
             cwd=self._folder / below(command.directory),
@@ -239,9 +239,9 @@ def _bridged_unsafe(command: Command) -> list[str]:
     return [sys.executable, "-I", "-S", str(_BRIDGE), *pairs, "--"] if pairs else []
 
 
-def limited(command: Command, allowed: Allowance) -> list[str]:
-    """The argv that becomes the command's under its limits for each process."""
-    return ["/bin/sh", "-c", f'{ulimits(allowed)}exec "$@"', "sh", *command.argv]
+def limited(argv: Sequence[str], allowed: Allowance, *, counting: bool = True) -> list[str]:
+    """The argv that becomes this one under the limits for each process; `counting` as in `ulimits`."""
+    return ["/bin/sh", "-c", f'{ulimits(allowed, counting=counting)}exec "$@"', "sh", *argv]
 
 
 def below(directory: str) -> Path:

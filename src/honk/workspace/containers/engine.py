@@ -63,7 +63,7 @@ def start_of(
     if EGRESS_PORT in ways:
         environment |= proxy_environment(EGRESS_PORT, command.egress)
     return Start(
-        argv=limited(Command(argv), allowed),
+        argv=limited(argv, allowed, counting=False),
         environment=environment | dict(command.environment),
         directory=str(Path(INSIDE_TREE, below(command.directory))),
         allowed=allowed,

@@ -104,6 +104,9 @@ class _Init:
 
     def _heard(self, kind: bytes, number: int, payload: bytes) -> None:
         work = {b"F": self._files, b"S": self._start, b"O": self._come_in}.get(kind)
+        if kind == b"S":
+            for standard in (1, 2, 3):
+                self._streams.stream(standard)  # before anything of theirs comes
         if work:
             stream = self._streams.stream(number) if number else None
             threading.Thread(target=self._try, args=(work, json.loads(payload), stream), daemon=True).start()
