@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     """What containers are made of for repositories that name no image. It needs python3 (3.9 or newer), git and sh."""
     sandbox_runtime: str | None = None
     """The runtime of containers: `runsc` (gVisor), `crun`…; with Kubernetes the name of a RuntimeClass."""
+    sandbox_namespace: str | None = None
+    """The Kubernetes namespace for sandboxes; default: Honk's own."""
     sandbox_readable: list[Path] = Field(default_factory=list)
     """Further folders of this machine that sandboxes may read, e.g. a toolchain in an unusual place."""
     sandbox_memory: int | None = Field(default=None, ge=16 * 1024**2)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,37 +17,64 @@ import pytest
 
 from honk.model import Command, HonkError, Interactive, Limits, UsageError
 from honk.settings import Settings, read_settings
-from honk.workspace import Sandbox, Workspaces
+from honk.workspace import Sandbox, Workspaces, probe
 from honk.workspace.sandbox import backend
 
 from .conftest import ADA, Make, Upstream, repository_at, shell, task_on
-from .test_sandbox import DAEMON, alive
+from .played_cluster import Cluster
+from .test_sandbox import alive
 
 IMAGE = os.environ.get("HONK_TEST_IMAGE")
 """An image with python3 and git that Docker or Podman has."""
+REAL_CLUSTER = os.environ.get("HONK_TEST_KUBECONFIG")
+"""The cluster to run on instead of the played one."""
 RUNTIME = os.environ.get("HONK_TEST_RUNTIME")
 
 
-@pytest.fixture(params=["local", "docker", "podman"])
+@pytest.fixture(params=["local", "docker", "podman", "kubernetes"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    pytest.importorskip("kubernetes", reason="the client for Kubernetes is not installed: honk[kubernetes]")
+    pytest.importorskip("kubernetes_validate", reason="Kubernetes' schemas are not installed: kubernetes-validate")
+    return Cluster(tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture(scope="module")
+def cluster_configuration(cluster: Cluster) -> Iterator[Path]:
+    with cluster.running() as configuration:
+        yield configuration
+
+
 @pytest.fixture
-def settings(kind: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(
+    kind: str, home: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Settings]:
     monkeypatch.setenv("HONK_SANDBOX", kind)
     if IMAGE:
         monkeypatch.setenv("HONK_SANDBOX_IMAGE", IMAGE)
     if RUNTIME and kind == "podman":
         monkeypatch.setenv("HONK_SANDBOX_RUNTIME", RUNTIME)
+    if kind == "kubernetes" and not REAL_CLUSTER:
+        if (refusal := probe()) is not None:
+            pytest.skip(f"the played cluster's containers are bubblewrap's: {refusal}")
+        kubeconfig = request.getfixturevalue("cluster_configuration")
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     settings = read_settings()
     if (refusal := backend(settings).refusal(settings)) is not None:
         pytest.skip(f"no sandboxes of {kind} on this machine: {refusal}")
-    if kind != "local":
+    if kind in ("docker", "podman"):
         image = settings.sandbox_image
         if subprocess.run([kind, "image", "inspect", image], capture_output=True, check=False).returncode:
             pytest.skip(f"{kind} has no image {image} here: pull it, or name another by HONK_TEST_IMAGE")
-    return settings
+    yield settings
+    if kind == "kubernetes" and not REAL_CLUSTER:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        assert cluster.faults == []
+        assert list(cluster.pods) == []
 
 
 @pytest.fixture
@@ -76,19 +103,12 @@ def talk(entry: Interactive, given: bytes, *more: str) -> subprocess.CompletedPr
 
 
 def test_output_comes_as_it_is_written_and_the_exit_code_is_told(sandbox: Sandbox) -> None:
-    pieces: list[str] = []
-    go_on = sandbox.tree / "go-on"
-
-    def hear(text: str) -> None:
-        pieces.append(text)
-        if "first" in text:
-            go_on.touch()
-
-    line = "echo first; until [ -e go-on ]; do sleep 0.05; done; echo second >&2; exit 7"
-    done = sandbox.run(shell(line), on_output=hear)
+    done = sandbox.run(shell("echo first; echo second >&2; exit 7"))
     assert (done.exit_code, done.output, done.ended_by) == (7, "first\nsecond\n", "itself")
-    assert pieces[0] == "first\n"
     assert sandbox.run(Command(("no-such-program",))).exit_code == 127
+    pieces: list[str] = []
+    done = sandbox.run(shell("echo first; sleep 600"), on_output=pieces.append, stop=lambda: bool(pieces))
+    assert (done.exit_code, pieces, done.ended_by) == (130, ["first\n"], "cancel")
 
 
 def test_a_program_with_standard_input_is_talked_to(sandbox: Sandbox) -> None:
@@ -117,34 +137,50 @@ def test_a_program_ends_when_whoever_talks_to_it_is_killed(sandbox: Sandbox, tmp
         until(lambda: not alive(marker), "it goes on")
 
 
+DAEMON = """
+import os, signal, sys, time
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT): signal.signal(number, signal.SIG_IGN)
+told, tell = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork(): os._exit(0)
+    os.close(0); os.close(1); os.close(2)
+    os.write(tell, b"x")
+    time.sleep(600)
+os.read(told, 1)
+print("ready", flush=True)
+time.sleep(float(sys.argv[1]))
+"""
+
+
 @pytest.mark.parametrize("end", ["cancel", "time limit", "itself"])
 def test_daemons_that_ignore_signals_are_gone_with_their_command(end: str, sandbox: Sandbox, tmp_path: Path) -> None:
     marker = f"marker-{tmp_path.name}"
-    last = "while not os.path.exists('ready'): time.sleep(0.01)" if end == "itself" else "time.sleep(600)"
-    code = DAEMON.replace("MORE", last).format(marker=marker)
-    ready = sandbox.tree / "ready"
-    done = sandbox.run(
-        Command(("python3", "-c", code), limits=Limits(seconds=4 if end == "time limit" else 60)),
-        stop=lambda: end == "cancel" and ready.exists(),
+    heard: list[str] = []
+    command = Command(
+        ("python3", "-c", DAEMON, "0" if end == "itself" else "600", marker),
+        limits=Limits(seconds=4 if end == "time limit" else 60),
     )
-    assert ready.exists()
-    assert done.ended_by == end
+    done = sandbox.run(command, on_output=heard.append, stop=lambda: end == "cancel" and bool(heard))
+    assert (heard, done.ended_by) == (["ready\n"], end)
     assert alive(marker) == []
 
 
 def test_everything_ends_with_the_process_of_honk_that_is_killed(sandbox: Sandbox, tmp_path: Path) -> None:
-    marker = f"marker-{tmp_path.name}-orphan"
+    marker = f": marker-{tmp_path.name}-orphan"
     code = (
         "from pathlib import Path; from honk.model import Command; from honk.settings import read_settings\n"
         "from honk.workspace import Sandbox\n"
+        "def say(text): print(text, end='', flush=True)\n"
         f"Sandbox(read_settings(), Path({str(sandbox.tree)!r}), Path({str(sandbox.home)!r})).run("
-        f"Command(('sh', '-c', 'touch ready; sleep 600; : {marker}')))\n"
+        f"Command(('sh', '-c', 'echo ready; sleep 600; {marker}')), on_output=say)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code])
-    until((sandbox.tree / "ready").exists, "it does not start")
-    process.kill()
-    process.wait()
-    until(lambda: not alive(f": {marker}"), "it goes on")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"ready\n"
+        process.kill()
+    until(lambda: not alive(marker), "it goes on")
+    # What the one that was killed could not remove, the next one does.
+    Workspaces(sandbox.settings)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +193,10 @@ def test_everything_ends_with_the_process_of_honk_that_is_killed(sandbox: Sandbo
     ],
 )
 def test_whoever_uses_more_than_it_may_is_ended_and_told_so(
-    line: str, limits: Limits, ended_by: str, sandbox: Sandbox
+    line: str, limits: Limits, ended_by: str, sandbox: Sandbox, kind: str
 ) -> None:
+    if kind == "kubernetes" and not REAL_CLUSTER and ended_by in ("memory limit", "cpu limit"):
+        pytest.skip("the played cluster's node has no control groups")
     done = sandbox.run(Command(("sh", "-c", line), limits=replace(limits, seconds=50)))
     assert (done.ended_by, done.exit_code) == (ended_by, 137)
     assert done.excess and done.excess.sentence.startswith("It ")

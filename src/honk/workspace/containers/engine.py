@@ -41,7 +41,7 @@ from honk.workspace.system import INSIDE_HOME, interpreter
 from honk.workspace.trees import make_tree
 from honk.workspace.usage import Folders
 
-_USER = 1000
+USER = 1000
 """Who commands are where Honk itself is root."""
 _OWN_PROCESSES = 64
 """Threads that `init` may need besides what the command has."""
@@ -136,7 +136,7 @@ class Containers:
 
     def remove_leftovers(self, settings: Settings) -> None:
         """See `sandbox.Backend`. A container ends with the process that reads from it; this is for one that hangs."""
-        for lock in _locks(settings).glob(f"{self.name}-*"):
+        for lock in lock_folder(settings).glob(f"{self.name}-*"):
             with lock.open("a") as owner:
                 try:
                     fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -153,7 +153,7 @@ class Containers:
         """A container that runs, for as long as the context lasts."""
         image = self._ready(sandbox)
         name = f"honk-{secrets.token_hex(8)}"
-        lock = _locks(sandbox.settings) / f"{self.name}-{name}"
+        lock = lock_folder(sandbox.settings) / f"{self.name}-{name}"
         with lock.open("a") as owner:
             fcntl.flock(owner, fcntl.LOCK_EX)
             argv = ["run", *self._options(sandbox, command, allowed, name), image, *program()]
@@ -200,7 +200,7 @@ class Containers:
         settings, tree = sandbox.settings, folder_of(sandbox.tree)
         readable = {**sandbox.readable, **command.readable}
         readable |= {str(path): path for path in settings.sandbox_readable if path.exists()}
-        readable |= {"/etc/gitconfig": _git_configuration(settings.home)}
+        readable |= {"/etc/gitconfig": git_configuration(settings.home)}
         writable = dict(command.writable)
         if command.reads_only:
             readable[INSIDE_TREE] = tree
@@ -220,15 +220,15 @@ class Containers:
     def _user(self) -> str:
         """Who commands are, by numbers: never the machine's root."""
         if os.geteuid() == 0:
-            return f"{_USER}:{_USER}"
+            return f"{USER}:{USER}"
         # A daemon without root maps its own root to the person who runs it.
         rootless = self.name == "docker" and "rootless" in self._told("info", "--format", "{{.SecurityOptions}}")
         return "0:0" if rootless else f"{os.geteuid()}:{os.getegid()}"
 
     def _hand_over(self, folder: Path) -> None:
         """Let the commands' user write the folder, where that is not Honk's own."""
-        if os.geteuid() == 0 and sys.platform == "linux" and folder.stat().st_uid != _USER:
-            owner = f"{_USER}:{_USER}"
+        if os.geteuid() == 0 and sys.platform == "linux" and folder.stat().st_uid != USER:
+            owner = f"{USER}:{USER}"
             subprocess.run(["chown", "-R", "--no-dereference", owner, "--", str(folder)], check=True)
 
     # -- the engine --------------------------------------------------------------------------------------------------
@@ -353,13 +353,15 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(kept)}
 
 
-def _locks(settings: Settings) -> Path:
+def lock_folder(settings: Settings) -> Path:
+    """Where there is a locked file for each container, for as long as its process of Honk lives."""
     folder = settings.home / "sandbox" / "containers"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _git_configuration(home: Path) -> Path:
+def git_configuration(home: Path) -> Path:
+    """A file in Honk's home: who commits in a container."""
     path = home / "sandbox" / "gitconfig"
     text = "[user]\n\tname = Honk\n\temail = honk@localhost\n[init]\n\tdefaultBranch = main\n"
     if not path.is_file() or path.read_text() != text:

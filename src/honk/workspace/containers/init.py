@@ -1,10 +1,13 @@
 """Runs inside a container as its first process: takes one command over its standard input and carries everything of it.
 
-It speaks as `streams` says: F puts files there or fetches what changed, S starts the command, O opens a connection (out
-of the container by the stream's words, a port), R says that a port is listened on, Q how the command ended, W why
-something cannot be done. The end of its input is the end of it, and with the first process of a PID namespace goes
-everything else in it: so nothing outlives whoever started this, not even when that is killed. Standard library only.
+It speaks as `streams` says: F puts files there or fetches what changed, S starts the command, K ends it, O opens a
+connection (out of the container by the stream's words, a port), R says that a port is listened on, Q how the command
+ended, W why something cannot be done. The end of its input is the end of it, and with the first process of a PID
+namespace goes everything else in it: so nothing outlives whoever started this, not even when that is killed. Standard
+library only.
 """
+
+from __future__ import annotations
 
 import base64
 import ctypes
@@ -20,7 +23,7 @@ import threading
 import time
 from typing import Any
 
-from honk.workspace.containers.streams import Broken, Stream, Streams, join
+from honk.workspace.containers.streams import Broken, Reader, Stream, Streams, Writer, join
 
 _PROXIES = re.compile(r"(https?|ftp|all|no)_proxy", re.IGNORECASE)
 _MOST_CONNECTIONS = 1000
@@ -76,6 +79,37 @@ class _Counts:
         return killed - before[0], refused - before[1], seconds - before[2]
 
 
+def _processes() -> int:
+    """How many processes there are besides this one."""
+    return sum(name.isdigit() for name in os.listdir("/proc")) - 1
+
+
+class _Disk:
+    """How much some folders hold. A walk that took a while is not made again for twenty times as long."""
+
+    def __init__(self, folders: list[str]) -> None:
+        self._folders = folders
+        self._due = 0.0
+
+    def used(self) -> int:
+        """Bytes; 0 while nobody has counted anew."""
+        began = time.monotonic()
+        if began < self._due:
+            return 0
+        total, waiting = 0, list(self._folders)
+        while waiting:
+            try:
+                with os.scandir(waiting.pop()) as entries:
+                    for entry in entries:
+                        total += max(entry.stat(follow_symlinks=False).st_blocks * 512, 4096)
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(entry.path)
+            except OSError:
+                continue
+        self._due = time.monotonic() + 20 * (time.monotonic() - began)
+        return total
+
+
 class _Init:
     def __init__(self) -> None:
         source, sink = os.fdopen(os.dup(0), "rb"), os.dup(1)
@@ -103,6 +137,8 @@ class _Init:
         os._exit(0)
 
     def _heard(self, kind: bytes, number: int, payload: bytes) -> None:
+        if kind == b"K":
+            threading.Thread(target=self._end_all, daemon=True).start()
         work = {b"F": self._files, b"S": self._start, b"O": self._come_in}.get(kind)
         if kind == b"S":
             for standard in (1, 2, 3):
@@ -156,7 +192,8 @@ class _Init:
             carrier.start()
         if self._process.stdin:
             threading.Thread(target=self._feed, args=(self._process.stdin,), daemon=True).start()
-        threading.Thread(target=self._watch, args=(counts, words["limits"]), daemon=True).start()
+        disk = _Disk(words["written"])
+        threading.Thread(target=self._watch, args=(counts, disk, words["limits"]), daemon=True).start()
         code = self._wait(self._process.pid)
         self._note(counts.now(), words["limits"])
         self._end_all()
@@ -192,10 +229,14 @@ class _Init:
             return False
         return True
 
-    def _watch(self, counts: _Counts, limits: dict[str, Any]) -> None:
+    def _watch(self, counts: _Counts, disk: _Disk, limits: dict[str, Any]) -> None:
         while self._excess is None:
             time.sleep(_TICK)
             self._note(counts.now(), limits)
+            if (processes := _processes()) > limits["processes"]:
+                self._excess = self._excess or ("process limit", processes)
+            if (used := disk.used()) > limits["disk"]:
+                self._excess = self._excess or ("disk limit", used)
         self._end_all()
 
     def _note(self, now: tuple[int, int, float], limits: dict[str, Any]) -> None:
@@ -271,12 +312,10 @@ class _Init:
 
     def _put(self, folder: str, stream: Stream, *, keep: bool) -> None:
         os.makedirs(folder, exist_ok=True)
-        with tarfile.open(fileobj=_Reader(stream), mode="r|") as archive:  # type: ignore[call-overload]
-            for member in archive:
-                # All of it is Honk's own; Python 3.14 refuses much of it by default.
-                archive.extract(
-                    member, folder, **({"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {})
-                )
+        with tarfile.open(fileobj=Reader(stream), mode="r|") as archive:  # type: ignore[call-overload]
+            # Honk says what is in it; Python 3.14 refuses much by default.
+            trust = {"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}
+            archive.extractall(folder, **trust)  # noqa: S202
         while stream.receive():
             pass
         if keep:
@@ -290,39 +329,15 @@ class _Init:
         gone = json.dumps([path for path in before if path not in now]).encode("ascii")
         stream.send(struct.pack("!I", len(gone)) + gone)
         changed = sorted(path for path, facts in now.items() if before.get(path) != facts)
-        with tarfile.open(fileobj=_Writer(stream), mode="w|", format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=Writer(stream), mode="w|", format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]
             for path in changed:
+                archive.inodes.clear()  # each file by itself, no links among them
                 try:
                     archive.add(os.path.join(folder, path), path, recursive=False)
                 except OSError:
                     continue
         self._known[folder] = now
         stream.end()
-
-
-class _Reader:
-    """A stream as a file to read."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._left = b""
-
-    def read(self, size: int) -> bytes:
-        while len(self._left) < size and (data := self._stream.receive()):
-            self._left += data
-        found, self._left = self._left[:size], self._left[size:]
-        return found
-
-
-class _Writer:
-    """A stream as a file to write."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-
-    def write(self, data: bytes) -> int:
-        self._stream.send(data)
-        return len(data)
 
 
 def _state(folder: str) -> dict[str, tuple[int, int]]:

@@ -10,25 +10,28 @@ import base64
 import contextlib
 import json
 import os
+import posixpath
 import queue
 import select
 import shutil
 import socket
 import sys
+import tarfile
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import IO, Any, Literal, Protocol, Self, cast
 
 from honk.model import Completed, Excess, HonkError, Limits
 from honk.workspace import seccomp
 from honk.workspace.allowance import Allowance
-from honk.workspace.containers.streams import Broken, Stream, Streams, join
+from honk.workspace.containers.give_back import lay_out, remove
+from honk.workspace.containers.streams import LONGEST_WORDS, Broken, Reader, Stream, Streams, Writer, join
 from honk.workspace.processes import Output, Watching
 
 _STARTING_SECONDS = 600.0
@@ -57,6 +60,15 @@ class Link(Protocol):
 
 
 @dataclass(frozen=True)
+class Folder:
+    """A folder, or a file, of this machine by its path inside; what is writable comes back."""
+
+    outside: Path
+    inside: str
+    writable: bool
+
+
+@dataclass(frozen=True)
 class Start:
     """What the first process is told to run. Paths are those inside."""
 
@@ -71,6 +83,8 @@ class Start:
     serves: Mapping[int, int] = field(default_factory=dict)
     """As `model.Command.serves`."""
     interactive: bool = False
+    folders: Sequence[Folder] = ()
+    """What a container that does not have this machine's disk is given a copy of."""
 
     def words(self) -> bytes:
         return json.dumps(
@@ -83,18 +97,14 @@ class Start:
                 "serves": list(self.serves),
                 "interactive": self.interactive,
                 "filter": base64.b64encode(seccomp.program(nested=False)).decode(),
-                "limits": {"cpu_seconds": self.allowed.cpu_seconds},
+                "limits": {
+                    "cpu_seconds": self.allowed.cpu_seconds,
+                    "processes": self.allowed.processes,
+                    "disk": self.allowed.disk,
+                },
+                "written": [folder.inside for folder in self.folders if folder.writable],
             }
         ).encode()
-
-
-@dataclass(frozen=True)
-class Tree:
-    """A folder of this machine that a container without its disk is given as a copy, and gives back."""
-
-    outside: Path
-    inside: str
-    writable: bool
 
 
 @cache
@@ -122,15 +132,73 @@ class Session:
         self._ended: queue.Queue[dict[str, Any]] = queue.Queue(1)
         self._trouble: list[str] = []
         self._begun = False
+        self._fetching = threading.Lock()
         self.over = threading.Event()
         """Nothing more will come."""
         self._reader = threading.Thread(target=self._read, name="honk-container", daemon=True)
         self._reader.start()
 
     def begin(self) -> None:
-        """Start the command."""
+        """Start the command, when its files are there."""
+        # The innermost first: what lies over something else is there before that is closed.
+        for folder in sorted(self._start.folders, key=lambda one: one.inside, reverse=True):
+            self._give(folder)
         with contextlib.suppress(Broken):
             self.streams.say(b"S", 0, self._start.words())
+
+    def stop(self) -> None:
+        """End the command; the container stays until it is closed."""
+        with contextlib.suppress(Broken, queue.Empty):
+            self.streams.say(b"K")
+            self._ended.put(self._ended.get(timeout=_ENDING_SECONDS))
+
+    def fetch(self) -> None:
+        """Bring what has been written since the last time back into the folders outside. May be called while the
+        command runs."""
+        with self._fetching:
+            for folder in self._start.folders:
+                if folder.writable and not self.over.is_set():
+                    self._take(folder)
+
+    def _give(self, folder: Folder) -> None:
+        inside = folder.inside if folder.outside.is_dir() else posixpath.dirname(folder.inside)
+        over = {one.inside for one in self._start.folders} - {folder.inside}
+        fit = partial(_as_it_may_be, inside, over, folder.writable)
+        words = {"put": True, "folder": inside, "writable": folder.writable}
+        if not os.path.lexists(folder.outside):
+            raise HonkError(f"The container could not start: {folder.outside} cannot be read.")
+        try:
+            stream = self.streams.open(json.dumps(words).encode(), kind=b"F")
+            with tarfile.open(fileobj=cast(IO[bytes], Writer(stream)), mode="w|", format=tarfile.PAX_FORMAT) as archive:
+                if folder.outside.is_dir():
+                    for place in sorted(folder.outside.iterdir()):
+                        archive.add(place, place.name, filter=fit)
+                else:
+                    archive.add(folder.outside.resolve(), posixpath.basename(folder.inside), filter=fit)
+            stream.end()
+            while stream.receive():
+                pass
+        except Broken:
+            raise self.refusal() from None
+        except OSError as error:
+            raise HonkError(f"The files of the sandbox cannot be read: {error}.") from error
+
+    def _take(self, folder: Folder) -> None:
+        stream = self.streams.open(json.dumps({"put": False, "folder": folder.inside}).encode(), kind=b"F")
+        source = Reader(stream)
+        root = os.open(folder.outside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            size = int.from_bytes(source.read(4), "big")
+            if size > LONGEST_WORDS * 4:
+                raise HonkError("The container gave a list back that is too long.")
+            gone = json.loads(source.read(size) or b"[]")
+            remove(root, [path for path in gone if isinstance(path, str)])
+            lay_out(root, cast(IO[bytes], source), 2 * self._start.allowed.disk)
+        except (json.JSONDecodeError, TypeError, OSError) as error:
+            raise HonkError(f"The files of the sandbox could not be brought back: {error}.") from error
+        finally:
+            os.close(root)
+            stream.give_up()
 
     def outcome(self, seconds: float) -> tuple[int, Excess | None] | None:
         """How the command ended: its exit code, and the limit it went over; None if it has not, after so long."""
@@ -208,6 +276,16 @@ class Session:
                 connection.close()
 
 
+def _as_it_may_be(inside: str, over: set[str], writable: bool, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Whose a file is here means nothing there; left out is what is no file, and what something else lies `over`."""
+    if posixpath.join(inside, member.name) in over:
+        return None
+    member.mode &= 0o777 if writable else 0o555
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member if member.isreg() or member.isdir() or member.issym() or member.islnk() else None
+
+
 def _connect(stream: Stream, place: Path) -> None:
     connection = socket.socket(socket.AF_UNIX)
     try:
@@ -249,6 +327,9 @@ def follow(
                 ended_by = "cancel"
             elif watcher is not None:
                 found = watcher.look()
+        if outcome is None:
+            session.stop()
+        session.fetch()
     finally:
         session.close()
     seconds = time.monotonic() - began
@@ -345,6 +426,7 @@ class Door:
             threading.Thread(target=_out, args=(session.streams.stream(number), given[number]), daemon=True)
             for number in (1, 2)
         ]
+        outcome = None
         feeder = threading.Thread(target=_in, args=(given[0], session.streams.stream(3), ended), daemon=True)
         try:
             session.begin()
@@ -363,9 +445,14 @@ class Door:
             return 137 if outcome[1] else outcome[0]
         finally:
             ended.set()
+            with contextlib.suppress(HonkError):
+                if outcome is None:
+                    session.stop()
+                session.fetch()
             session.close()
             for thread in (*carriers, feeder):
-                thread.join(_ENDING_SECONDS)
+                if thread.is_alive():
+                    thread.join(_ENDING_SECONDS)
 
 
 def _out(stream: Stream, descriptor: int) -> None:

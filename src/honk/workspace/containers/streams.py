@@ -135,13 +135,13 @@ class Streams:
                 self._streams[number]._broken = self._over
             return self._streams[number]
 
-    def open(self, words: bytes) -> Stream:
-        """A new stream; the other side is told by a frame of kind O with these words."""
+    def open(self, words: bytes, kind: bytes = b"O") -> Stream:
+        """A new stream; the other side is told by a frame of this kind with these words."""
         with self._lock:
             number = self._next
             self._next += 2
         stream = self.stream(number)
-        self.say(b"O", number, words)
+        self.say(kind, number, words)
         return stream
 
     def count(self) -> int:
@@ -186,6 +186,31 @@ class Streams:
                 left = list(self._streams.values())
             for stream in left:
                 stream.heard(b"X", b"")
+
+
+class Reader:
+    """A stream as a file to read."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._left = b""
+
+    def read(self, size: int) -> bytes:
+        while len(self._left) < size and (data := self._stream.receive()):
+            self._left += data
+        found, self._left = self._left[:size], self._left[size:]
+        return found
+
+
+class Writer:
+    """A stream as a file to write."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes) -> int:
+        self._stream.send(data)
+        return len(data)
 
 
 def join(stream: Stream, connection: socket.socket, *, asks: bool) -> None:
