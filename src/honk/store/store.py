@@ -48,8 +48,11 @@ class Store(Results, Statements, Memory, Allowances, Transcripts):
             if connection.execute(select(tables.chain)).first() is None:
                 connection.execute(insert(tables.chain).values(id=1, length=0, hash=_GENESIS))
 
-    def _mask(self, text: str) -> str:
+    def mask(self, text: str) -> str:
+        """The text without the secrets that are known, and without what has the shape of one."""
         return self._hide(text)
+
+    _mask = mask
 
     # -- the log -----------------------------------------------------------------------------------------------------
 
