@@ -96,12 +96,14 @@ class Containers:
 
     def refusal(self, settings: Settings) -> str | None:
         """See `sandbox.Backend`."""
+        if shutil.which(self.name) is None:
+            return f"There is no `{self.name}` here: install {self.name.capitalize()}."
         try:
             self._told("version", "--format", "{{.Server.Version}}" if self.name == "docker" else "{{.Client.Version}}")
             if self.name == "podman":
                 self._told("info", "--format", "{{.Host.OS}}")
         except HonkError as error:
-            return str(error)
+            return f"{self.name.capitalize()} does not answer: start it, or let this user use it ({error})"
         return None
 
     def run(
