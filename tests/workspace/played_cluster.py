@@ -189,6 +189,15 @@ class Cluster:
             for pod in self.pods.values():
                 pod.end()
 
+    def leave(self, body: dict[str, Any]) -> None:
+        """A pod whose container has ended, as one of a Honk that was killed."""
+        pod = Pod(self, json.loads(json.dumps(body)))
+        assert pod.process and pod.process.stdin
+        pod.process.stdin.close()
+        pod.process.wait()
+        pod.seen = 1
+        self.pods[pod.name] = pod
+
     def keeps_apart(self, pod: dict[str, Any]) -> bool:
         """Whether a policy that denies everything selects the pod."""
         labels = pod["metadata"].get("labels", {}).items()

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ import pytest
 from honk.model import Command, HonkError, Interactive, Limits, UsageError
 from honk.settings import Settings, read_settings
 from honk.workspace import Sandbox, Workspaces, probe
+from honk.workspace.attacks import attack_here
+from honk.workspace.attacks.trying import SHOWN_BY_CONTAINERS
 from honk.workspace.sandbox import backend
 
 from .conftest import ADA, Make, Upstream, repository_at, shell, task_on
@@ -49,6 +52,17 @@ def cluster_configuration(cluster: Cluster) -> Iterator[Path]:
         yield configuration
 
 
+@cache
+def engine_refusal(kind: str) -> str | None:
+    settings = read_settings(sandbox=kind)
+    image = IMAGE or settings.sandbox_image
+    if (refusal := backend(settings).refusal(settings)) is not None:
+        return refusal
+    if subprocess.run([kind, "image", "inspect", image], capture_output=True, check=False).returncode:
+        return f"it has no image {image}: pull it, or name another by HONK_TEST_IMAGE"
+    return None
+
+
 @pytest.fixture
 def settings(
     kind: str, home: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -64,12 +78,8 @@ def settings(
         kubeconfig = request.getfixturevalue("cluster_configuration")
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     settings = read_settings()
-    if (refusal := backend(settings).refusal(settings)) is not None:
+    if refusal := engine_refusal(kind) if kind in ("docker", "podman") else backend(settings).refusal(settings):
         pytest.skip(f"no sandboxes of {kind} on this machine: {refusal}")
-    if kind in ("docker", "podman"):
-        image = settings.sandbox_image
-        if subprocess.run([kind, "image", "inspect", image], capture_output=True, check=False).returncode:
-            pytest.skip(f"{kind} has no image {image} here: pull it, or name another by HONK_TEST_IMAGE")
     yield settings
     if kind == "kubernetes" and not REAL_CLUSTER:
         cluster: Cluster = request.getfixturevalue("cluster")
@@ -458,6 +468,14 @@ def test_an_agent_reaches_the_model_and_never_its_key(
     assert b"data: last" in done.stdout, done
     assert b"sk-real-key" not in done.stdout
     assert upstream.headers[0]["x-api-key"] == "sk-real-key"
+
+
+def test_attacks_that_harm_nothing_are_held_off(settings: Settings, kind: str) -> None:
+    if kind == "local":
+        pytest.skip("tests/attacks tries them, and more, on the local sandbox")
+    tried = list(attack_here(settings))
+    assert [(one.attack.name, one.told) for one in tried if not (one.held or one.skipped)] == []
+    assert {one.attack.name for one in tried if one.skipped} <= SHOWN_BY_CONTAINERS
 
 
 def test_nothing_is_left_when_a_command_has_ended(sandbox: Sandbox, kind: str, settings: Settings) -> None:

@@ -53,7 +53,10 @@ class Bubblewrap:
 
     def refusal(self, settings: Settings) -> str | None:
         """See `probe`."""
-        return probe()
+        refusal = probe()
+        if refusal is None and not _works:
+            _works.append(True)
+        return refusal
 
     def run(
         self,

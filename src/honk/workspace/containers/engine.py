@@ -25,6 +25,7 @@ from honk.model import Command, Completed, Excess, HonkError, Interactive
 from honk.settings import Settings
 from honk.workspace.allowance import Allowance, disk_full
 from honk.workspace.containers.images import Recipe
+from honk.workspace.containers.linux_programs import for_linux
 from honk.workspace.containers.session import Door, Session, Start, follow, program
 from honk.workspace.layers import Layers
 from honk.workspace.sandbox import (
@@ -211,12 +212,19 @@ class Containers:
             writable |= {INSIDE_TREE: tree, INSIDE_HOME: folder_of(sandbox.home)}
         for folder in writable.values():
             self._hand_over(folder)
+        readable = {inside: self._runnable(outside, settings.home) for inside, outside in readable.items()}
         # Those further up first, whoever is mounted in them.
         for inside, outside in sorted({**readable, **writable}.items()):
             only = "" if inside in writable else ",readonly"
             if any(sign in f"{outside}{inside}" for sign in ',"\n'):
                 raise HonkError(f"Containers cannot mount a folder with such a name: {outside}")
             yield from ("--mount", f"type=bind,source={outside},target={inside}{only}")
+
+    def _runnable(self, outside: Path, home: Path) -> Path:
+        if sys.platform != "darwin":
+            return outside
+        form = "{{.Architecture}}" if self.name == "docker" else "{{.Host.Arch}}"
+        return for_linux(outside, home, self._told("info", "--format", form))
 
     @cached_property
     def _user(self) -> str:

@@ -23,7 +23,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def remove(root: int, paths: Sequence[str]) -> None:
     """Remove what has these paths below the folder that the descriptor `root` stands for."""
     for path in paths:
-        with suppress(OSError), _parent(root, path, make=False) as (folder, name):
+        with suppress(OSError, ValueError), _parent(root, path, make=False) as (folder, name):
             _clear(folder, name)
 
 

@@ -48,6 +48,7 @@ def image_of(source: Path, base: str) -> str | Recipe | None:
 
     None if neither names anything. Raises `UsageError` for what cannot be read.
     """
+    base = git("rev-parse", f"{base}^{{commit}}", directory=source)  # a branch may move before the image is built
     wanted = parse_repository_file(committed_text(source, base, "honk.yaml") or "").sandbox
     if wanted.image:
         return wanted.image

@@ -156,7 +156,7 @@ class _Init:
     # -- the command -------------------------------------------------------------------------------------------------
 
     def _start(self, words: dict[str, Any], _: Stream | None) -> None:
-        _harden(base64.b64decode(words["filter"]))
+        _harden(base64.b64decode(words["filters"].get(os.uname().machine, "")))
         own = {name: value for name, value in os.environ.items() if not _PROXIES.fullmatch(name)}
         environment = own | words["environment"]
         if words["path"]:

@@ -96,7 +96,7 @@ class Start:
                 "reaches": list(self.sockets),
                 "serves": list(self.serves),
                 "interactive": self.interactive,
-                "filter": base64.b64encode(seccomp.program(nested=False)).decode(),
+                "filters": _filters(),
                 "limits": {
                     "cpu_seconds": self.allowed.cpu_seconds,
                     "processes": self.allowed.processes,
@@ -105,6 +105,13 @@ class Start:
                 "written": [folder.inside for folder in self.folders if folder.writable],
             }
         ).encode()
+
+
+@cache
+def _filters() -> dict[str, str]:
+    """By the kind of machine that the container turns out to be on."""
+    programs = {machine: seccomp.program(nested=False, machine=machine) for machine in ("x86_64", "aarch64")}
+    return {machine: base64.b64encode(program).decode() for machine, program in programs.items()}
 
 
 @cache
