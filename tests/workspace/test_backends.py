@@ -31,6 +31,7 @@ IMAGE = os.environ.get("HONK_TEST_IMAGE")
 """An image with python3 and git that Docker or Podman has."""
 REAL_CLUSTER = os.environ.get("HONK_TEST_KUBECONFIG")
 """The cluster to run on instead of the played one."""
+PERSON = Path.home()
 RUNTIME = os.environ.get("HONK_TEST_RUNTIME")
 
 
@@ -78,6 +79,10 @@ def settings(
         kubeconfig = request.getfixturevalue("cluster_configuration")
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     settings = read_settings()
+    for name, folder in (("XDG_DATA_HOME", ".local/share"), ("DOCKER_CONFIG", ".docker")):
+        # The engines keep their images and contexts in the home of the person who runs the tests.
+        if (PERSON / folder).is_dir() and name not in os.environ:
+            monkeypatch.setenv(name, str(PERSON / folder))
     if refusal := engine_refusal(kind) if kind in ("docker", "podman") else backend(settings).refusal(settings):
         pytest.skip(f"no sandboxes of {kind} on this machine: {refusal}")
     yield settings

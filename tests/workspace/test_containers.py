@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import re
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -23,7 +25,8 @@ from honk.workspace.containers.images import Recipe, image_of
 from honk.workspace.containers.linux_programs import for_linux
 from honk.workspace.containers.session import Link, Session, Start, follow
 
-from .conftest import Make, repository_at, shell, task_on
+from . import played_engine
+from .conftest import ADA, Make, repository_at, shell, task_on
 from .played_cluster import Cluster
 
 # -- the image ---------------------------------------------------------------------------------------------------------
@@ -128,8 +131,6 @@ def test_a_program_of_macos_is_had_for_linux_from_its_package(
     assert found.read_bytes() == b"\x7fELF"
     assert os.access(found, os.X_OK) and found.is_relative_to(home)
     assert for_linux(found, home, "arm64") == found
-    with pytest.raises(HonkError, match=r"tool==1\.0 for Linux, which containers need, cannot be fetched"):
-        for_linux(program, home, "amd64")
 
 
 # -- what comes back ---------------------------------------------------------------------------------------------------
@@ -372,3 +373,90 @@ def test_pods_that_a_killed_honk_left_are_removed_by_the_next(cluster: Cluster, 
     cluster.leave(ended)
     Workspaces(sandbox.settings)
     assert cluster.pods == {}
+
+
+# -- an engine ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def engine(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    if (refusal := probe()) is not None:
+        pytest.skip(f"the played engine's containers are bubblewrap's: {refusal}")
+    folder = played_engine.install(tmp_path / "engine")
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("HONK_SANDBOX", "docker")
+    monkeypatch.setenv("HONK_SANDBOX_IMAGE", played_engine.IMAGE)
+    monkeypatch.setenv("MY_SECRET", "hunter2")
+    monkeypatch.setattr("honk.workspace.sandbox._made", {})
+    return folder
+
+
+@pytest.fixture
+def contained(engine: Path, tmp_path: Path) -> Sandbox:
+    for name in ("tree", "own"):
+        (tmp_path / name).mkdir()
+    return Sandbox(read_settings(), tmp_path / "tree", tmp_path / "own")
+
+
+def test_an_engine_is_told_to_keep_everything_out_and_nothing_that_is_secret(contained: Sandbox, engine: Path) -> None:
+    settings = contained.settings.model_copy(update={"sandbox_runtime": "runsc"})
+    line = "echo $TOKEN >made; ls /workspace; exit 3"
+    command = replace(shell(line), environment={"TOKEN": "swordfish"}, limits=Limits(memory=1 << 28, processes=100))
+    done = replace(contained, settings=settings).run(command)
+    assert (done.exit_code, done.output) == (3, "made\n")
+    assert (contained.tree / "made").read_text() == "swordfish\n"  # type: ignore[operator]
+    told = played_engine.calls(engine)[-1]
+    assert "swordfish" not in str(told) and "hunter2" not in str(told)
+    assert told[told.index("--memory") + 1] == str(1 << 28)
+    assert told[told.index("--runtime") + 1] == "runsc"
+    assert {"HTTP_PROXY=", "https_proxy="} <= set(told)
+
+
+def test_an_engine_says_why_it_makes_no_container(contained: Sandbox, tmp_path: Path) -> None:
+    with pytest.raises(HonkError, match=r"could not start: .*bind source path does not exist: .*/missing"):
+        contained.run(replace(shell("true"), readable={"/x": tmp_path / "missing"}))
+    with pytest.raises(HonkError, match="cannot mount a folder with such a name"):
+        contained.run(replace(shell("true"), readable={"/x": tmp_path / "a,b"}))
+
+
+def test_an_image_is_pulled_or_built_once(contained: Sandbox, engine: Path, make_repository: Make) -> None:
+    for _ in range(2):
+        assert replace(contained, image="played/elsewhere:1").run(shell("true")).exit_code == 0
+    with pytest.raises(HonkError, match=r"`docker pull` failed: .*pull access denied"):
+        replace(contained, image="played/nothing:1").run(shell("true"))
+    repository = make_repository({"honk.yaml": "sandbox: {dockerfile: D}", "D": "FROM x"})
+    recipe = image_of(repository / ".git", "main")
+    assert replace(contained, image=recipe).run(shell("true")).exit_code == 0
+    begun = [call[0] for call in played_engine.calls(engine)]
+    assert (begun.count("pull"), begun.count("build")) == (2, 1)
+
+
+def test_a_repositorys_own_image_is_that_of_its_base_whatever_a_change_says(
+    engine: Path, make_repository: Make
+) -> None:
+    (engine / "images").write_text(f"{played_engine.IMAGE} base/image:1 change/image:1")
+    workspaces = Workspaces(read_settings())
+    repository = repository_at(make_repository({"honk.yaml": "sandbox: {image: 'base/image:1'}"}))
+    task = task_on(workspaces.fetch(repository))
+    with workspaces.open(task, repository) as workspace:
+        workspace.run(shell("echo \"sandbox: {image: 'change/image:1'}\" > honk.yaml"))
+        commit = workspace.snapshot("Mine", ADA)
+    assert commit
+    with workspaces.checkout(repository, commit, source=workspaces.change_git_dir(task)) as checkout:
+        assert "change/image" in checkout.run(shell("cat honk.yaml")).output
+    used = {image for call in played_engine.calls(engine) if call[0] == "run" for image in call if "/image:1" in image}
+    assert used == {"base/image:1", played_engine.IMAGE}  # the latter for what is Honk's own
+
+
+@pytest.mark.parametrize("program", ["docker", "podman"])
+def test_every_option_is_one_that_the_real_program_knows(
+    program: str, contained: Sandbox, engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contained.run(shell("true"))
+    monkeypatch.setenv("PATH", os.environ["PATH"].partition(":")[2])
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed, so nobody can be asked for its options")
+    known = subprocess.run([program, "run", "--help"], capture_output=True, text=True, check=True).stdout
+    used = {option for option in played_engine.calls(engine)[-1] if re.fullmatch(r"--[a-z-]+", option)}
+    assert len(used) > 15
+    assert {option for option in used if not re.search(rf"{option}\b", known)} == set()
