@@ -82,7 +82,8 @@ def bare_session(scratch: Path) -> dict[str, float]:
 
 @contextmanager
 def _server(home: Path, model: Rehearsal, **settings: str) -> Iterator[tuple[httpx.Client, int]]:
-    environment = {"HONK_HOME": str(home), "ANTHROPIC_BASE_URL": model.base_url, "ANTHROPIC_API_KEY": "x"} | settings
+    environment = {"HONK_HOME": str(home), "ANTHROPIC_BASE_URL": model.base_url, "ANTHROPIC_API_KEY": "x"}
+    environment |= {"HONK_JUDGE": "off"} | settings
     process = subprocess.Popen(
         [sys.executable, "-m", "honk", "up", "--listen", "127.0.0.1:0"],
         stdout=subprocess.PIPE, text=True, env=os.environ | environment,

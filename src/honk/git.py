@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -104,6 +105,30 @@ def git_bytes(
         told = [line for line in words if line.startswith(("fatal:", "error:"))] or words[-3:]
         raise GitError("; ".join(told) or f"git {arguments[0]} failed", completed.returncode)
     return completed.stdout
+
+
+def git_beginning(*arguments: str | Path, directory: Path, limit: int, timeout: float = 120.0) -> tuple[bytes, bool]:
+    """The first `limit` bytes of what git prints, and whether that is all; git is ended after them. Raises `GitError`
+    as `git`."""
+    process = subprocess.Popen(
+        ["git", *map(str, arguments)],
+        cwd=directory,
+        env=_environment(False, {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    timer = threading.Timer(timeout, process.kill)
+    timer.start()
+    with process:
+        stream = process.stdout
+        told = stream.read(limit + 1) if stream else b""
+        if len(told) > limit:
+            process.kill()
+    timer.cancel()
+    if len(told) <= limit and process.returncode:
+        raise GitError(f"git {arguments[0]} failed", process.returncode)
+    return told[:limit], len(told) <= limit
 
 
 Credentials = Callable[[bool], Mapping[str, str]]

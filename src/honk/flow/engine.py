@@ -29,7 +29,7 @@ from honk.store import write_ahead
 P = ParamSpec("P")
 R = TypeVar("R")
 
-VERSION = "1"
+VERSION = "2"
 """Changes when a workflow's sequence of steps does; old work then finishes under a process of the old version."""
 
 TASKS = "tasks"

@@ -163,10 +163,15 @@ class Spares:
         spare.stack.close()
 
 
+def left_to(task: Task, file: RepositoryFile) -> float:
+    """How many US dollars a task may still cost, by honk.yaml of its base; below 0 where it was overstepped."""
+    return (file.max_cost_usd or task.max_cost_usd) - task.cost_usd
+
+
 def budget_of(task: Task, file: RepositoryFile) -> Budget:
-    """What a task may still spend, by honk.yaml of its base."""
+    """What a turn of the task may spend."""
     return Budget(
-        cost_usd=max(0.01, (file.max_cost_usd or task.max_cost_usd) - task.cost_usd),
+        cost_usd=max(0.01, left_to(task, file)),
         requests=max(1, (file.max_turns or task.max_turns) - task.turns),
     )
 

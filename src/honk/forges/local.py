@@ -132,7 +132,16 @@ class LocalForge:
     def hold(self, repository: Repository, branch: str, *, held: bool) -> None:
         """See `Forge.hold`: here nothing shows it but the task."""
 
-    def report(self, repository: Repository, head_sha: str, checks: Sequence[Check], url: str) -> None:
+    def report(
+        self,
+        repository: Repository,
+        head_sha: str,
+        checks: Sequence[Check],
+        url: str,
+        *,
+        notes: Sequence[str] = (),
+        held: bool = False,
+    ) -> None:
         """See `Forge.report`: here the task's own page does."""
 
     def obstacle(self, repository: Repository, branch: str, head_sha: str) -> str | None:

@@ -1,6 +1,7 @@
 """Trees of files and the sandbox in which everything that is not Honk's own runs."""
 
 from honk.workspace.addresses import may_be_public, parse_entry
+from honk.workspace.asking import USUAL_MODEL
 from honk.workspace.bubblewrap import probe
 from honk.workspace.doctor import promises
 from honk.workspace.mirror import Mirrors
@@ -16,6 +17,7 @@ def warm_gateway() -> None:
 
 
 __all__ = [
+    "USUAL_MODEL",
     "Mirrors",
     "Sandbox",
     "Workspaces",

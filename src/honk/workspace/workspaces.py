@@ -5,19 +5,32 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from honk.git import git, succeeds
-from honk.model import Budget, Checkout, HonkError, Reach, Repository, Task, UsageError, Workspace
+from honk.model import (
+    Budget,
+    Changes,
+    Checkout,
+    HonkError,
+    ModelSession,
+    Reach,
+    Repository,
+    Task,
+    UsageError,
+    Workspace,
+)
 from honk.settings import Settings
 from honk.store import Kept, KeptWorkspaces
 from honk.workspace.agent_tree import IN_TREE, AgentWorkspace, branch_of
+from honk.workspace.asking import model_session
 from honk.workspace.bases import Bases
 from honk.workspace.bring_in import change_head, plan_bring_in, read_merging, settle_bring_in
+from honk.workspace.changes import read_changes, read_diff
 from honk.workspace.checkout import CleanCheckout, remove_leftovers, temporary_place
 from honk.workspace.keeping import Keeping
 from honk.workspace.layers import Layers, kept_layers, kept_lowers
@@ -28,6 +41,7 @@ from honk.workspace.set_ups import KeptSetUp, Readied, SetUps, SetUpStand
 from honk.workspace.submodules import populate
 from honk.workspace.trees import (
     borrow,
+    changed_paths,
     committed_text,
     empty_file,
     make_bare,
@@ -87,6 +101,12 @@ class Workspaces:
                 self._texts.clear()
             self._texts[asked] = committed_text(mirror, commit, path)
         return self._texts[asked]
+
+    def changed(self, repository: Repository, since: str, commit: str) -> Sequence[str]:
+        """The paths that `commit` of the mirror changes against `since`: a commit, a tag, a branch, or as git writes it
+        from `HEAD`, which is `commit`. Raises `UsageError` if there is no such."""
+        mirror = self.mirrors.path(repository)
+        return changed_paths(mirror, self.mirrors.commit(repository, since, commit), commit)
 
     @contextmanager
     def checkout(
@@ -360,6 +380,18 @@ class Workspaces:
             if alone:
                 remove_tree(self._folder / task.id)
                 self._keeping.forget(task.id)
+
+    def changes(self, task: Task, base: str, head: str) -> Changes:
+        """The files that the task's commit `head` changes. Raises `HonkError` if they cannot be read."""
+        return read_changes(self.change_git_dir(task), base, head)
+
+    def diff(self, task: Task, base: str, head: str) -> str:
+        """The same as a unified diff, its beginning where it is very long."""
+        return read_diff(self.change_git_dir(task), base, head)
+
+    def model(self, name: str, budget: Budget) -> AbstractContextManager[ModelSession]:
+        """A session of Honk's own with a model. Raises `UsageError` if no model is set up."""
+        return model_session(self._settings, name, budget)
 
     def collect(self, limit: int | None = None) -> int:
         """Remove the read-only trees that are least used, until all take no more than `limit` bytes (by the settings);

@@ -264,19 +264,31 @@ class GitHubForge:
         except GitHubError as error:
             log.info("the draft state of %s on %s stays: %s", branch, place, error)
 
-    def report(self, repository: Repository, head_sha: str, checks: Sequence[Check], url: str) -> None:
+    def report(
+        self,
+        repository: Repository,
+        head_sha: str,
+        checks: Sequence[Check],
+        url: str,
+        *,
+        notes: Sequence[str] = (),
+        held: bool = False,
+    ) -> None:
         """See `Forge.report`: one check run."""
         place = self.place(repository)
-        red = [check.name for check in checks if not check.green]
-        rows = [f"- {check.name}: {check.status}, {check.seconds:.1f} s" for check in checks]
+        # What the base fails at, too, is reported only where its honk.yaml lets that pass.
+        red = [check.name for check in checks if not check.green and check.status != "already_red"]
+        rows = [f"- {check.name}: {check.remark or check.status}, {check.seconds:.1f} s" for check in checks]
+        passed = f"{len(checks)} checks passed on a clean checkout"
         wanted = {
             "name": CHECK_NAME,
             "head_sha": head_sha,
             "status": "completed",
-            "conclusion": "failure" if red else "success",
+            # An override comes later and is Honk's matter: what is held must not keep GitHub from merging then.
+            "conclusion": "failure" if red else "neutral" if held else "success",
             "output": {
-                "title": f"{', '.join(red)} failed" if red else f"{len(checks)} checks passed on a clean checkout",
-                "summary": "\n".join(rows)[:60_000] or "No checks.",
+                "title": f"{', '.join(red)} failed" if red else f"{passed}; a person has to look" if held else passed,
+                "summary": "\n".join([*rows, "", *notes])[:60_000] if rows or notes else "No checks.",
             },
         } | ({"details_url": url} if url.startswith("http") else {})
         try:

@@ -21,6 +21,9 @@ def _sentence(event: Event) -> str | None:
     match event.kind:
         case "answered":
             told = for_markdown(str(data.get("text") or ""), 8000)
+        case "ready" if data.get("unconfirmed"):
+            held = "\n".join(f"- {for_markdown(str(one), 500)}" for one in data["unconfirmed"][:10])
+            told = f"Before Honk merges this version, somebody who may write here has to override this:\n\n{held}"
         case "failed" | "limit":
             told = for_markdown(str(data.get("error") or ""), 4000)
         case "merge.refused" | "rollback.refused":
