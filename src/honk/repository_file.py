@@ -156,6 +156,8 @@ class VerifyStep(_Part):
     run: Line
     timeout: Duration = 600.0
     directory: Below = "."
+    after: list[CheckName] = Field(default_factory=list)
+    """Checks above it whose files it needs, such as a build's."""
 
 
 class Build(_Part):
@@ -349,6 +351,8 @@ class Merge(_Part):
 
     method: Literal["squash", "merge", "rebase"] = "squash"
     approvals: Annotated[int, Field(ge=0, le=10)] = 0
+    already_red: Literal["block", "allow"] = "block"
+    """Whether a change may land although a check is red, if that fails in the same way on what it is made from."""
     require_trial: bool = False
     """Whether somebody has to open or install a version before it is merged."""
     freeze: list[Freeze] = Field(default_factory=list)
@@ -395,6 +399,17 @@ class RepositoryFile(_Part):
     def judging(self) -> Judge:
         """What `judge` says, in its long form."""
         return self.judge if isinstance(self.judge, Judge) else Judge(mode=self.judge)
+
+    @field_validator("verify")
+    @classmethod
+    def _comes_after_what_is_above(cls, verify: dict[str, Step] | None) -> dict[str, Step] | None:
+        above: list[str] = []
+        for name, step in (verify or {}).items():
+            missing = [one for one in step.after if one not in above] if isinstance(step, VerifyStep) else []
+            if missing:
+                raise ValueError(f"must have the check `{missing[0]}` above `{name}`, which names it under `after`")
+            above.append(name)
+        return verify
 
     @field_validator("builds")
     @classmethod

@@ -83,10 +83,19 @@ class Settings(BaseSettings):
     """Per task: requests to the model."""
     verify_rounds: int = Field(default=3, ge=0)
     """How often a red verification sends the agent back to work in one turn."""
+    checks_at_once: int | None = Field(default=None, ge=1)
+    """How many checks run side by side, of all tasks together; default: one for each processor, as far as there are 2
+    GiB of memory for each."""
+    checks_cache_hours: float = Field(default=168.0, ge=0)
+    """How long a green check is not run again where nothing that decides it has changed; 0: it always is."""
+    check_logs_days: float = Field(default=30.0, gt=0)
+    """How long it is kept what checks printed."""
     judge: Literal["off", "advise", "veto"] = "advise"
     """What the judge's verdict counts for in repositories whose honk.yaml does not say."""
     judge_model: str | None = None
     """The model that judges; None: `model`, else a usual one."""
+    distilled_characters: int = Field(default=2_000, ge=200)
+    """What is told of a failed check, build or deploy, at most."""
     agent_seconds: float = Field(default=3600.0, gt=0)
     models: list[str] = Field(default_factory=list)
     """Names of the models that may be asked, with `*` for any end; empty: whichever the agent asks for."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from honk.repository_file import parse_repository_file
 from honk.verify import detect
-from honk.verify.ecosystems import ECOSYSTEMS
+from honk.verify.ecosystems import ECOSYSTEMS, MARKERS
 from honk.verify.remedies import REMEDIES
+from honk.verify.tree import LONGEST_READ
 from tests.verify.checkouts import Listed, commands, left_out, plan_of
 
 CRATE = '[package]\nname = "{}"\nversion = "0.1.0"\nedition = "2021"\n'
@@ -318,3 +321,69 @@ def test_the_documentation_lists_every_kind_of_project() -> None:
     rows = re.findall(r"^\| (.+) \| (.+) \| (.+) \|$", text, re.MULTILINE)
     listed = [row for row in rows if row[0] not in ("kind", "---")]
     assert listed == [(one.name, one.found, one.checks) for one in ECOSYSTEMS]
+
+
+ODD = {
+    "pyproject.toml": [
+        "tool = 3\nproject = 'x'\ndependency-groups = []\nbuild-system = 1\n",
+        "[tool]\nuv = 1\npoetry = []\nruff = 'x'\nmypy = []\npytest = 1\n",
+        "[tool.uv]\nsources = 1\nworkspace = {members = 3, exclude = [4]}\ndev-dependencies = 'x'\n",
+        "[tool.uv.sources]\na = [1, {path = 2}]\n[dependency-groups]\ndev = [{include-group = 'x'}, 1]\ntest = 4\n",
+        "[tool.poetry]\ngroup = 1\ndependencies = []\n",
+        "[tool.poetry.group]\na = 1\nb = {dependencies = 2, optional = true}\n",
+        "[tool.poetry.dependencies]\nc = {path = 1}\n",
+        "[project]\nname = 1\ndependencies = 2\noptional-dependencies = {'$(x)' = ['ruff'], dev = 1}\n",
+    ],
+    "Cargo.toml": [
+        "workspace = 1\npackage = 2\ntarget = 3\ndependencies = []\n",
+        "[workspace]\nmembers = 1\nexclude = [2]\ndependencies = 3\n[target]\nx = 1\n",
+        "[package]\nname = 1\n[dependencies]\na = {path = 1}\nb = {workspace = true}\n",
+    ],
+    "package.json": [
+        '{"scripts": [1], "workspaces": 3, "dependencies": "x", "packageManager": 4, "name": {}}',
+        '{"scripts": {"test": 1}, "workspaces": [1, "**/**/**/x"], "dependencies": {"a": {}}}',
+    ],
+    "pnpm-workspace.yaml": ["packages: 3\n", "packages: [[1], {a: b}]\n", "[1]\n"],
+    ".pre-commit-config.yaml": ["repos: 3\n", "repos: [3, {hooks: 4}, {repo: [], hooks: [{id: {}}, 5]}]\n"],
+    "pom.xml": [
+        "<project><modules><module/></modules></project>",
+        "<a",
+        "<project><modules><module>..</module></modules></project>",
+    ],
+}
+
+
+@pytest.mark.parametrize(("path", "text"), [(path, text) for path, texts in ODD.items() for text in texts])
+def test_files_of_another_form_than_expected_are_no_obstacle(path: str, text: str) -> None:
+    files = {
+        "tests/test_a.py": "def test_a(): ...",
+        "uv.lock": "",
+        "poetry.lock": "",
+        "go.mod": "module a\n",
+        path: text,
+    }
+    if path.startswith("pnpm"):
+        files["package.json"] = "{}"
+    assert "go test" in commands(plan_of(files))
+    assert "$(x)" not in str(plan_of(files).set_up)
+
+
+@pytest.mark.parametrize("path", [marker.replace("*", "x") for marker in dict.fromkeys(MARKERS)])
+def test_no_file_makes_looking_at_it_take_long(path: str) -> None:
+    for part in (
+        "\n",
+        " ",
+        "/*",
+        "a ",
+        "use (\n",
+        "[",
+        "{",
+        '"',
+        "<ProjectReference ",
+        ".package(",
+        "include 'a' ",
+        "a:",
+        "require a",
+    ):
+        text = (part * LONGEST_READ)[: LONGEST_READ // 4]
+        assert "gofmt (lib)" in commands(plan_of({"lib/go.mod": "module a\n", path: text}))

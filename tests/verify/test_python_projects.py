@@ -79,6 +79,17 @@ def test_an_environment_is_made_from_the_lock_file_of_poetry() -> None:
     )
 
 
+def test_extras_and_groups_that_name_a_tool_are_installed_for_its_version() -> None:
+    pyproject = (
+        '[project]\nname = "a"\n[project.optional-dependencies]\nlint = ["ruff==0.6"]\ndocs = ["sphinx"]\n'
+        '[dependency-groups]\ntypes = ["mypy==1.1"]\nrelease = ["twine"]\n[tool.mypy]\n'
+    )
+    (step,) = plan_of({"pyproject.toml": pyproject}, programs=["python3", "ruff", "mypy"]).set_up
+    assert step.command.endswith("--retries 1 -e '.[lint]' --group types")
+    (step,) = plan_of({"pyproject.toml": pyproject, "uv.lock": 'name = "ruff"\nname = "mypy"\n'}).set_up
+    assert step.command.endswith("uv sync --frozen --quiet --extra lint --group types")
+
+
 def test_an_environment_is_made_with_pip_where_something_is_missing_or_declared() -> None:
     assert not plan_of(TEST).set_up
     (missing,) = plan_of(TEST, programs=["python3"]).set_up

@@ -300,12 +300,13 @@ def task_show(
         bool, typer.Option("--apply", help="Fetch the task's branch into your repository (nothing is checked out).")
     ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print the change.")] = False,
+    log: Annotated[str | None, typer.Option("--log", metavar="CHECK", help="Print all that a check printed.")] = None,
     as_json: Json = False,
 ) -> None:
     """One task: where it stands, its checks, its pull request."""
     from honk.cli.tasks import show_task
 
-    show_task(task, apply=apply, diff=diff, as_json=as_json)
+    show_task(task, apply=apply, diff=diff, log=log, as_json=as_json)
 
 
 @task_app.command("say")

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from honk.cli.run import open_installation
 from honk.model import Check
-from honk.surfaces.terminal import print_json, progress, results
+from honk.surfaces.terminal import check_mark, print_json, progress, results
 
 if TYPE_CHECKING:
     from honk.verify import Plan
 
-_MARKS = {"passed": "[green]✓[/]", "skipped": "[yellow]–[/]"}
 _NONE = "No checks were found in this repository: name some under `verify:` in honk.yaml."
 
 
 def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, changed_since: str | None) -> int:
     """Verify the newest commit of the branch, or only say how that would be done. Returns 1 if a check is red. Raises
     `UsageError` for a repository, a branch or a commit that is not there."""
+    from honk.flow.verification import EarlierResults
     from honk.gate import red
     from honk.repository_file import parse_repository_file
-    from honk.verify import detect, missing_programs, verify
+    from honk.verify import Conditions, checks_at_once, detect, missing_programs, verify
 
     installation = open_installation()
     settings, workspaces = installation.settings, installation.workspaces
@@ -47,13 +48,19 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, c
         checks = verify(
             checkout,
             file,
+            Conditions(settings.egress, settings.registries, fresh=fresh, characters=settings.distilled_characters),
             changed=changed,
-            fresh=fresh,
-            settings_egress=settings.egress,
-            registries=settings.registries,
             on_plan=plans.append,
             on_start=lambda verifier: progress.print(f"[dim]  checking {escape(verifier.name)}…[/]"),
             on_finish=(lambda _: None) if as_json else _say,
+            earlier=EarlierResults(
+                installation.store,
+                repository.name,
+                checkout,
+                reused=[] if fresh else ["passed"],
+                hours=settings.checks_cache_hours,
+            ),
+            turns=Semaphore(settings.checks_at_once or checks_at_once()),
         )
     if as_json:
         left_out = [asdict(one) for plan in plans for one in plan.left_out]
@@ -67,8 +74,10 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, c
 
 def _say(check: Check) -> None:
     first, _, rest = check.summary.partition("\n")
-    mark = _MARKS.get(check.status, "[red]✗[/]")
-    results.print(f"{mark} {escape(check.name)} {check.seconds:.1f} s  [dim]{escape(first)}[/]")
+    remark = f" [yellow]{escape(check.remark)}[/]" if check.remark else ""
+    results.print(
+        f"{check_mark(check.status)} {escape(check.name)} {check.seconds:.1f} s{remark}  [dim]{escape(first)}[/]"
+    )
     because = f"because {escape(check.why)}" + (f": `{escape(check.command)}`" if check.command else "")
     results.print(f"    [dim]{because}[/]")
     if rest:

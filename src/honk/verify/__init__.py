@@ -3,21 +3,28 @@
 from honk.verify.detect import detect
 from honk.verify.distil import distil
 from honk.verify.explain import explain
+from honk.verify.failures import names, new_failures
 from honk.verify.plan import Plan, SetUp, Verifier
 from honk.verify.registries import registry_environment, registry_hosts
 from honk.verify.remedies import remedy
-from honk.verify.run import Prepared, equip, missing_programs, prepare, untouched, verify
+from honk.verify.room import Conditions, Prepared, equip, missing_programs, prepare, untouched
+from honk.verify.run import Earlier, checks_at_once, verify
 
 __all__ = [
+    "Conditions",
+    "Earlier",
     "Plan",
     "Prepared",
     "SetUp",
     "Verifier",
+    "checks_at_once",
     "detect",
     "distil",
     "equip",
     "explain",
     "missing_programs",
+    "names",
+    "new_failures",
     "prepare",
     "registry_environment",
     "registry_hosts",

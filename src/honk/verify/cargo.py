@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
 
 from honk.verify.plan import Members, Plan, SetUp, Verifier, Workspace, named
-from honk.verify.tree import Tree, folder, join, matching, ours, within
+from honk.verify.tree import Tree, folder, join, matching, ours, table, texts, within
 
 MARKERS = ("Cargo.toml", "Cargo.lock")
 _TABLES = ("dependencies", "dev-dependencies", "build-dependencies")
@@ -33,9 +32,8 @@ def _members(tree: Tree, place: str, folders: set[str]) -> set[str]:
     workspace = told.get("workspace")
     if not isinstance(workspace, dict):
         return found or {place}
-    lists = {key: [one for one in workspace.get(key, []) if isinstance(one, str)] for key in ("members", "exclude")}
-    taken = {one for one in folders for left in lists["exclude"] if within(one, join(place, left))}
-    found |= matching(folders, lists["members"], place) - taken
+    taken = {one for one in folders for left in texts(workspace.get("exclude")) if within(one, join(place, left))}
+    found |= matching(folders, texts(workspace.get("members")), place) - taken
     waiting = list(found)
     while waiting:
         # Those that a member names by a path below the root are members too.
@@ -47,21 +45,16 @@ def _members(tree: Tree, place: str, folders: set[str]) -> set[str]:
 
 
 def _uses(tree: Tree, place: str, root: str) -> Iterator[str]:
-    shared = _table(_table(tree.toml(join(root, "Cargo.toml")), "workspace"), "dependencies")
+    shared = table(tree.toml(join(root, "Cargo.toml")), "workspace", "dependencies")
     told = tree.toml(join(place, "Cargo.toml"))
-    for part in [told, *(one for one in _table(told, "target").values() if isinstance(one, dict))]:
-        for name, asked in ((name, asked) for key in _TABLES for name, asked in _table(part, key).items()):
+    for part in [told, *(one for one in table(told, "target").values() if isinstance(one, dict))]:
+        for name, asked in ((name, asked) for key in _TABLES for name, asked in table(part, key).items()):
             if isinstance(asked, dict) and isinstance(asked.get("path"), str):
                 yield join(place, asked["path"])
             elif (
-                isinstance(asked, dict) and asked.get("workspace") and isinstance(_table(shared, name).get("path"), str)
+                isinstance(asked, dict) and asked.get("workspace") and isinstance(table(shared, name).get("path"), str)
             ):
                 yield join(root, shared[name]["path"])
-
-
-def _table(told: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = told.get(key)
-    return found if isinstance(found, dict) else {}
 
 
 def _plan(tree: Tree, root: str, members: Mapping[str, Members], chosen: Members | None) -> Plan:
@@ -70,7 +63,7 @@ def _plan(tree: Tree, root: str, members: Mapping[str, Members], chosen: Members
         path.startswith(join(root, "vendor/")) for path in tree.files
     )
     how = (" --locked" if lock in tree else "") + (" --offline" if vendored else "")
-    names = [_table(tree.toml(join(one, "Cargo.toml")), "package").get("name") for one in sorted(chosen or ())]
+    names = [table(tree.toml(join(one, "Cargo.toml")), "package").get("name") for one in sorted(chosen or ())]
     packages = " ".join(
         f"--package {name}" for name in names if isinstance(name, str) and re.fullmatch(r"[\w-]+", name)
     )

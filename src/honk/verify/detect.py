@@ -55,7 +55,7 @@ def _configured(name: str, step: str | VerifyStep) -> Verifier:
     why = f"honk.yaml names `verify.{name}`"
     if isinstance(step, str):
         return Verifier(name, step, why, configured=True)
-    return Verifier(name, step.run, why, step.directory, step.timeout, configured=True)
+    return Verifier(name, step.run, why, step.directory, step.timeout, configured=True, after=tuple(step.after))
 
 
 def _told(plan: Plan, part: Touched) -> Plan:

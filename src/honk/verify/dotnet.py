@@ -42,8 +42,9 @@ def _is_test(tree: Tree, path: str) -> bool:
 
 
 def _uses(tree: Tree, path: str) -> Iterator[str]:
-    for reference in re.findall(r"<ProjectReference\s[^>]*?Include=\"([^\"]+)\"", tree.text(path)):
-        yield folder(join(folder(path), reference.replace("\\", "/")))
+    for attributes in re.findall(r"<ProjectReference\s([^<>]*)>", tree.text(path)):
+        for reference in re.findall(r"Include=\"([^\"]+)\"", attributes):
+            yield folder(join(folder(path), reference.replace("\\", "/")))
 
 
 def _plan(tree: Tree, root: str, target: str, projects: Mapping[str, str], chosen: Members | None) -> Plan:

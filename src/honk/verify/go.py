@@ -10,7 +10,7 @@ from honk.verify.plan import Kind, Members, Plan, SetUp, Verifier, Workspace, na
 from honk.verify.tree import Tree, folder, join, ours
 
 MARKERS = ("go.mod", "go.work")
-_REQUIRED = re.compile(r"^\s*(?:require\s+)?([^\s(/=]\S*)\s+v\d", re.MULTILINE)
+_REQUIRED = re.compile(r"^[ \t]*(?:require[ \t]+)?([^\s(/=]\S*)[ \t]+v\d", re.MULTILINE)
 _LISTED = "git ls-files -z -- '*.go' ':!:vendor/' ':!:**/vendor/' ':!:**/testdata/' | xargs -0 -r gofmt -l"
 _FORMAT = f'out=$({_LISTED}) && test -z "$out" || {{ echo "not formatted: $out"; exit 1; }}'
 
@@ -30,9 +30,13 @@ def find_go(tree: Tree) -> list[Workspace]:
 
 
 def _named(tree: Tree, path: str) -> set[str]:
-    text = re.sub(r"//.*", "", tree.text(path))
-    lines = re.findall(r"^\s*use\s+([^\s(]+)\s*$", text, re.MULTILINE)
-    lines += [line for block in re.findall(r"^\s*use\s*\(([^)]*)\)", text, re.MULTILINE) for line in block.split()]
+    lines, block = [], False
+    for line in tree.text(path).splitlines():
+        words = line.partition("//")[0].replace("(", " ( ").split()
+        lines += (
+            words[:1] if block and words != [")"] else words[1:2] if words[:1] == ["use"] and len(words) == 2 else []
+        )
+        block = words[:2] == ["use", "("] or (block and words != [")"])
     return {join(folder(path), line.strip('"')) for line in lines}
 
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from honk.verify.plan import Members, Plan, Verifier, Workspace, named
-from honk.verify.tree import Tree, folder, join, ours, within
+from honk.verify.tree import Tree, folder, join, ours, uncommented, within
 
 _SETTINGS = ("settings.gradle", "settings.gradle.kts")
 _BUILDS = ("build.gradle", "build.gradle.kts")
 MARKERS = (*_SETTINGS, *_BUILDS)
-_COMMENT = re.compile(r"/\*.*?\*/|(?<![:\"'])//[^\n]*", re.DOTALL)
 
 
 def find_gradle(tree: Tree) -> list[Workspace]:
@@ -34,7 +33,7 @@ def find_gradle(tree: Tree) -> list[Workspace]:
 
 
 def _read(tree: Tree, place: str, names: tuple[str, ...]) -> str:
-    return _COMMENT.sub("", "\n".join(tree.text(join(place, name)) for name in names))
+    return uncommented("\n".join(tree.text(join(place, name)) for name in names))
 
 
 def _projects(tree: Tree, root: str) -> dict[str, str]:

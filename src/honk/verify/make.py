@@ -27,6 +27,8 @@ _RULE = re.compile(r"^([A-Za-z][\w \t.-]*?)[ \t]*::?(?!=)([^\n;#]*)(?:;([^\n]*))
 _RECIPE = re.compile(r"^@?([A-Za-z_][\w-]*)((?:[ \t]+[^:=\s]+(?:=(?:'[^']*'|\"[^\"]*\"|\S+))?)*)[ \t]*:(?!=)([^\n#]*)$")
 _WORDS = re.compile(r"&&|\|\||[;|]")
 _PROGRAM = re.compile(r"[A-Za-z][\w.+-]*")
+_LINE = 500
+"""Characters of a line that are looked at."""
 _OF_THE_SHELL = frozenset(
     {
         *(
@@ -122,7 +124,7 @@ def _make_targets(text: str) -> dict[str, _Target]:
     """A Makefile's targets, what each asks for directly, and its recipe."""
     found: dict[str, _Target] = {}
     names: list[str] = []
-    for line in text.replace("\\\n", " ").splitlines():
+    for line in (line[:_LINE] for line in text.replace("\\\n", " ").splitlines()):
         if line.startswith("\t"):
             for name in names:
                 found[name].lines.append(line.strip().lstrip("@-+"))
@@ -141,7 +143,7 @@ def _just_recipes(text: str) -> dict[str, _Target]:
     """A justfile's recipes that can be run without saying more."""
     found: dict[str, _Target] = {}
     current: _Target | None = None
-    for line in text.splitlines():
+    for line in (line[:_LINE] for line in text.splitlines()):
         if line[:1] in (" ", "\t"):
             if current is not None:
                 current.lines.append(line.strip().lstrip("@-"))

@@ -11,7 +11,7 @@ from honk.verify.plan import LeftOut, Members, Plan, Verifier, Workspace, named
 from honk.verify.pre_commit import hooked
 from honk.verify.python_set_up import REQUIREMENTS, declared, set_up
 from honk.verify.python_tests import LOOKED_AT, TEST_FILE, tests
-from honk.verify.tree import Tree, folder, join, matching, ours, within
+from honk.verify.tree import Tree, folder, join, matching, ours, table, texts, within
 
 MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini", "noxfile.py", "manage.py", *REQUIREMENTS)
 _PROJECT = ("pyproject.toml", "setup.py")
@@ -61,41 +61,37 @@ def _owner(path: str, folders: set[str]) -> str | None:
 
 def _members(tree: Tree, place: str, folders: set[str]) -> set[str]:
     """The folders of a uv workspace's members, the root's own among them."""
-    told = tree.toml(join(place, "pyproject.toml")).get("tool", {}).get("uv", {})
-    workspace = told.get("workspace") if isinstance(told, dict) else None
-    if not isinstance(workspace, dict):
-        return {place}
-    wanted = _strings(workspace.get("members"))
-    taken = matching(folders, _strings(workspace.get("exclude")), place)
+    workspace = table(tree.toml(join(place, "pyproject.toml")), "tool", "uv", "workspace")
+    wanted = texts(workspace.get("members"))
+    taken = matching(folders, texts(workspace.get("exclude")), place)
     return {place} | (matching(folders, wanted, place) - taken)
 
 
 def _name(tree: Tree, place: str) -> str:
-    told = tree.toml(join(place, "pyproject.toml")).get("project", {}).get("name", "")
+    told = table(tree.toml(join(place, "pyproject.toml")), "project").get("name", "")
     return re.sub(r"[-_.]+", "-", str(told)).lower()
 
 
 def _uses(tree: Tree, place: str, names: Mapping[str, str]) -> Iterator[str]:
     """The folders that a project names as dependencies."""
-    tool = tree.toml(join(place, "pyproject.toml")).get("tool", {})
-    for name, source in tool.get("uv", {}).get("sources", {}).items():
+    told = tree.toml(join(place, "pyproject.toml"))
+    for name, source in table(told, "tool", "uv", "sources").items():
         for one in source if isinstance(source, list) else [source]:
             if isinstance(one, dict) and one.get("workspace") and (member := names.get(name.replace("_", "-").lower())):
                 yield member
-            if isinstance(one, dict) and isinstance(one.get("path"), str):
-                yield join(place, one["path"])
-    poetry = tool.get("poetry", {})
-    groups = [group.get("dependencies", {}) for group in poetry.get("group", {}).values()]
-    for one in (one for group in [poetry.get("dependencies", {}), *groups] for one in group.values()):
-        if isinstance(one, dict) and isinstance(one.get("path"), str):
-            yield join(place, one["path"])
+            yield from _path(place, one)
+    poetry = table(told, "tool", "poetry")
+    groups = [table(poetry, "group", name, "dependencies") for name in table(poetry, "group")]
+    for one in (one for group in [table(poetry, "dependencies"), *groups] for one in group.values()):
+        yield from _path(place, one)
     text = "\n".join(tree.text(join(place, name)) for name in ("pyproject.toml", *REQUIREMENTS))
     for path in re.findall(r"(?:^(?:-e\s+)?|file:|\{root:uri\}/)(\.\.?/[\w./-]+)", text, re.MULTILINE):
         yield join(place, path)
 
 
-def _strings(value: Any) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+def _path(place: str, source: Any) -> list[str]:
+    path = source.get("path") if isinstance(source, dict) else None
+    return [join(place, path)] if isinstance(path, str) else []
 
 
 def _plan(tree: Tree, root: str, owned: Mapping[str, Sequence[str]], folders: Members, chosen: Members | None) -> Plan:
@@ -114,7 +110,7 @@ def _plan(tree: Tree, root: str, owned: Mapping[str, Sequence[str]], folders: Me
 
 
 def _checks(tree: Tree, place: str, test_files: Sequence[str], nested: Sequence[str]) -> Plan:
-    tools = tree.toml(join(place, "pyproject.toml")).get("tool", {})
+    tools = table(tree.toml(join(place, "pyproject.toml")), "tool")
     asked = declared(tree, place) | (set(hooked(tree)) if place == "." else set())
     found = [*_ruff(tree, place, tools, asked), *_mypy(tree, place, tools), *_pyright(tree, place, tools)]
     black, left_out = _black(place, tools, asked)
@@ -130,7 +126,7 @@ def _ruff(tree: Tree, place: str, tools: Mapping[str, Any], asked: set[str]) -> 
     # One line for each finding, which a person can read as well as a program.
     lint = "ruff check --output-format=concise ."
     found = [Verifier(named("ruff", place), lint, why, place, needs=("ruff",), kind="lint", tools=("ruff",))]
-    if "format" in tools.get("ruff", {}) or "[format]" in tree.text(join(place, "ruff.toml")) or "ruff-format" in asked:
+    if "format" in table(tools, "ruff") or "[format]" in tree.text(join(place, "ruff.toml")) or "ruff-format" in asked:
         why, command = "ruff format is configured", "ruff format --check ."
         found.append(
             Verifier(
@@ -144,7 +140,7 @@ def _black(place: str, tools: Mapping[str, Any], asked: set[str]) -> tuple[list[
     if "black" not in tools and "black" not in asked:
         return [], []
     name = named("black", place)
-    if "format" in tools.get("ruff", {}) or "ruff-format" in asked:
+    if "format" in table(tools, "ruff") or "ruff-format" in asked:
         return [], [LeftOut(name, "ruff format is configured, and two formatters would disagree")]
     why = "black is configured" if "black" in tools else "black is among the development tools"
     return [
@@ -157,7 +153,7 @@ def _mypy(tree: Tree, place: str, tools: Mapping[str, Any]) -> list[Verifier]:
     section = re.search(r"^\[mypy\]\s*$(.*?)(?=^\[|\Z)", tree.text(join(place, "setup.cfg")), re.MULTILINE | re.DOTALL)
     if "mypy" not in tools and not tree.first(place, "mypy.ini", ".mypy.ini") and not section:
         return []
-    told = tools.get("mypy", {})
+    told = table(tools, "mypy")
     in_file = re.search(r"^(files|packages|modules)\s*=", files + (section[1] if section else ""), re.MULTILINE)
     targets = "" if in_file or any(told.get(key) for key in ("files", "packages", "modules")) else " ."
     # As a module, so that it sees the packages of the environment that the tests run in.

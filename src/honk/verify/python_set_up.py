@@ -6,20 +6,20 @@ import configparser
 import hashlib
 import re
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from honk.verify.plan import SetUp
 from honk.verify.pre_commit import hooked
-from honk.verify.tree import Tree, join
+from honk.verify.tree import Tree, join, table, texts
 
 REQUIREMENTS = (
     *("requirements.txt", "requirements-dev.txt", "requirements-test.txt", "requirements_dev.txt"),
     *("requirements_test.txt", "dev-requirements.txt", "test-requirements.txt", "requirements/dev.txt"),
     *("requirements/test.txt", "requirements/tests.txt"),
 )
-_EXTRAS = ("dev", "test", "tests", "testing")
-_GROUPS = ("dev", "test", "tests", "testing")
+_FOR_TESTS = ("dev", "test", "tests", "testing")
+"""What extras and groups are called that the checks need; others are needed if they name one of the tools."""
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _PIP = "-m pip install -q --disable-pip-version-check --retries 1"
 _TOOLS_PLACE = "$HOME/.honk-tools"
@@ -41,20 +41,24 @@ def declared(tree: Tree, place: str) -> set[str]:
 
 def _declarations(tree: Tree, place: str) -> Iterator[str]:
     told = tree.toml(join(place, "pyproject.toml"))
-    project, tool = _table(told, "project"), _table(told, "tool")
-    lists = [project.get("dependencies"), *_table(project, "optional-dependencies").values()]
-    lists += [*_table(told, "dependency-groups").values(), _table(tool, "uv").get("dev-dependencies")]
-    yield from (line for lines in lists if isinstance(lines, list) for line in lines if isinstance(line, str))
-    poetry = _table(tool, "poetry")
-    yield from [*_table(poetry, "dependencies"), *_table(poetry, "dev-dependencies")]
-    yield from (name for group in _table(poetry, "group").values() for name in _table(group, "dependencies"))
+    lists = [table(told, "project").get("dependencies"), table(told, "tool", "uv").get("dev-dependencies")]
+    lists += [*table(told, "project", "optional-dependencies").values(), *table(told, "dependency-groups").values()]
+    yield from (line for lines in lists for line in texts(lines))
+    poetry = table(told, "tool", "poetry")
+    yield from [*table(poetry, "dependencies"), *table(poetry, "dev-dependencies")]
+    yield from (name for group in table(poetry, "group") for name in table(poetry, "group", group, "dependencies"))
     for name in REQUIREMENTS:
         yield from (line for line in tree.text(join(place, name)).splitlines() if not line.startswith(("-", "#")))
 
 
-def _table(told: Any, key: str) -> dict[str, Any]:
-    found = told.get(key) if isinstance(told, dict) else None
-    return found if isinstance(found, dict) else {}
+def _needed(groups: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
+    """The names of the extras or groups that the checks need."""
+    found = []
+    for name, lines in groups.items():
+        told = {match[1].lower() for one in texts(lines) if (match := _NAME.match(one))}
+        if re.fullmatch(r"[A-Za-z0-9][\w.-]*", name) and (name in _FOR_TESTS or not told.isdisjoint(wanted)):
+            found.append(name)
+    return found
 
 
 def set_up(tree: Tree, root: str, wanted: Sequence[str], members: Collection[str]) -> list[SetUp]:
@@ -65,7 +69,7 @@ def set_up(tree: Tree, root: str, wanted: Sequence[str], members: Collection[str
         return [_uv(tree, root, place, wanted, several=len(members) > 1)]
     if join(root, "poetry.lock") in tree:
         return [_poetry(tree, root, place, wanted)]
-    installs = _installs(tree, root)
+    installs = _installs(tree, root, wanted)
     installs += [f"-e {shlex.quote('./' + _below(root, one))}" for one in members if one != root]
     missing = [_pinned(tree, tool) for tool in wanted if tool not in tree.present(wanted)]
     if not installs and not missing:
@@ -86,17 +90,17 @@ def _below(root: str, path: str) -> str:
     return path if root == "." else path.removeprefix(root + "/")
 
 
-def _installs(tree: Tree, root: str) -> list[str]:
+def _installs(tree: Tree, root: str, wanted: Sequence[str]) -> list[str]:
     told = tree.toml(join(root, "pyproject.toml"))
-    project, installs = _table(told, "project"), list[str]()
-    optional = _table(project, "optional-dependencies")
-    if project.get("dependencies") or optional or "build-system" in told:
-        extras = [name for name in _EXTRAS if name in optional]
+    installs: list[str] = []
+    optional = table(told, "project", "optional-dependencies")
+    if table(told, "project").get("dependencies") or optional or "build-system" in told:
+        extras = _needed(optional, wanted)
         installs.append(f"-e {shlex.quote('.[' + ','.join(extras) + ']' if extras else '.')}")
     elif join(root, "setup.py") in tree:
         installs.append("-e .")
     installs += [f"-r {path}" for path in REQUIREMENTS if join(root, path) in tree]
-    installs += [f"--group {name}" for name in _GROUPS if name in _table(told, "dependency-groups")]
+    installs += [f"--group {name}" for name in _needed(table(told, "dependency-groups"), wanted)]
     return installs + [shlex.quote(line) for line in _tox_dependencies(tree.text(join(root, "tox.ini")))]
 
 
@@ -121,10 +125,10 @@ def _pinned(tree: Tree, tool: str) -> str:
 
 def _uv(tree: Tree, root: str, place: str, wanted: Sequence[str], *, several: bool) -> SetUp:
     told = tree.toml(join(root, "pyproject.toml"))
-    optional = _table(_table(told, "project"), "optional-dependencies")
+    optional = table(told, "project", "optional-dependencies")
     words = ["uv sync --frozen --quiet", *(["--all-packages"] if several else [])]
-    words += [f"--extra {name}" for name in _EXTRAS if name in optional]
-    words += [f"--group {name}" for name in _GROUPS if name in _table(told, "dependency-groups")]
+    words += [f"--extra {name}" for name in _needed(optional, wanted)]
+    words += [f"--group {name}" for name in _needed(table(told, "dependency-groups"), wanted)]
     lines = [f"UV_PROJECT_ENVIRONMENT={place} UV_PYTHON_DOWNLOADS=never {' '.join(words)}"]
     locked = tree.text(join(root, "uv.lock"))
     missing = [_pinned(tree, tool) for tool in wanted if f'name = "{tool}"' not in locked]
@@ -136,15 +140,15 @@ def _uv(tree: Tree, root: str, place: str, wanted: Sequence[str], *, several: bo
 
 def _poetry(tree: Tree, root: str, place: str, wanted: Sequence[str]) -> SetUp:
     told = tree.toml(join(root, "pyproject.toml"))
-    poetry, locked = _table(_table(told, "tool"), "poetry"), tree.text(join(root, "poetry.lock"))
-    groups = [name for name in _GROUPS if _table(_table(poetry, "group"), name).get("optional")]
-    extras = [
-        name
-        for name in _EXTRAS
-        if name in {**_table(poetry, "extras"), **_table(_table(told, "project"), "optional-dependencies")}
-    ]
-    words = ["poetry install --no-interaction", *(f"--with {name}" for name in groups)]
-    words += [f"--extras {name}" for name in extras]
+    poetry, locked = table(told, "tool", "poetry"), tree.text(join(root, "poetry.lock"))
+    groups = {
+        name: list(table(poetry, "group", name, "dependencies"))
+        for name in table(poetry, "group")
+        if table(poetry, "group", name).get("optional")
+    }
+    extras = table(poetry, "extras") | table(told, "project", "optional-dependencies")
+    words = ["poetry install --no-interaction", *(f"--with {name}" for name in _needed(groups, wanted))]
+    words += [f"--extras {name}" for name in _needed(extras, wanted)]
     lines = [f"python3 -m venv {place}", f"VIRTUAL_ENV={place} PATH={place}/bin:$PATH {' '.join(words)}"]
     missing = [_pinned(tree, tool) for tool in wanted if f'name = "{tool}"' not in locked]
     if missing:

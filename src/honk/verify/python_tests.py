@@ -11,12 +11,12 @@ from typing import Any
 
 from honk.verify.plan import LeftOut, Plan, Verifier, named
 from honk.verify.python_set_up import REQUIREMENTS
-from honk.verify.tree import Tree, join
+from honk.verify.tree import Tree, join, table
 
 TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|tests?)\.py$")
 _REPORT = ".honk/pytest.xml"
 """Where its report for machines goes, from which the reasons are read."""
-_PYTEST_STYLE = re.compile(r"^\s*(import pytest|from pytest\b)|^(async )?def test_", re.MULTILINE)
+_PYTEST_STYLE = re.compile(r"^[ \t]*(import pytest|from pytest\b)|^(async )?def test_", re.MULTILINE)
 _UNITTEST_STYLE = re.compile(r"\bunittest\b|\bTestCase\b")
 LOOKED_AT = 40
 """Test files that are read to tell pytest from unittest."""
@@ -105,7 +105,7 @@ def _unittest(tree: Tree, place: str, test_files: Sequence[str]) -> str:
 
 
 def _tox(tree: Tree, place: str) -> list[Verifier]:
-    told = tree.toml(join(place, "pyproject.toml")).get("tool", {})
+    told = table(tree.toml(join(place, "pyproject.toml")), "tool")
     found = tree.first(place, "tox.ini", "tox.toml") or (join(place, "pyproject.toml") if "tox" in told else None)
     if not found or (found.endswith("tox.ini") and "[testenv" not in tree.text(found)):
         return []
@@ -138,10 +138,9 @@ def _sessions(text: str) -> list[str]:
     for node in parsed.body:
         for mark in node.decorator_list if isinstance(node, ast.FunctionDef) else []:
             called = mark.func if isinstance(mark, ast.Call) else mark
-            if isinstance(node, ast.FunctionDef) and ast.unparse(called) in ("nox.session", "session"):
+            named_so = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            if named_so == "session" and isinstance(node, ast.FunctionDef):
                 keywords = {one.arg: one.value for one in mark.keywords} if isinstance(mark, ast.Call) else {}
                 told = keywords.get("name")
-                found.append(
-                    told.value if isinstance(told, ast.Constant) and isinstance(told.value, str) else node.name
-                )
+                found.append(str(told.value) if isinstance(told, ast.Constant) else node.name)
     return found

@@ -7,11 +7,10 @@ import shlex
 from functools import partial
 
 from honk.verify.plan import Kind, Members, Plan, SetUp, Verifier, Workspace, named
-from honk.verify.tree import Tree, folder, join, ours
+from honk.verify.tree import Tree, folder, join, ours, uncommented
 
 MARKERS = ("Package.swift",)
 XCODE_MARKERS = ("project.pbxproj", "contents.xcworkspacedata")
-_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _SCHEME = re.compile(r"/xcshareddata/xcschemes/([^/]+)\.xcscheme$")
 
 
@@ -25,8 +24,7 @@ def find_swift(tree: Tree) -> list[Workspace]:
 
 
 def _text(tree: Tree, place: str) -> str:
-    # A comment's two slashes are also those of an address.
-    return _COMMENT.sub("", tree.text(join(place, "Package.swift")).replace("://", ":"))
+    return uncommented(tree.text(join(place, "Package.swift")))
 
 
 def _uses(tree: Tree, place: str) -> list[str]:
@@ -62,7 +60,7 @@ def _plan(tree: Tree, place: str, _: Members | None) -> Plan:
                 after=(built,),
             )
         )
-    fetches = re.search(r"\.package\([^)]*\b(url|id):", text)
+    fetches = re.search(r"\.package\([^()]*\b(url|id):", text)
     return Plan(verifiers, [SetUp("swift package resolve", why, directory=place, needs=("swift",))] if fetches else [])
 
 

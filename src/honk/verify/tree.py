@@ -182,6 +182,26 @@ def folder(path: str) -> str:
     return posixpath.dirname(path) or "."
 
 
+def table(told: Any, *keys: str) -> dict[str, Any]:
+    """The table under these keys, one in the other; empty where it is none."""
+    for key in keys:
+        told = told.get(key) if isinstance(told, dict) else None
+    return told if isinstance(told, dict) else {}
+
+
+def texts(told: Any) -> list[str]:
+    """The texts of a list; empty where it is none."""
+    return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
+
+
+def uncommented(text: str) -> str:
+    """A text without its comments of C's kinds, in one go however many are left open."""
+    first, *rest = text.split("/*")
+    whole = first + "".join(part.partition("*/")[2] for part in rest)
+    # Two slashes are also those of an address.
+    return re.sub(r"(?<![:\"'])//[^\n]*", "", whole)
+
+
 def within(path: str, directory: str) -> bool:
     """Whether a path is the folder or below it."""
     return directory in (".", path) or path.startswith(directory + "/")

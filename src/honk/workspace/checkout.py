@@ -7,11 +7,12 @@ import json
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from honk.model import Command, Completed, HonkError, Limits, UsageError
+from honk.git import git
+from honk.model import Checkout, Command, Completed, HonkError, Limits, UsageError
 from honk.workspace.mirror import locked
 from honk.workspace.processes import end_orphans
 from honk.workspace.sandbox import Sandbox
@@ -36,6 +37,11 @@ class CleanCheckout:
     def files(self) -> Sequence[str]:
         """Every tracked path, sorted."""
         return tracked(self.source, self.commit)
+
+    @property
+    def tree(self) -> str:
+        """Git's id of the commit's tree."""
+        return git("rev-parse", f"{self.commit}^{{tree}}", directory=self.source)
 
     def blobs(self) -> Mapping[str, str]:
         """The id of each tracked file's content, by path."""
@@ -78,6 +84,24 @@ class CleanCheckout:
         if kept := self.stands.keep(key, self.sandbox, self.files()):
             self.sandbox = self.stands.over(self.sandbox, below, kept)
         return True
+
+    @property
+    def layered(self) -> bool:
+        """Whether the tree has layers."""
+        return self.stands is not None and not isinstance(self.sandbox.tree, Path)
+
+    @contextmanager
+    def apart(self, before: Sequence[Checkout] = ()) -> Iterator[Checkout]:
+        """See `model.Checkout.apart`."""
+        if self.stands is None or isinstance(self.sandbox.tree, Path):
+            yield self
+            return
+        others = [one.sandbox for one in before if isinstance(one, CleanCheckout) and one is not self]
+        place, sandbox = self.stands.apart(self.sandbox, others)
+        try:
+            yield replace(self, sandbox=sandbox)
+        finally:
+            remove_tree(place)
 
     def export(self, pattern: str, destination: Path) -> Sequence[Path]:
         """Copy regular files and folders out of the tree as it is now. Raises `UsageError` for a pattern that leads
