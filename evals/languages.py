@@ -5,6 +5,7 @@ Everything is a span of characters in the file's text, so that whatever is chang
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -102,8 +103,15 @@ def holds_tests(path: str, text: str) -> bool:
 
 
 def parses(path: str, text: str) -> bool:
-    """Whether the text is whole in the file's language."""
+    """Whether the text is whole in the file's language; a language that is not read is."""
     language = language_of(path)
+    if language == "python":
+        # Its own parser is stricter than a grammar that recovers from everything.
+        try:
+            ast.parse(text)
+        except (SyntaxError, ValueError):
+            return False
+        return True
     return language is None or not _root(text, language).find(kind="ERROR")
 
 

@@ -162,13 +162,24 @@ def _class(name: str, replayed: Sequence[Replayed]) -> ClassFigures:
     placed = [seen for seen in hit if any(place.kind == name and place.line for place in seen.case.truth.findings)]
     judged = [seen for seen in true if seen.verdict and seen.case.truth.label == "bad"]
     ruled = name not in JUDGED
+    rightly = sum(name in seen.case.truth.named for seen in said)
     return ClassFigures(
         name,
         recall=Rate(len(hit), len(true)) if ruled else Rate(0, 0),
-        precision=_share(said, lambda seen: name in seen.case.truth.named),
+        precision=Rate(rightly, rightly + len(_false(name, said))),
         placed=_share(placed, lambda seen: _near(seen, name)),
         vetoed=_share(judged, _vetoed) if judged else None,
     )
+
+
+def _false(name: str, said: Sequence[Replayed]) -> set[tuple[object, ...]]:
+    """The files in which alarms of a class are untrue. One that comes again in every case made of a change is one."""
+    return {
+        (seen.case.source.package, seen.case.source.versions, finding.path)
+        for seen in said
+        for finding in untrue(seen)
+        if finding.kind == name
+    }
 
 
 def _near(seen: Replayed, name: str) -> bool:
