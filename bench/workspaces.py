@@ -16,7 +16,7 @@ from pathlib import Path
 from honk.model import Command, Person, Repository, State, Task
 from honk.settings import read_settings
 from honk.workspace import Workspaces
-from honk.workspace.sandbox import bwrap
+from honk.workspace.bubblewrap import bwrap
 
 FILES = {"small": 600, "large": 60_000}
 BYTES = 7_500
@@ -70,7 +70,8 @@ def _median(rounds: int, act: Callable[[int], None]) -> float:
     return statistics.median(times)
 
 
-def _task(number: int, base: str) -> Task:
+def task_on(number: int, base: str) -> Task:
+    """A task that stands on a commit."""
     now = datetime.now(UTC)
     ada = Person("local:ada", "Ada", "ada@example.com")
     return Task(f"t{number}", "project", "Do it", "script:true", State.WORKING, ada, now, now, base_sha=base)
@@ -83,7 +84,7 @@ def _ours(repo: Path, scratch: Path) -> dict[str, float]:
     workspaces = Workspaces(read_settings(home=home))
     begun = time.perf_counter()
     base = workspaces.fetch(repository)
-    with workspaces.open(_task(999, base), repository) as workspace:
+    with workspaces.open(task_on(999, base), repository) as workspace:
         workspace.run(Command(("true",)))
     first = time.perf_counter() - begun
     fetched: list[float] = []
@@ -93,14 +94,14 @@ def _ours(repo: Path, scratch: Path) -> dict[str, float]:
 
     def use(number: int) -> None:
         begun = time.perf_counter()
-        task = _task(number, workspaces.fetch(repository))
+        task = task_on(number, workspaces.fetch(repository))
         fetched.append(time.perf_counter() - begun)
         with workspaces.open(task, repository) as workspace:
             workspace.run(Command(("true",)))
 
     usable = _median(ROUNDS, use)
     for number in range(5):
-        with workspaces.open(_task(100 + number, base), repository) as workspace:
+        with workspaces.open(task_on(100 + number, base), repository) as workspace:
             begun = time.perf_counter()
             workspace.run(Command(("true",)))
             alone.append(time.perf_counter() - begun)
@@ -135,8 +136,7 @@ def _peers(repo: Path, scratch: Path) -> dict[str, float]:
         ),
         "cp -a": _median(SLOW_ROUNDS, lambda n: run("cp", "-a", repo, place / f"p{n}")),
     }
-    if waits := _mini_swe_agent(repo, place):
-        figures["git clone --shared, mini-swe-agent's bubblewrap, git status"] = waits
+    figures |= _other_agents(repo, place)
     # What git's look at a plain checkout costs, the first time and when it has been looked at.
     base = place / "c0"
     looked = [
@@ -149,7 +149,7 @@ def _peers(repo: Path, scratch: Path) -> dict[str, float]:
     return figures
 
 
-_PEER = """
+_MINI_SWE_AGENT = """
 import statistics, subprocess, sys, time
 from minisweagent.environments.extra.bubblewrap import BubblewrapEnvironment
 repo, place, program = sys.argv[1:]
@@ -166,20 +166,57 @@ for number in range(3):
 print(statistics.median(times))
 """
 
+_OPENHANDS = """
+import logging, statistics, subprocess, sys, time
+from openhands.sdk.workspace import LocalWorkspace
+logging.disable()
+repo, place, _ = sys.argv[1:]
+times = []
+for number in range(3):
+    begun = time.perf_counter()
+    tree = f"{place}/o{number}"
+    subprocess.run(["git", "clone", "-q", "--shared", repo, tree], check=True)
+    with LocalWorkspace(working_dir=tree) as workspace:
+        done = workspace.execute_command("git status --porcelain", timeout=120)
+    assert done.exit_code == 0, done
+    times.append(time.perf_counter() - begun)
+print(statistics.median(times))
+"""
 
-def _mini_swe_agent(repo: Path, place: Path) -> float | None:
-    """What its users wait for the same, where its package can be had: it makes no trees, so git does."""
-    venv = Path(tempfile.gettempdir()) / "honk-bench-mini-swe-agent"
-    python = venv / "bin" / "python"
-    try:
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", venv], check=True, capture_output=True)
-            subprocess.run([python, "-m", "pip", "install", "-q", "mini-swe-agent"], check=True, capture_output=True)
-        command = [python, "-c", _PEER, repo, place, bwrap()]
-        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
-    except (subprocess.CalledProcessError, OSError) as error:
-        print(f"mini-swe-agent is not measured: {getattr(error, 'stderr', None) or error}", file=sys.stderr)
-        return None
+
+def _other_agents(repo: Path, place: Path) -> dict[str, float]:
+    """What the users of other agents wait for the same, where their packages can be had: they make no trees, so git
+    does. OpenHands' environment on this machine is no sandbox; the one that is needs a container daemon."""
+    wanted = {
+        "git clone --shared, mini-swe-agent's bubblewrap, git status": ("mini-swe-agent", (3, 11), _MINI_SWE_AGENT),
+        "git clone --shared, OpenHands' local workspace, git status": ("openhands-sdk", (3, 12), _OPENHANDS),
+    }
+    figures = {}
+    for name, (package, oldest, code) in wanted.items():
+        venv = Path(tempfile.gettempdir()) / f"honk-bench-{package}"
+        python = venv / "bin" / "python"
+        try:
+            if not python.exists():
+                subprocess.run([_python(oldest), "-m", "venv", venv], check=True, capture_output=True)
+                subprocess.run([python, "-m", "pip", "install", "-q", package], check=True, capture_output=True)
+            command = [python, "-c", code, repo, place, bwrap()]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            figures[name] = float(done.stdout.split()[-1])
+        except (subprocess.CalledProcessError, OSError) as error:
+            print(f"{package} is not measured: {getattr(error, 'stderr', None) or error}", file=sys.stderr)
+    return figures
+
+
+def _python(oldest: tuple[int, int]) -> str:
+    """A Python of at least this version. Raises `OSError` where there is none."""
+    if sys.version_info >= oldest:
+        return sys.executable
+    for minor in range(oldest[1], oldest[1] + 3):
+        found = shutil.which(f"python3.{minor}")
+        # What stands on PATH may be a version manager's stand-in for a Python that is not chosen.
+        if found and not subprocess.run([found, "--version"], capture_output=True, check=False).returncode:
+            return found
+    raise OSError(f"it wants Python {oldest[0]}.{oldest[1]} or newer")
 
 
 def workspaces_against_git(scratch: Path) -> dict[str, float]:

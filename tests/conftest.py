@@ -76,6 +76,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HONK_SCREENSHOTS", "false")
     # Half a second of a processor for each task; the tests about agents that wait turn it on.
     monkeypatch.setenv("HONK_WARM_AGENTS", "0")
+    # A request or two to the model for each task; the tests about the judge turn it on.
+    monkeypatch.setenv("HONK_JUDGE", "off")
     # Servers of many tests at once look for work; half as often, they leave more of the processor to each other.
     monkeypatch.setenv("HONK_QUEUE_SECONDS", "0.25")
     yield folder

@@ -8,9 +8,11 @@ import os
 import secrets
 import socket
 import stat
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from honk.flow import turn as _turn  # noqa: F401  registers its workflows
 from honk.flow.building import visited_service
 from honk.flow.deploy import deployed_service, tell_of_service
 from honk.flow.engine import Engine
+from honk.flow.freshening import Freshening
 from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
 from honk.flow.ports import Rooms, furnish
@@ -36,11 +39,15 @@ from honk.provenance import Sigstore, make_signing_key, sign
 from honk.repository_file import RepositoryFile
 from honk.settings import Settings
 from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Production, Screenshots, qr_code
+from honk.ship.artifacts import Prepare
 from honk.ship.deploy import deploy_environment
 from honk.ship.installs import install_links, make_install_key
+from honk.ship.services import Readiness
 from honk.ship.versions import versions
 from honk.store import Attachments, KeptWorkspaces, Store, open_database
-from honk.verify import distil, prepare, verify
+from honk.verify import Conditions, Earlier, checks_at_once, distil, prepare, verify
+from honk.verify.judge import judge
+from honk.verify.tamper import guard
 from honk.workspace import Workspaces
 
 if TYPE_CHECKING:
@@ -111,6 +118,7 @@ class Installation:
     lock: HomeLock
     screenshots: Screenshots
     spares: Spares
+    freshening: Freshening
     github: GitHubApi | None = None
     previews: PreviewServer | None = None
     resting: Resting = field(default_factory=Resting)
@@ -132,24 +140,7 @@ class Installation:
                 self.store, self.artifacts.path, self.settings, self.inbox.tried, visited_service
             )
             self.previews.restore()
-        furnish(
-            Rooms(
-                settings=self.settings,
-                store=self.store,
-                workspaces=self.workspaces,
-                attachments=Attachments(self.settings.home),
-                forges=self.forges,
-                harness=lambda agent: harness(agent, self.settings),
-                verification=_Verification(self.settings),
-                builder=self.artifacts,
-                deployer=self.deployer,
-                sign=lambda statement: sign(statement, self.settings.home, _sigstore(self.settings)),
-                screenshots=self.screenshots if self.settings.screenshots else None,
-                previews=self.previews,
-                spares=self.spares if serve_previews else None,
-                unsafe=unsafe,
-            )
-        )
+        furnish(self.rooms(serve_previews=serve_previews, unsafe=unsafe))
         if serve_previews:
             for trouble in self.production.start():
                 log.error("%s", trouble)
@@ -162,6 +153,27 @@ class Installation:
         if serve_previews and (newest := self.store.tasks(limit=1)):
             self.inbox.expect(newest[0].repository)
         return True
+
+    def rooms(self, *, serve_previews: bool = False, unsafe: bool = False) -> Rooms:
+        """What the flow works with."""
+        return Rooms(
+            settings=self.settings,
+            store=self.store,
+            workspaces=self.workspaces,
+            attachments=Attachments(self.settings.home),
+            forges=self.forges,
+            harness=lambda agent: harness(agent, self.settings),
+            verification=_Verification(self.settings),
+            guard=guard,
+            judge=judge,
+            builder=self.artifacts,
+            deployer=self.deployer,
+            sign=lambda statement: sign(statement, self.settings.home, _sigstore(self.settings)),
+            screenshots=self.screenshots if self.settings.screenshots else None,
+            previews=self.previews,
+            spares=self.spares if serve_previews else None,
+            unsafe=unsafe,
+        )
 
     def open_surfaces(self) -> Surfaces:
         """Begin to listen and to speak where people talk, as far as that is set up; for one process of a home."""
@@ -212,6 +224,7 @@ class Installation:
     def close(self, patience: float = 0.0) -> None:
         """Stop; what still runs after so many seconds is taken up by the next life."""
         self.resting.close()
+        self.freshening.close()
         self.engine.close(patience)
         self.spares.close()
         if self.previews:
@@ -242,25 +255,54 @@ def _thinks(settings: Settings) -> bool:
 class _Verification:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._turns = threading.Semaphore(settings.checks_at_once or checks_at_once())
 
     def __call__(
         self,
         checkout: Checkout,
         file: RepositoryFile,
         *,
+        changed: Collection[str],
         on_start: Callable[[str, str, str], None],
         on_finish: Callable[[Check], None],
         stop: Callable[[], bool],
+        earlier: Earlier,
+        only: Collection[str] | None = None,
     ) -> Sequence[Check]:
         return verify(
             checkout,
             file,
-            settings_egress=self._settings.egress,
-            registries=self._settings.registries,
+            Conditions(
+                self._settings.egress,
+                self._settings.registries,
+                stop,
+                characters=self._settings.distilled_characters,
+            ),
+            changed=changed,
             on_start=lambda verifier: on_start(verifier.name, verifier.command, verifier.why),
             on_finish=on_finish,
-            stop=stop,
+            earlier=earlier,
+            only=only,
+            turns=self._turns,
         )
+
+
+def _preparing(settings: Settings) -> Prepare:
+    """How the set-up before a build is done."""
+
+    def prepared(
+        checkout: Checkout, file: RepositoryFile, stop: Callable[[], bool], log: Callable[[str], None]
+    ) -> Readiness:
+        conditions = Conditions(
+            settings.egress,
+            settings.registries,
+            stop,
+            lambda _, chunk: log(chunk),
+            characters=settings.distilled_characters,
+        )
+        return prepare(checkout, file, conditions)
+
+    return prepared
 
 
 def _sigstore(settings: Settings) -> Sigstore | None:
@@ -282,11 +324,19 @@ def assemble(settings: Settings) -> Installation:
         store = Store(open_database(settings.database), masker(settings.secrets))
     except Exception as error:
         raise HonkError(f"Honk's database cannot be opened: {str(error).splitlines()[0]}.") from error
-    github, accounts = _github(settings, store)
+    workspaces = Workspaces(
+        settings,
+        lambda repository, renew: forges.of(repository).credentials(repository, renew),
+        KeptWorkspaces(store.engine),
+        lambda repository: forges.of(repository).size(repository),
+    )
+    github, accounts = _github(settings, store, workspaces)
     forges = Forges(LocalForge(home, store), github[1] if github else None)
-    kept = ArtifactStore(settings, store, distil, prepare)
+    distilled = partial(distil, budget=settings.distilled_characters)
+    kept = ArtifactStore(settings, store, distilled, _preparing(settings))
     spares = Spares(settings.warm_agents)
-    services = versions(deployed_service, tell_of_service, distil, deploy_environment(settings))
+    freshening = Freshening(workspaces.refresh, spares.renew)
+    services = versions(deployed_service, tell_of_service, distilled, deploy_environment(settings))
     production = Production(home / "production", kept.find, services)
     # One life at a time works on a home, so its next life takes up what it left.
     engine = Engine(_flow_database(settings), executor=f"{socket.gethostname()}:{home}", every=settings.queue_seconds)
@@ -303,18 +353,16 @@ def assemble(settings: Settings) -> Installation:
             engine,
             lambda agent: agent_ready(agent, settings),
             _expecting(settings, spares),
+            freshening.want,
         ),
         artifacts=kept,
-        workspaces=Workspaces(
-            settings,
-            lambda repository, renew: forges.of(repository).credentials(repository, renew),
-            KeptWorkspaces(store.engine),
-        ),
-        deployer=CommandDeployer(settings, distil, production),
+        workspaces=workspaces,
+        deployer=CommandDeployer(settings, distilled, production),
         production=production,
         lock=HomeLock(home),
         screenshots=Screenshots(home),
         spares=spares,
+        freshening=freshening,
         github=github[0] if github else None,
     )
 
@@ -327,14 +375,14 @@ def _close_to_others(home: Path) -> None:
 
 
 def _github(
-    settings: Settings, store: Store
+    settings: Settings, store: Store, workspaces: Workspaces
 ) -> tuple[tuple[GitHubApi, GitHubForge] | None, GitHubAccounts | NoAccounts]:
     """The GitHub App's side, if one is set up. Nothing is asked of GitHub yet."""
     if not (settings.github_app_id and settings.github_private_key):
         return None, NoAccounts()
     api = GitHubApi(settings)
     accounts = GitHubAccounts(settings, store, api)
-    return (api, GitHubForge(settings, store, api, accounts)), accounts
+    return (api, GitHubForge(settings, store, api, accounts, workspaces.mirrors.whole)), accounts
 
 
 def _flow_database(settings: Settings) -> str:

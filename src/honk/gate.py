@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from honk.model import Access, Check, PullRequest, Refused, State, Task
+from honk.model import Access, Check, Finding, PullRequest, Refused, State, Task, Verdict
 
 _SEAL = object()
 
@@ -25,9 +25,15 @@ class MergePermit:
             raise TypeError("a MergePermit is made by permit_merge() alone")
 
 
-def red(checks: Sequence[Check]) -> list[Check]:
-    """Those that stand in the way of a merge."""
-    return [check for check in checks if not check.green]
+def red(checks: Sequence[Check], already_red_on: str | None = None) -> list[Check]:
+    """Those that stand in the way of a merge. Those that fail in the same way on the base commit `already_red_on` do
+    not: None where the base's honk.yaml does not allow that."""
+    return [
+        check
+        for check in checks
+        if not check.green
+        and not (check.status == "already_red" and already_red_on and check.against == already_red_on)
+    ]
 
 
 def check_tap(task: Task, head_sha: str | None, state: State = State.READY) -> None:
@@ -91,6 +97,56 @@ def protected_paths(changed: Sequence[str], patterns: Sequence[str]) -> list[str
     return list(GitIgnoreSpec.from_lines(patterns).match_files(changed))
 
 
+def place(path: str | None, line: int | None) -> str:
+    """Where something is, to stand in front of what is said of it; empty for the whole."""
+    return f"{path}{f':{line}' if line else ''}: " if path else ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known of exactly the commit `sha` besides its checks, by the rules of honk.yaml."""
+
+    sha: str
+    verdict: Verdict | None = None
+    """The judge's; None where it is off."""
+    findings: Sequence[Finding] = ()
+    """What weakens the checks, as far as it is shown."""
+    protected: Sequence[Finding] = ()
+    """Those of the findings that want a person's tap."""
+    vetoes: bool = False
+    """Whether a bad verdict stands in the way."""
+
+    @property
+    def vetoed(self) -> bool:
+        """Whether the verdict stands in the way."""
+        return self.vetoes and self.verdict is not None and self.verdict.decision == "veto"
+
+    @property
+    def reasons(self) -> list[str]:
+        """What a person has to confirm before this commit lands, a sentence each."""
+        told = [f"The judge vetoes it: {self.verdict.summary}"] if self.vetoed and self.verdict else []
+        return told + [f"{place(one.path, one.line)}{one.message}" for one in self.protected]
+
+
+@dataclass(frozen=True)
+class Override:
+    """A person's word that exactly the commit `sha` may land, whatever guard and judge say of it."""
+
+    sha: str
+    person: str
+
+
+def confirmation_missing(reasons: Sequence[str]) -> str | None:
+    """Why a commit may not land before somebody has confirmed it, or None. `reasons` are what is to be confirmed."""
+    if not reasons:
+        return None
+    more = f" (and {len(reasons) - 3} more)" if len(reasons) > 3 else ""
+    return (
+        f"{' '.join(reasons[:3])}{more} Ask for a fix in the thread, or tap Override if this version is to land all "
+        "the same."
+    )
+
+
 def permit_merge(
     task: Task,
     pull_request: PullRequest | None,
@@ -99,12 +155,16 @@ def permit_merge(
     head_sha: str,
     *,
     access: Access,
+    judged: Judged,
+    override: Override | None = None,
     missing: str | None = None,
     obstacle: str | None = None,
+    already_red_on: str | None = None,
 ) -> MergePermit:
     """Let `sha` land if it carries the task's tried commit `head_sha`, its pull request is open on that very commit,
-    every check on `sha` is green, whoever asks has `access` to write, no approval is `missing` and the forge names no
-    `obstacle`. Raises `Refused` with the reason."""
+    every check on `sha` is green (see `red` for `already_red_on`), guard and judge let `head_sha` pass or a person's
+    `override` does, whoever asks has `access` to write, no approval is `missing` and the forge names no `obstacle`.
+    Raises `Refused` with the reason."""
     check_access(access, "write", task.repository)
     if task.head_sha != head_sha:
         raise Refused(f"The change has moved on from {head_sha[:8]} since it was tried; try the new version.")
@@ -117,9 +177,14 @@ def permit_merge(
         )
     if not checks:
         raise Refused(f"No checks are on record for {sha[:8]}: retry to have it verified.")
-    if failed := red(checks):
+    if failed := red(checks, already_red_on):
         names = ", ".join(check.name for check in failed)
         raise Refused(f"Not merged: {names} failed on {sha[:8]}.\n{failed[0].summary}")
+    if judged.sha != head_sha:
+        raise Refused(f"What was judged is {judged.sha[:8]}, not {head_sha[:8]}: retry to have it judged.")
+    confirmed = override is not None and override.sha == head_sha
+    if (unconfirmed := confirmation_missing(judged.reasons)) and not confirmed:
+        raise Refused(f"Not merged: {unconfirmed}")
     if obstacle:
         raise Refused(f"Not merged: {obstacle}")
     if missing:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -106,17 +107,52 @@ def git_bytes(
     return completed.stdout
 
 
+def git_beginning(*arguments: str | Path, directory: Path, limit: int, timeout: float = 120.0) -> tuple[bytes, bool]:
+    """The first `limit` bytes of what git prints, and whether that is all; git is ended after them. Raises `GitError`
+    as `git`."""
+    process = subprocess.Popen(
+        ["git", *map(str, arguments)],
+        cwd=directory,
+        env=_environment(False, {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    timer = threading.Timer(timeout, process.kill)
+    timer.start()
+    with process:
+        stream = process.stdout
+        told = stream.read(limit + 1) if stream else b""
+        if len(told) > limit:
+            process.kill()
+    timer.cancel()
+    if len(told) <= limit and process.returncode:
+        raise GitError(f"git {arguments[0]} failed", process.returncode)
+    return told[:limit], len(told) <= limit
+
+
 Credentials = Callable[[bool], Mapping[str, str]]
 """The environment with which git talks to an address; with True not what was given before, which was refused."""
 
 
 def git_as(
-    credentials: Credentials, *arguments: str | Path, directory: Path | None = None, timeout: float = 600.0
+    credentials: Credentials,
+    *arguments: str | Path,
+    directory: Path | None = None,
+    given: bytes | None = None,
+    timeout: float = 600.0,
 ) -> str:
     """As `git`, with credentials, and once more with new ones if those were refused."""
     for renew in (False, True):
         try:
-            return git(*arguments, directory=directory, person=True, environment=credentials(renew), timeout=timeout)
+            return git(
+                *arguments,
+                directory=directory,
+                person=True,
+                environment=credentials(renew),
+                given=given,
+                timeout=timeout,
+            )
         except GitError as error:
             refused = re.search(r"Authentication failed|could not read Username|returned error: 40[13]", str(error))
             if renew or not refused:

@@ -35,9 +35,11 @@ _MAX_SECONDS = 7 * 24 * 3600.0
 _DURATION = re.compile(r"^(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|m|h)?$", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _NAME = re.compile(r"^[^\s\x00-\x1f]([^\r\n\t\x00-\x1f]{0,58}[^\s\x00-\x1f])?$")
+_FINDING = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 _BUILD_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 _ADDRESS = re.compile(r"^https?://[^\s/?#]+\S*$")
 _HOST = re.compile(r"^((\*\.)?\w[\w-]*(\.\w[\w-]*)*\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$")
+_IMAGE = re.compile(r"^[a-z0-9][\w.:/@-]{0,254}$", re.ASCII)
 _LISTEN = re.compile(r"^([0-9.]{7,15}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$")
 
 
@@ -133,8 +135,16 @@ Listen = Annotated[
     _matching(_LISTEN, "must be an address and a port such as `127.0.0.1:8080` or `[::]:8080`"),
     _text(_LISTEN.pattern),
 ]
+Image = Annotated[
+    str,
+    _matching(_IMAGE, "must be the name of a container image such as `docker.io/library/python:3.12`"),
+    _text(_IMAGE.pattern),
+]
 Pattern = Annotated[str, AfterValidator(_pattern), _text(r"\S")]
 CheckName = Annotated[str, _matching(_NAME, "must be a name of one line and at most 60 characters"), _text(r"\S")]
+FindingKind = Annotated[
+    str, _matching(_FINDING, "must be a kind of finding, such as `test-deleted`"), _text(_FINDING.pattern)
+]
 BuildName = Annotated[
     str,
     _matching(_BUILD_NAME, "must be a name of letters, digits, `_` and `-`, at most 40"),
@@ -152,6 +162,8 @@ class VerifyStep(_Part):
     run: Line
     timeout: Duration = 600.0
     directory: Below = "."
+    after: list[CheckName] = Field(default_factory=list)
+    """Checks above it whose files it needs, such as a build's."""
 
 
 class Build(_Part):
@@ -296,6 +308,45 @@ class Sandboxing(_Part):
 
     nested: bool = False
     """Whether they may make user namespaces of their own, for a sandbox in the sandbox."""
+    image: Image | None = None
+    """What containers are made of, where Honk's sandboxes are such; default: what devcontainer.json names."""
+    dockerfile: Below | None = None
+    """The Dockerfile that makes it, with the repository as context."""
+
+    @model_validator(mode="after")
+    def _is_made_of_one_thing(self) -> Sandboxing:
+        if self.image and self.dockerfile:
+            raise ValueError("must name an image or a dockerfile, not both")
+        return self
+
+
+JudgeMode = Literal["off", "advise", "veto"]
+
+
+class Judge(_Part):
+    """Whether a model looks at each change, and what follows from what it says."""
+
+    mode: JudgeMode | None = None
+    """`off`: it is not asked; `advise`: its verdict is shown; `veto`: a bad one also wants a person's tap before the
+    change is merged. None: as the installation has it."""
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The score below which a verdict is bad."""
+    rounds: Annotated[int, Field(ge=0, le=10)] = 2
+    """How often the agent is sent back to work because of a veto or of a finding that wants a tap, in one turn."""
+    model: str | None = None
+    """Who judges; None: as the installation has it."""
+
+
+def _kind_of_judge(value: object) -> str:
+    return "rules" if isinstance(value, (dict, Judge)) else "mode"
+
+
+JudgeEntry = Annotated[
+    Annotated[JudgeMode, Tag("mode")] | Annotated[Judge, Tag("rules")], Discriminator(_kind_of_judge)
+]
+
+Treatment = Literal["protect", "show", "allow"]
+"""What a finding of the tamper guard leads to: a person has to confirm it, it is shown, or it is not even that."""
 
 
 class Freeze(_Part):
@@ -316,6 +367,8 @@ class Merge(_Part):
 
     method: Literal["squash", "merge", "rebase"] = "squash"
     approvals: Annotated[int, Field(ge=0, le=10)] = 0
+    already_red: Literal["block", "allow"] = "block"
+    """Whether a change may land although a check is red, if that fails in the same way on what it is made from."""
     require_trial: bool = False
     """Whether somebody has to open or install a version before it is merged."""
     freeze: list[Freeze] = Field(default_factory=list)
@@ -344,6 +397,9 @@ class RepositoryFile(_Part):
     setup: Line | None = None
     verify: dict[CheckName, Step] | None = None
     """None: found by what the repository contains. Empty: no checks."""
+    judge: JudgeEntry | None = None
+    tamper: dict[FindingKind, Treatment] = Field(default_factory=dict, json_schema_extra=_named(_FINDING))
+    """By kind. What is not named is as usual for its kind where it is serious, and `show` where it is not."""
     protect: list[Pattern] = Field(default_factory=list)
     builds: dict[BuildName, Build] | None = Field(default=None, json_schema_extra=_named(_BUILD_NAME))
     """None: found by what the repository contains. Empty: no builds."""
@@ -354,6 +410,22 @@ class RepositoryFile(_Part):
     sandbox: Sandboxing = Sandboxing()
     max_cost_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_turns: Annotated[int, Field(gt=0)] | None = None
+
+    @property
+    def judging(self) -> Judge:
+        """What `judge` says, in its long form."""
+        return self.judge if isinstance(self.judge, Judge) else Judge(mode=self.judge)
+
+    @field_validator("verify")
+    @classmethod
+    def _comes_after_what_is_above(cls, verify: dict[str, Step] | None) -> dict[str, Step] | None:
+        above: list[str] = []
+        for name, step in (verify or {}).items():
+            missing = [one for one in step.after if one not in above] if isinstance(step, VerifyStep) else []
+            if missing:
+                raise ValueError(f"must have the check `{missing[0]}` above `{name}`, which names it under `after`")
+            above.append(name)
+        return verify
 
     @field_validator("builds")
     @classmethod
@@ -486,6 +558,7 @@ _EXAMPLES = {
     "deploy.service": "`run: npm start`",
     "deploy.health": '`url: "https://example.com/health"`',
     "merge": "`method: squash`",
+    "tamper": "`test-deleted: show`",
 }
 
 
@@ -558,6 +631,8 @@ def _allowed(place: Iterable[int | str]) -> list[str]:
             model = Preview
         case ["deploy", "health", "metrics", _]:
             model = Metric
+        case ["judge"]:
+            model = Judge
         case ["merge"]:
             model = Merge
         case ["merge", "freeze", _]:

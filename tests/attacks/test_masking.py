@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import os
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from honk.masking import SHAPES, masked_value, masker
+from tests.conftest import Honk
 
 # In two parts, so that no scanner of this repository takes them for real ones.
 EXAMPLES = {
@@ -163,3 +167,28 @@ def test_an_error_at_the_shell_is_masked(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "hunter2" not in done.stderr + done.stdout
     assert "ada:•••@127.0.0.1" in done.stderr
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_token_that_a_failing_agent_prints_is_in_no_database(
+    home: Path, make_repository: Callable[..., Path], honk: Honk
+) -> None:
+    repo = make_repository(
+        {"fail.sh": "printf 'the token is ghp_%s\\n' 0123456789abcdefghijABCDEFGHIJ012345; exit 3\n"}
+    )
+    told = honk("run", "Fail", "--repo", str(repo), "--agent", "script:sh fail.sh", check=1)
+    assert "the token is ghp_•••" in told.stderr
+    kept = [cell for path in home.glob("*.db") for cell in _cells(path)]
+    assert any(b"the token is ghp_" in cell for cell in kept)
+    assert not [cell for cell in kept if b"ABCDEFGHIJ012345" in cell]
+
+
+def _cells(path: Path) -> Iterator[bytes]:
+    """Every text of a database, also what DBOS keeps in base64."""
+    with sqlite3.connect(path) as database:
+        tables = [row[0] for row in database.execute("select name from sqlite_master where type = 'table'")]
+        cells = [cell for table in tables for row in database.execute(f'select * from "{table}"') for cell in row]
+    for cell in (cell for cell in cells if isinstance(cell, str)):
+        yield cell.encode()
+        with suppress(ValueError):
+            yield base64.b64decode(cell, validate=True)

@@ -21,8 +21,11 @@ def test_the_demo_tells_the_commute_story_to_its_end(honk: Honk) -> None:
     assert "The model is played" in done.stderr
     assert first["state"] == "deployed"
     assert second["state"] == "rolled_back"
+    assert (first["verdict"]["decision"], first["verdict"]["model"]) == ("approve", "played")
+    assert second["verdict"]["doubts"][0]["path"] == "src/player.js"
     for words in (
         "✗ test",
+        "The judge approves (0.90)",
         "Pull request #1 opened",
         "is void",
         "has moved on",

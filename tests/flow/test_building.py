@@ -129,7 +129,7 @@ def test_the_page_is_shown_beside_how_it_was_before(
         thread = Thread(assemble(read_settings(home=home)), server)
         told = _built(thread, repo, "echo '<p style=\"margin-top:200px\">About this song' >> index.html")
         if not told.data["pictured"]:
-            pytest.skip("this machine has no Chromium")
+            pytest.skip("this machine has no Chromium, or no Playwright")
         compared = thread.until("build.compared")
         assert compared.data["after"] == told.data["sha256"]
         assert compared.data["places"] >= 1
@@ -160,7 +160,7 @@ def test_a_service_is_shown_beside_how_it_was_before(
         thread = Thread(assemble(read_settings(home=home)), server)
         told = _built(thread, repo, "echo '<h1>Coda</h1>' > index.html")
         if not told.data["pictured"]:
-            pytest.skip("this machine has no Chromium")
+            pytest.skip("this machine has no Chromium, or no Playwright")
         compared = thread.until("build.compared")
         assert (compared.data["kind"], compared.data["after"]) == ("service", told.data["sha256"])
         assert compared.data["places"] >= 1

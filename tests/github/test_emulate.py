@@ -27,6 +27,7 @@ from honk.forges.github.pulls import merge_pull, obstacle_of
 from honk.model import Check, HonkError, NotFound, Person, Refused, Repository
 from honk.settings import read_settings
 from honk.store import Store, open_database
+from tests.conftest import git
 from tests.github.description import cache_folder
 from tests.github.played import APP_ID, SLUG, PlayedGitHub
 
@@ -214,7 +215,10 @@ def forge(home: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> GitHub
     monkeypatch.setenv("HONK_GITHUB_GIT_URL", server.url.removesuffix("/api/v3"))
     settings = read_settings()
     store, api = Store(open_database(settings.database)), GitHubApi(settings)
-    return GitHubForge(settings, store, api, GitHubAccounts(settings, store, api))
+    # The emulator has no git, so there is no history either.
+    empty = home / "mirrors" / "empty.git"
+    git(home, "init", "-q", "--bare", str(empty))
+    return GitHubForge(settings, store, api, GitHubAccounts(settings, store, api), lambda _: empty)
 
 
 @pytest.fixture
@@ -312,6 +316,15 @@ def test_the_result_is_reported_once_and_a_red_check_of_the_teams_own_stands_in_
     path = f"/commits/{head}/check-runs"
     runs = list(api.pages(path, server.place, to="read the checks", inside="check_runs"))
     assert [(run["name"], run["conclusion"]) for run in runs] == [("Honk", "success")]
+    held = server.push(BRANCH, "hello there\n")
+    notes = ["The judge vetoes it (0.20): Nobody asked for this."]
+    forge.report(repository, held, [Check("test", "passed", 1.0, "")], "http://honk.example", notes=notes, held=True)
+    (run,) = api.pages(path.replace(head, held), server.place, to="read the checks", inside="check_runs")
+    # Red would keep GitHub from merging once somebody has overridden it in Honk.
+    assert (run["conclusion"], run["output"]["title"]) == (
+        "neutral", "1 checks passed on a clean checkout; a person has to look",
+    )  # fmt: skip
+    assert notes[0] in run["output"]["summary"]
     server.check(head, "integration", "failure")
     assert "integration is red on GitHub (failure)" in (forge.obstacle(repository, BRANCH, head) or "")
 

@@ -97,6 +97,23 @@ def test_an_android_app_is_found_by_its_module(planned: Callable[..., dict[str, 
     assert planned(catalogue)["android"][0] == "gradle --console=plain :app:assembleDebug"
 
 
+def test_every_android_app_of_a_project_is_built(planned: Callable[..., dict[str, Any]]) -> None:
+    files = {
+        "settings.gradle": "",
+        "wear/build.gradle.kts": APPLICATION,
+        "app/build.gradle.kts": APPLICATION,
+        "apps/tv/build.gradle": APPLICATION,
+        "core/build.gradle": "apply plugin: 'com.android.library'",
+    }
+    found = planned(files)
+    assert list(found) == ["android", "android-apps-tv", "android-wear"]
+    assert found["android"][0].endswith(":app:assembleDebug")
+    assert found["android-apps-tv"] == (
+        "gradle --console=plain :apps:tv:assembleDebug",
+        "apps/tv/build/outputs/apk/**/*.apk",
+    )
+
+
 def test_an_iphone_app_is_built_where_the_mac_is(planned: Callable[..., dict[str, Any]]) -> None:
     lanes = {"fastlane/Fastfile": "platform :ios do\n  lane :test do\n  end\n  lane :adhoc do\n  end\nend\n"}
     assert planned(lanes) == {"ios": ("fastlane adhoc", "**/*.ipa", "macos")}

@@ -115,6 +115,27 @@ def test_a_question_of_the_agent_becomes_one_in_the_thread(team: Team) -> None:
     team.until(lambda: ("Ada", "jobs") in team.messages(task))
 
 
+def test_flaky_already_red_and_unchanged_checks_are_told_as_such(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    team.becomes_ready(task)
+    for key in ("one", "two"):
+        team.store.note_flaky(task.repository, "test", key)
+    checks = [
+        Check("lint", "passed", 1.0, "passed", unchanged_since=NEXT_HEAD),
+        Check("test", "flaky", 2.0, "Flaky (2 times in this repository). Failed, then passed"),
+        Check("types", "already_red", 3.0, "Already red on main", against=NEXT_HEAD),
+    ]
+    team.store.save_checks(task.repository, HEAD, "", checks)
+    team.happens(task, "check.already_red", {"name": "types"})
+    card = team.card(
+        f"✓ lint 1.0 s (unchanged since {NEXT_HEAD[:8]})",
+        "✓ test 2.0 s (flaky, 2 times so far)",
+        f"✗ types 3.0 s (already red on {NEXT_HEAD[:8]})",
+    )
+    assert "2 of 3 checks are green" in texts(buttons(card)["Merge"]["confirm"])
+
+
 def test_a_failure_offers_to_go_on(team: Team) -> None:
     team.up()
     task, _ = team.asked()
@@ -305,3 +326,46 @@ def test_a_blocked_host_cannot_write_into_the_card(team: Team) -> None:
         _is_blocked(team, task, f"h{number}.example")
     team.card("16 more hosts were blocked")
     assert {method for method, *_ in team.slack.refusals} <= {"assistant.threads.setStatus"}
+
+
+def test_what_a_tree_does_not_have_is_on_the_card(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    reason = "The submodule `lib` is at another host: name it in `egress`, and use its https address."
+    team.happens(task, "submodule.missing", {"path": "lib", "reason": reason})
+    team.happens(task, "workspace.left_out", {"paths": ["big"], "count": 1, "bytes": 300_000_000})
+    team.card("is at another host: name it in", "Too large to be kept while the task rested (300.0 MB): big")
+
+
+def test_a_veto_is_on_the_card_and_is_overridden_by_whoever_may_write(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    doubt = {"kind": "scope", "message": "Nobody asked for <!channel>.", "path": "src/`a`.py", "line": 7}
+    said = {"decision": "veto", "score": 0.2, "summary": "It does *more* than asked.", "doubts": [doubt]}
+    said |= {"model": "m", "mode": "veto", "threshold": 0.5, "commit": HEAD, "cost_usd": 0.01}
+    finding = {"kind": "test-deleted", "severity": "serious", "path": "tests/test_a.py", "line": None}
+    finding |= {"message": "A test was deleted.", "evidence": "", "wants_tap": True}
+    team.happens(task, "tamper.found", {"commit": HEAD, "findings": [finding], "more": 0})
+    team.happens(task, "judge.finished", said)
+    team.becomes_ready(task)
+    card = team.card("Ready to try", "The judge vetoes this", "0.20", "Nobody asked for", "Tamper guard", "A test was")
+    assert "<!channel>" not in json.dumps(card["blocks"])
+    assert list(buttons(card)) == ["Override", "Details", "Cancel"]
+    team.slack.tap(card, "honk:override", user="UBOB")
+    overridden = team.card("Overridden by")
+    assert list(buttons(overridden)) == ["Merge", "Details", "Cancel"]
+    (event,) = team.store.events_of(task.id, "overridden")
+    assert event.data["head_sha"] == HEAD
+    assert event.data["reasons"] == [
+        "The judge vetoes it: It does *more* than asked.", "tests/test_a.py: A test was deleted.",
+    ]  # fmt: skip
+
+
+def test_good_advice_is_small_print(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    said = {"decision": "approve", "score": 0.9, "summary": "It does what was asked.", "doubts": [], "model": "m"}
+    team.happens(task, "judge.finished", said | {"mode": "advise", "threshold": 0.5, "commit": HEAD, "cost_usd": 0.0})
+    team.becomes_ready(task)
+    card = team.card("The judge approves (0.90): It does what was asked.")
+    assert list(buttons(card)) == ["Merge", "Details", "Cancel"]

@@ -32,6 +32,13 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/honk-yaml.md").read_te
         ("deploy: {run: x, health: {url: 'http://x', for: soon}}", "must be a duration such as 60s, 2m or 1h"),
         ("merge:\n  method: octopus\n", "line 2: `merge.method` must be 'squash', 'merge' or 'rebase'"),
         ("merge:\n  approvals: -1\n", "line 2: `merge.approvals` must be greater than or equal to 0"),
+        ("judge: strict", "line 1: `judge` must be 'off', 'advise' or 'veto'"),
+        ("judge:\n  mode: veto\n  threshhold: 1\n", "line 3: the key `judge.threshhold` is not known; did you mean `"),
+        ("judge: {threshold: 7}", "line 1: `judge.threshold` must be less than or equal to 1"),
+        ("judge: {rounds: many}", "line 1: `judge.rounds` must be a whole number"),
+        ("tamper: protect", "line 1: `tamper` must be keys and values, such as `test-deleted: show`"),
+        ("tamper:\n  test-deleted: never\n", "line 2: `tamper.test-deleted` must be 'protect', 'show' or 'allow'"),
+        ("tamper: {Tests: show}", "line 1: `tamper.Tests` must be a kind of finding, such as `test-deleted`"),
         ("setup: ' '\n", "line 1: `setup` must be a shell line, not blank"),
         ("verify:\n  test:\n    run: ''\n", "line 3: `verify.test.run` must be a shell line, not blank"),
         ("verify: npm test\n", "line 1: `verify` must be keys and values, such as `test: npm test`"),
@@ -76,6 +83,13 @@ def test_an_empty_file_says_nothing() -> None:
     assert parse_repository_file("").verify is None
 
 
+def test_the_short_form_of_judge_is_its_mode() -> None:
+    file = parse_repository_file("judge: veto\ntamper: {linter-silenced: protect, test-deleted: allow}\n")
+    assert (file.judging.mode, file.judging.threshold, file.judging.rounds) == ("veto", 0.5, 2)
+    assert file.tamper == {"linter-silenced": "protect", "test-deleted": "allow"}
+    assert parse_repository_file("judge: {threshold: 0.7}").judging.mode is None
+
+
 def test_durations_are_seconds() -> None:
     for written, seconds in (("90s", 90), ("2m", 120), ("1h", 3600), ("15", 15), ("250ms", 0.25)):
         file = parse_repository_file(f"deploy: {{run: x, health: {{url: 'http://x', for: {written}}}}}")
@@ -113,6 +127,7 @@ def test_the_published_schema_is_the_parsers_own() -> None:
         "setup: ' '", "verify: [a]", "verify: {a: {run: x, timeout: 0}}", "verify: {a: {run: x, directory: ../b}}",
         "builds: {web: {run: x, output: /etc}}", "builds: {../up: {run: x, output: y}}", "egress: ['https://a.example']",
         "deploy: {run: x, url: here}", "merge: {method: octopus}", "merge: {aprovals: 1}", "max_turns: 0", "protect: a",
+        "judge: strict", "judge: {threshold: 2}", "judge: {mood: veto}", "tamper: {Tests: show}", "tamper: {a: never}",
     ],
 )  # fmt: skip
 def test_an_editor_with_the_schema_refuses_what_honk_refuses(text: str) -> None:

@@ -13,7 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Say it in chat, try it on your phone, tap merge.",
 )
-task_app = typer.Typer(no_args_is_help=True, help="Tasks: list, look, talk, merge, cancel, retry, roll back.")
+task_app = typer.Typer(no_args_is_help=True, help="Tasks: list, look, talk, merge, override, cancel, retry, roll back.")
 app.add_typer(task_app, name="task")
 setup_app = typer.Typer(no_args_is_help=True, help="Connect Honk with Slack and GitHub.")
 app.add_typer(setup_app, name="setup")
@@ -103,14 +103,27 @@ def verify(
     repo: Annotated[str, typer.Option("--repo", help="A path, a URL, or a repository Honk knows.")] = ".",
     branch: Annotated[str | None, typer.Option(help="This branch; default: the repository's own.")] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say why each check was chosen, and what all of them printed.")
+        bool, typer.Option("--explain", help="Run nothing: say what would run, why, and what is missing for it.")
     ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Use nothing that was done before.")] = False,
+    changed_since: Annotated[
+        str | None,
+        typer.Option(metavar="REF", help="Only the projects that changes since this commit or branch touch."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a repository's checks on a clean checkout, without any agent: what a change will be judged by."""
     from honk.cli.verify import verify_repository
 
-    raise typer.Exit(verify_repository(f"{repo}#{branch}" if branch else repo, explain=explain, as_json=as_json))
+    raise typer.Exit(
+        verify_repository(
+            f"{repo}#{branch}" if branch else repo,
+            explain=explain,
+            as_json=as_json,
+            fresh=no_cache,
+            changed_since=changed_since,
+        )
+    )
 
 
 @app.command()
@@ -287,12 +300,13 @@ def task_show(
         bool, typer.Option("--apply", help="Fetch the task's branch into your repository (nothing is checked out).")
     ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print the change.")] = False,
+    log: Annotated[str | None, typer.Option("--log", metavar="CHECK", help="Print all that a check printed.")] = None,
     as_json: Json = False,
 ) -> None:
     """One task: where it stands, its checks, its pull request."""
     from honk.cli.tasks import show_task
 
-    show_task(task, apply=apply, diff=diff, as_json=as_json)
+    show_task(task, apply=apply, diff=diff, log=log, as_json=as_json)
 
 
 @task_app.command("say")
@@ -321,6 +335,12 @@ Head = Annotated[str | None, typer.Option("--head", help="The commit you tried; 
 def task_merge(task: TaskId, head: Head = None, as_json: Json = False) -> None:
     """Merge exactly the commit that was tried, and deploy it where the repository deploys."""
     _act("merge", task, head, as_json)
+
+
+@task_app.command("override")
+def task_override(task: TaskId, head: Head = None, as_json: Json = False) -> None:
+    """Let exactly this version be merged, whatever the judge and the tamper guard hold against it."""
+    _act("override", task, head, as_json)
 
 
 @task_app.command("cancel")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ def examine(*, as_json: bool) -> int:
     from honk.agents import agent_ready
     from honk.settings import read_settings
     from honk.setup import github_rows, slack_rows
+    from honk.ship.screenshots import browser, driver
     from honk.workspace import promises
 
     settings = read_settings()
@@ -31,14 +31,10 @@ def examine(*, as_json: bool) -> int:
         rows.append(("model key", True, ""))
     except HonkError as error:
         rows.append(("model key", False, f"{error} `honk demo` and script agents work without."))
-    chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    rows.append(
-        (
-            "browser for screenshots",
-            chromium is not None,
-            "" if chromium else "Install Chromium; all else works without.",
-        )
-    )
+    remedies = [] if browser() else ["Install Chromium."]
+    remedies += [] if driver() else ["Install Playwright: `pip install 'honk[pictures]'`."]
+    told = " ".join([*remedies, "All else works without."]) if remedies else ""
+    rows.append(("pictures of web previews", not remedies, told))
     named = settings.previews_under is not None
     remedy = (
         "Each preview has a port of its own, which phones must be able to reach; HONK_PREVIEW_DOMAIN gives them names."

@@ -119,14 +119,18 @@ def say(task_id: str, text: str, *, key: str | None, as_json: bool) -> int:
 
 
 def act(task_id: str, action: str, *, head_sha: str | None, as_json: bool) -> int:
-    """See `honk task merge|cancel|retry|rollback`. Returns the exit code."""
+    """See `honk task merge|cancel|retry|rollback|override`. Returns the exit code."""
     from honk.flow.view import settles
 
     installation = open_installation()
     task = installation.store.task(task_id)
     after = installation.store.events(task_id=task.id, limit=1_000_000)[-1].id
-    known = cast(Literal["merge", "cancel", "retry", "rollback"], action)
+    known = cast(Literal["merge", "cancel", "retry", "rollback", "override"], action)
     before = task.state
+    if action == "override":
+        # Nothing runs because of it.
+        installation.inbox.act(task.id, "override", _whole(task, head_sha), uuid.uuid4().hex, local_person())
+        return _conclude(installation, installation.store.task(task.id), as_json=as_json)
     _work(installation)
     installation.inbox.act(task.id, known, _whole(task, head_sha), uuid.uuid4().hex, local_person())
     if action == "cancel" and before is State.CANCELLED:

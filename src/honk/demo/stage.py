@@ -130,6 +130,7 @@ def _settings(home: Path, port: int, model_url: str | None) -> Settings:
     }
     if model_url:
         own |= {"anthropic_base_url": model_url, "anthropic_api_key": SecretStr(PLAYED_KEY), "model": None}
+        own |= {"judge_model": "played", "models": []}
     return read_settings().model_copy(update=own)
 
 

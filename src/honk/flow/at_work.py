@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from honk.flow.brief import commit_message
+from honk.flow.judging import judged_at, judged_cost, send_back
 from honk.flow.ports import rooms
-from honk.flow.verification import verify_commit
-from honk.gate import red
+from honk.flow.verification import in_the_way, verify_commit
+from honk.flow.warming import left_to
 from honk.model import Check, GateAnswer, LimitReached, Message, Task, Workspace
+from honk.repository_file import RepositoryFile
 from honk.untrusted import clean
 from honk.verify import explain
 
@@ -19,8 +21,10 @@ from honk.verify import explain
 class Gate:
     """What the agent's `verify` tool and its wish to stop are answered with."""
 
-    def __init__(self, task: Task, turn_id: str, workspace: Workspace) -> None:
+    def __init__(self, task: Task, turn_id: str, workspace: Workspace, file: RepositoryFile) -> None:
         self._task = task
+        self._file = file
+        self._judged_before = judged_cost(task.id)
         self._turn = turn_id
         self._workspace = workspace
         self._rounds = rooms().settings.verify_rounds
@@ -39,21 +43,36 @@ class Gate:
             return GateAnswer(True, "Nothing has been changed yet, so there is nothing to verify.")
         checks = verify_commit(self._task, sha, stop=lambda: room.store.task(task_id).cancel_requested)
         text = explain(checks)
-        return self._block(asked_by, text, red(checks)) if red(checks) else GateAnswer(True, text)
+        if failed := in_the_way(self._task, checks):
+            # What was red before is the person's to decide, once the agent has heard of it.
+            heard = self._blocked() >= min(1, self._rounds) and all(check.status == "already_red" for check in failed)
+            return GateAnswer(True, text) if heard and asked_by == "stop" else self._block(asked_by, text, failed)
+        objections = self._objections(sha) if asked_by == "stop" else None
+        return GateAnswer(False, objections) if objections else GateAnswer(True, text)
+
+    def _objections(self, sha: str) -> str | None:
+        """What guard and judge hold against a commit that is green, as often as the agent is to hear of it."""
+        task, before = self._task, judged_cost(self._task.id)
+        left = left_to(task, self._file) - self._workspace.spent.cost_usd - (before - self._judged_before)
+        judged = judged_at(task, sha, self._file, left=left)
+        self._workspace.charge(judged_cost(task.id) - before)
+        return send_back(task.id, self._turn, judged, self._file.judging.rounds)
 
     def _block(self, asked_by: str, text: str, failed: Sequence[Check] = ()) -> GateAnswer:
         """A red answer; to the wish to stop only so many times."""
         if asked_by != "stop":
             return GateAnswer(False, text)
-        store, task_id = rooms().store, self._task.id
-        prefix = f"{self._turn}:blocked:"
-        blocked = store.count_events(task_id, "gate.blocked", prefix)
+        blocked = self._blocked()
         if blocked >= self._rounds:
             names = ", ".join(check.name for check in failed) or "the merge"
             raise LimitReached(f"No pull request: {names} still fails after {blocked} rounds.\n{text}")
         told = {"round": blocked + 1, "rounds": self._rounds, "text": text}
-        store.record(task_id, "gate.blocked", told, key=f"{prefix}{blocked + 1}")
+        rooms().store.record(self._task.id, "gate.blocked", told, key=f"{self._turn}:blocked:{blocked + 1}")
         return GateAnswer(False, text)
+
+    def _blocked(self) -> int:
+        """How often the agent was sent back in this turn because checks are red."""
+        return rooms().store.count_events(self._task.id, "gate.blocked", f"{self._turn}:blocked:")
 
 
 def asker(task_id: str, turn_id: str) -> Callable[[str], None]:
@@ -67,14 +86,15 @@ def asker(task_id: str, turn_id: str) -> Callable[[str], None]:
 
 
 def emitter(task_id: str, turn_id: str, task: Task) -> Callable[[str, Mapping[str, Any], str], None]:
-    store = rooms().store
+    store, judged_before = rooms().store, judged_cost(task_id)
 
     def emit(kind: str, data: Mapping[str, Any], key: str) -> None:
         changes: dict[str, Any] = {}
         if kind == "agent.usage":
+            judged = judged_cost(task_id) - judged_before
             data = {
                 "turns": task.turns + int(data.get("turns", 0)),
-                "cost_usd": task.cost_usd + float(data.get("cost_usd") or 0.0),
+                "cost_usd": task.cost_usd + float(data.get("cost_usd") or 0.0) + judged,
             }
             changes = {"turns": data["turns"]} | ({"cost_usd": data["cost_usd"]} if data["cost_usd"] else {})
         store.record(task_id, kind, data, key=f"{turn_id}:{key}", changes=changes)

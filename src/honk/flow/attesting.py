@@ -11,13 +11,14 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec
 from urllib.parse import urlsplit
 
 from honk import __version__
 from honk.flow.ports import known_repository, rooms
-from honk.flow.view import trials
+from honk.flow.view import findings_of, override_of, trials, verdict_of
 from honk.model import Artifact, Event, HonkError, Making, Task
 from honk.provenance import (
     ARTIFACT,
@@ -110,6 +111,9 @@ def attest_merge(task_id: str, sha: str) -> None:
             for event in room.store.events_of(task_id, "approved")
             if event.data["head_sha"] == task.head_sha
         ],
+        "override": {"person": override.person, "at": override.at.isoformat(), "reasons": override.data["reasons"]}
+        if (override := override_of(room.store, task))
+        else None,
         "merge": {
             "person": landed.person,
             "at": landed.at.isoformat(),
@@ -198,6 +202,8 @@ def _change(task: Task, commit: str) -> dict[str, Any]:
         "base": task.base_sha,
         "head": commit,
         "checks": _checks(task, commit),
+        "verdict": verdict_of(store, replace(task, head_sha=commit)),
+        "findings": findings_of(store, replace(task, head_sha=commit)),
         "unsafe": task.unsafe,
     }
 

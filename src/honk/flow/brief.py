@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from honk.gate import place
 from honk.model import Artifact, Check, Message, Task
 from honk.repository_file import RepositoryFile
 from honk.untrusted import clean, for_markdown
@@ -57,14 +59,40 @@ def commit_message(task: Task) -> str:
     return change_title(task) + asked + "\n\n" + "\n".join(trailers) + "\n"
 
 
+def judging_notes(verdict: Mapping[str, Any] | None, findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What judge and tamper guard say of a commit, as lines of Markdown; `view` says what they are given as."""
+    told: list[str] = []
+    if verdict:
+        against = "vetoes it" if verdict["mode"] == "veto" else "advises against it"
+        said = {"approve": "approves", "abstain": "abstains"}.get(verdict["decision"], against)
+        score = f" ({verdict['score']:.2f})" if verdict["decision"] != "abstain" else ""
+        told.append(f"The judge {said}{score}: {for_markdown(verdict['summary'], 1500)}")
+    told += ["", *(_point(one, one["kind"]) for one in verdict["doubts"])] if verdict and verdict["doubts"] else []
+    if findings:
+        told += ["", f"The tamper guard found {len(findings)}:", ""]
+        told += [_point(one, f"{one['kind']}{', wants a tap' if one['wants_tap'] else ''}") for one in findings[:50]]
+    return told
+
+
+def _point(one: Mapping[str, Any], kind: str) -> str:
+    where = for_markdown(place(one["path"], one["line"]), 300)
+    return f"- {where}{for_markdown(one['message'], 600)} ({for_markdown(kind, 100)})"
+
+
 def pull_request_body(
-    task: Task, checks: Sequence[Check], artifacts: Sequence[Artifact], url: str, tried_on: Sequence[str] = ()
+    task: Task,
+    checks: Sequence[Check],
+    artifacts: Sequence[Artifact],
+    url: str,
+    tried_on: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> str:
     """What was asked, what was done and what speaks for it, as Markdown. `url` is the task's own page, `tried_on` are
-    the devices on which this commit was tried."""
-    marks = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
+    the devices on which this commit was tried, `notes` what judge and tamper guard say of it."""
+    marks = {"passed": "✓", "flaky": "✓", "skipped": "–"}
     rows = [
-        f"| {marks[check.status]} {for_markdown(check.name, 100)} "
+        f"| {marks.get(check.status, '✗')} {for_markdown(check.name, 100)}"
+        f"{f' ({check.remark})' if check.remark else ''} "
         f"| {for_markdown((check.summary.splitlines() or [''])[0], 200)} | {check.seconds:.1f} s |"
         for check in checks
     ]
@@ -94,6 +122,7 @@ def pull_request_body(
             "| --- | --- | --- |",
             *rows,
             "",
+            *(["## Verdict", "", *notes, ""] if notes else []),
             *(["## Try it", *offered, ""] if offered else []),
             "## How it was made",
             f"By Honk with {agent} in a sandbox, in {task.turns} model turns for ${task.cost_usd:.2f}; the checks ran "

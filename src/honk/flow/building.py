@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from honk.flow.attesting import attest_artifact
-from honk.flow.brief import change_title, pull_request_body
+from honk.flow.brief import change_title, judging_notes, pull_request_body
 from honk.flow.engine import TASKS, builds_on, follow, step, workflow
 from honk.flow.installing import packages_of
 from honk.flow.ports import known_repository, rooms
 from honk.flow.progress import newest_line
 from honk.flow.reach import reach_of
 from honk.flow.verification import base_file
-from honk.flow.view import artifacts, devices, trials
+from honk.flow.view import artifacts, devices, findings_of, trials, verdict_of
 from honk.git import GitError, succeeds
 from honk.model import Artifact, Cancelled, Checkout, HonkError, Repository, State, Task
 from honk.repository_file import SERVICE, Build, RepositoryFile
@@ -153,7 +153,12 @@ def describe_built(task_id: str) -> None:
         branch=task.branch or "",
         title=change_title(task),
         body=pull_request_body(
-            task, checks, offered, f"{room.settings.url}/tasks/{task_id}", devices(trials(room.store, task))
+            task,
+            checks,
+            offered,
+            f"{room.settings.url}/tasks/{task_id}",
+            devices(trials(room.store, task)),
+            judging_notes(verdict_of(room.store, task), findings_of(room.store, task)),
         ),
         head_sha=task.head_sha or "",
         person=task.person,

@@ -29,7 +29,7 @@ from honk.store import write_ahead
 P = ParamSpec("P")
 R = TypeVar("R")
 
-VERSION = "1"
+VERSION = "2"
 """Changes when a workflow's sequence of steps does; old work then finishes under a process of the old version."""
 
 TASKS = "tasks"
@@ -106,17 +106,18 @@ def _inside() -> Iterator[None]:
 
 
 def _plain(name: str, error: Exception) -> HonkError:
-    """The error as it can be kept: one of a few classes with nothing but its sentence."""
+    """The error as it can be kept: one of a few classes with nothing but its sentence, and no secret in that."""
+    told = rooms().store.mask(str(error))
     for kind in (Cancelled, LimitReached, Conflict, Refused, NotFound, UsageError):
         if isinstance(error, kind):
-            return kind(str(error))
+            return kind(told)
     if "disk is full" in str(error) or shutil.disk_usage(rooms().settings.home).free < _ROOM_TO_WORK:
         return HonkError("The disk that holds Honk's home is full: free some space there, then tap Retry.")
     if isinstance(error, HonkError):
-        return HonkError(str(error))
+        return HonkError(told)
     log.error("step %s failed", name, exc_info=error)
     return HonkError(
-        f"Something went wrong inside Honk while it did {name!r} ({type(error).__name__}: {error}). "
+        f"Something went wrong inside Honk while it did {name!r} ({type(error).__name__}: {told}). "
         "The server's log has the details; Retry tries again."
     )
 

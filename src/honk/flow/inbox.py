@@ -12,8 +12,8 @@ from honk.flow.approvals import frozen_for, may_approve, permitted_by, untried
 from honk.flow.engine import LANDINGS, TASKS, Engine
 from honk.flow.naming import named
 from honk.flow.ports import Accounts, Forges
-from honk.flow.view import actions, allowable, offered_event, trials
-from honk.gate import check_access, check_tap
+from honk.flow.view import actions, allowable, offered_event, override_of, trials, unconfirmed
+from honk.gate import check_access, check_tap, confirmation_missing
 from honk.model import (
     WHY,
     Access,
@@ -35,7 +35,7 @@ from honk.untrusted import clean
 from honk.verify import distil
 from honk.workspace import parse_entry
 
-Action = Literal["merge", "cancel", "retry", "rollback", "approve", "allow"]
+Action = Literal["merge", "cancel", "retry", "rollback", "approve", "override", "allow"]
 
 MAX_TEXT = 200_000
 """Characters of a message. Longer texts belong into the repository."""
@@ -75,6 +75,7 @@ class Inbox:
         engine: Engine,
         agent_ready: Callable[[str], None],
         expect: Callable[[Repository], None] = lambda _: None,
+        freshen: Callable[[Repository], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -84,6 +85,7 @@ class Inbox:
         self._engine = engine
         self._agent_ready = agent_ready
         self._expect = expect
+        self._freshen = freshen
 
     def expect(self, repo: str) -> None:
         """Somebody seems about to ask for something in a repository that is known: an agent may be made ready."""
@@ -195,6 +197,10 @@ class Inbox:
         number = sum(self._store.count_events(task.id, kind) for kind in ("turn.started", "merge.refused"))
         self._engine.start("adopt", f"adopt:{task.id}:{sha}:{number}", TASKS, task.id, task.id, sha, number)
 
+    def moved(self, repository: Repository) -> None:
+        """Somebody pushed to the default branch: who asks for something next is not to wait for that."""
+        self._freshen(repository)
+
     def red_elsewhere(self, task_id: str, name: str, head_sha: str, text: str, key: str) -> bool:
         """A check of the team's own went red on the commit that is offered: the agent mends it, a few times at most;
         False if that was not asked of it."""
@@ -292,6 +298,7 @@ class Inbox:
             "retry": self._retry,
             "rollback": self._rollback,
             "approve": self._approve,
+            "override": self._override,
         }[action](task, head_sha, key, person)
         return self._store.task(task.id)
 
@@ -409,6 +416,8 @@ class Inbox:
         file = parse_repository_file(self._forges.of(repository).base_text(repository, "honk.yaml") or "")
         if reason := frozen_for(self._store, task, file) or untried(self._store, self._settings, task, file):
             raise Refused(f"Not merged: {reason}")
+        if reason := confirmation_missing(unconfirmed(self._store, task)):
+            raise Refused(f"Not merged: {reason}")
         self._line_up(task, person.id)
 
     def _line_up(self, task: Task, person: str) -> None:
@@ -477,6 +486,24 @@ class Inbox:
         attempt = self._store.count_events(task.id, "rollback.refused")
         key = f"rollback:{task.repository}:{sha}:{attempt}"
         self._engine.start("roll_back", key, LANDINGS, task.repository, task.id, sha, person.id)
+
+    def _override(self, task: Task, head_sha: str | None, key: str, person: Person) -> None:
+        """Whatever guard and judge hold against this very commit, it may be merged."""
+        check_tap(task, head_sha)
+        self._check(task, person, "write")
+        if override_of(self._store, task):
+            return
+        reasons = unconfirmed(self._store, task)
+        if not reasons:
+            raise Refused("There is nothing to override: neither the judge nor the tamper guard holds this version.")
+        self._store.record(
+            task.id,
+            "overridden",
+            {"head_sha": task.head_sha, "name": person.name, "reasons": reasons[:20]},
+            key=f"overridden:{task.head_sha}",
+            person=person.id,
+            changes={"next_action": "Try it, then merge"},
+        )
 
     def _approve(self, task: Task, head_sha: str | None, key: str, person: Person) -> None:
         check_tap(task, head_sha)

@@ -17,9 +17,19 @@ from honk.flow.approvals import frozen_for, independent, permitted_by, untried
 from honk.flow.attesting import attest_merge
 from honk.flow.brief import change_title, commit_message
 from honk.flow.engine import LANDINGS, TASKS, follow, step, workflow
+from honk.flow.judging import judged_at, override_of
 from honk.flow.ports import known_repository, rooms
-from honk.flow.verification import base_file, verify_commit
-from honk.gate import MergePermit, approvals_missing, check_access, check_tap, permit_merge, protected_paths, red
+from honk.flow.verification import accepted_base, base_file, in_the_way, verify_commit
+from honk.flow.warming import left_to
+from honk.gate import (
+    Judged,
+    MergePermit,
+    approvals_missing,
+    check_access,
+    check_tap,
+    permit_merge,
+    protected_paths,
+)
 from honk.git import git
 from honk.model import Access, Conflict, HonkError, Landing, Person, Refused, Repository, State, Task
 from honk.repository_file import RepositoryFile
@@ -211,7 +221,7 @@ def recheck(cars: Sequence[Car]) -> tuple[str | None, list[tuple[int, str]]]:
         source=room.forges.of(repository).git_dir(repository),
         base=last["onto"],
     )
-    if failed := red(checks):
+    if failed := in_the_way(task, checks, last["onto"]):
         return f"Not merged: on the newest {repository.default_branch} the checks fail.\n{explain(failed)}", []
     return None, _held_back(cars) if len(cars) > 1 else []
 
@@ -261,7 +271,7 @@ def _permit(car: Car, task: Task, repository: Repository, file: RepositoryFile, 
     forge, branch, head_sha = room.forges.of(repository), task.branch or "", str(car["head_sha"])
     pull_request = forge.pull_request(repository, branch)
     access: Access = "write"
-    missing, obstacle = None, None
+    missing, obstacle, judged = None, None, Judged(head_sha)
     # Once it has landed, what let it through was asked before; somebody else's merge was never let through by Honk.
     if not (pull_request and pull_request.state == "merged" and permitted_by(room.store, task.id, head_sha)):
         if pull_request and pull_request.state == "merged":
@@ -272,11 +282,22 @@ def _permit(car: Car, task: Task, repository: Repository, file: RepositoryFile, 
             or untried(room.store, room.settings, task, file)
             or _missing_approvals(task, head_sha, file, _landing(car))
         )
+        judged = judged_at(task, head_sha, file, left=left_to(task, file), only_if_binding=True)
         obstacle = forge.obstacle(repository, branch, head_sha)
     speaks = head_sha if verified == car["sha"] and _as_tried([car], task) else verified
     checks = room.store.checks(repository.name, speaks)
     return permit_merge(
-        task, pull_request, checks, car["sha"], head_sha, access=access, missing=missing, obstacle=obstacle
+        task,
+        pull_request,
+        checks,
+        car["sha"],
+        head_sha,
+        access=access,
+        judged=judged,
+        override=override_of(task, head_sha),
+        missing=missing,
+        obstacle=obstacle,
+        already_red_on=accepted_base(repository, car["onto"]),
     )
 
 
@@ -292,7 +313,7 @@ def confirm(car: Car, sha: str, verified: str) -> bool:
         return True
     room.workspaces.fetch(repository)
     checks = verify_commit(task, sha, stop=lambda: False, source=directory, base=car["onto"])
-    return not red(checks)
+    return not in_the_way(task, checks, car["onto"])
 
 
 @step

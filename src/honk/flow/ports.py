@@ -13,17 +13,22 @@ from honk.model import (
     Access,
     Artifact,
     Budget,
+    ChangedFile,
+    Changes,
     Check,
     Checkout,
+    Finding,
     Harness,
     Landing,
     LinkOffer,
+    ModelSession,
     Person,
     PullRequest,
     Reach,
     Repository,
     Task,
     UsageError,
+    Verdict,
     Workspace,
 )
 from honk.repository_file import Build, Deploy, Preview, RepositoryFile
@@ -31,6 +36,7 @@ from honk.settings import Settings
 from honk.ship.comparison import Compared
 from honk.ship.services import Readiness
 from honk.store import Attachments, Store
+from honk.verify import Earlier
 
 if TYPE_CHECKING:
     from honk.flow.warming import Spare
@@ -41,6 +47,14 @@ class Workspaces(Protocol):
 
     def fetch(self, repository: Repository) -> str:
         """Bring the mirror up to date; the newest commit of the default branch."""
+        ...
+
+    def has_history(self, repository: Repository) -> bool:
+        """Whether the files of older commits are here too, or still come."""
+        ...
+
+    def need_history(self, repository: Repository) -> None:
+        """Wait until they are."""
         ...
 
     def read(self, repository: Repository, commit: str, path: str) -> str | None:
@@ -110,6 +124,10 @@ class Workspaces(Protocol):
         """The bare repository that holds the task's commits, outside every sandbox."""
         ...
 
+    def lacking(self, task: Task) -> Mapping[str, str]:
+        """The submodules that stayed empty in the task's workspace: why, and what to do, by path."""
+        ...
+
     def here(self) -> Collection[str]:
         """The tasks that have a workspace on this machine."""
         ...
@@ -121,6 +139,18 @@ class Workspaces(Protocol):
     def put_down(self, task: Task, repository: Repository, *, remove: bool) -> Mapping[str, int]:
         """Put the workspace down in the store if it is newer here, and `remove` its folder; nothing happens while it
         is in use. What was left out for its size: bytes by path. Raises `HonkError` if it cannot be read."""
+        ...
+
+    def changes(self, task: Task, base: str, head: str) -> Changes:
+        """The files that the task's commit changes against the base, on both sides."""
+        ...
+
+    def diff(self, task: Task, base: str, head: str) -> str:
+        """The same as a unified diff, its beginning where it is very long."""
+        ...
+
+    def model(self, name: str, budget: Budget) -> AbstractContextManager[ModelSession]:
+        """A session with a model outside of every sandbox. Raises `UsageError` if no model is set up."""
         ...
 
     def remove(self, task: Task) -> None:
@@ -138,6 +168,10 @@ class Forge(Protocol):
     def credentials(self, repository: Repository, renew: bool = False) -> Mapping[str, str]:
         """The environment with which git reads and writes the repository; empty where the person's own serve.
         With `renew`, not those that were given before: they were refused."""
+        ...
+
+    def size(self, repository: Repository) -> int | None:
+        """How many bytes the repository has, about; None where nobody tells."""
         ...
 
     def git_dir(self, repository: Repository) -> Path:
@@ -166,8 +200,18 @@ class Forge(Protocol):
         """Show that the branch's pull request is not verified (a draft), or that it is again. Best effort."""
         ...
 
-    def report(self, repository: Repository, head_sha: str, checks: Sequence[Check], url: str) -> None:
-        """Show the checks' results on the commit where the forge has a place for them. Best effort."""
+    def report(
+        self,
+        repository: Repository,
+        head_sha: str,
+        checks: Sequence[Check],
+        url: str,
+        *,
+        notes: Sequence[str] = (),
+        held: bool = False,
+    ) -> None:
+        """Show the checks' results on the commit where the forge has a place for them, and `notes` (Markdown) of what
+        judge and tamper guard say; `held` if a person has to confirm it before Honk merges. Best effort."""
         ...
 
     def close_change(self, repository: Repository, branch: str) -> None: ...
@@ -289,10 +333,29 @@ class Verification(Protocol):
         checkout: Checkout,
         file: RepositoryFile,
         *,
+        changed: Collection[str],
         on_start: Callable[[str, str, str], None],
         on_finish: Callable[[Check], None],
         stop: Callable[[], bool],
-    ) -> Sequence[Check]: ...
+        earlier: Earlier,
+        only: Collection[str] | None = None,
+    ) -> Sequence[Check]:
+        """All results that the paths `changed` ask for, or those of `only` these checks; see `verify.verify`. Both
+        callbacks come from other threads."""
+        ...
+
+
+class Judging(Protocol):
+    """Asks a model what it thinks of a change."""
+
+    def __call__(
+        self,
+        brief: str,
+        diff: str,
+        findings: Sequence[Finding],
+        *,
+        ask: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    ) -> Verdict: ...
 
 
 class Builder(Protocol):
@@ -458,6 +521,9 @@ class Rooms:
     forges: Forges
     harness: Callable[[str], Harness]
     verification: Verification
+    guard: Callable[[Sequence[ChangedFile]], Sequence[Finding]]
+    """Finds what in a change weakens what checks it."""
+    judge: Judging
     builder: Builder
     deployer: Deployer
     sign: Callable[[Mapping[str, Any]], dict[str, Any]]

@@ -1,6 +1,6 @@
 """From a message to a change that is ready to try.
 
-take → prepare → equip → take_in → work → collect → verify → propose → build … → present
+take → prepare → equip → take_in → work → collect → verify → judge → propose → build … → present
 
 A turn is started by a message, a retry or a cancel, and ends when the next move is a person's. It also starts when
 somebody pushes to the task's branch (adopt) or the newest base contradicts the change (update). Each step below reads
@@ -15,18 +15,21 @@ from pathlib import Path
 
 from honk.flow.approvals import approval_wanted, takes_back
 from honk.flow.at_work import Gate, asker, emitter, inbox, with_files
-from honk.flow.brief import brief, change_title, commit_message, pull_request_body
+from honk.flow.brief import brief, change_title, commit_message, judging_notes, pull_request_body
 from honk.flow.building import describe_built, make, plan
 from honk.flow.engine import TASKS, follow, step, workflow
 from honk.flow.equipping import equip
+from honk.flow.judging import judge, judged_cost
+from honk.flow.lacking import tell_lacking
 from honk.flow.ports import known_repository, rooms
 from honk.flow.reach import agents_reach, make_ready, thinks
-from honk.flow.verification import base_file, verify_commit
+from honk.flow.verification import base_file, in_the_way, verify_commit
+from honk.flow.view import findings_of, unconfirmed, verdict_of
 from honk.flow.warming import budget_of, entered
-from honk.gate import red
 from honk.git import succeeds
 from honk.model import (
     Cancelled,
+    Check,
     Conflict,
     HonkError,
     LimitReached,
@@ -95,6 +98,7 @@ def _story(task_id: str, turn_id: str, *, asked: bool = True, newest: bool = Fal
             if not collect(task_id, turn_id) or asked_back(task_id, turn_id):
                 break
             verify(task_id, turn_id)
+            judge(task_id, turn_id)
             if propose(task_id, turn_id):
                 for kind in plan(task_id, turn_id):
                     make(task_id, turn_id, kind)
@@ -139,7 +143,10 @@ def _begun(task_id: str, turn_id: str) -> bool:
 
 @step
 def take_again(task_id: str, turn_id: str) -> None:
-    """Begin again with the words so far."""
+    """Begin again with the words so far, and forget what the checks found."""
+    task = rooms().store.task(task_id)
+    if task.head_sha:
+        rooms().store.forget_results(task.repository, task.head_sha)
     rooms().store.record(
         task_id,
         "turn.started",
@@ -276,21 +283,23 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
     interrupted = not room.store.record(task_id, "agent.started", {"agent": task.agent}, key=begun)
     words = [with_files(message) for message in room.store.messages(task_id)]
     fresh = [with_files(message) for message in room.store.take_messages(task_id, turn_id)]
-    budget = budget_of(task, file)
+    budget, judged_before = budget_of(task, file), judged_cost(task_id)
     reach, files = agents_reach(task, turn_id, file), room.attachments.folder(task_id)
     session = task.session if task.agent == "claude" and task.session else str(uuid.uuid5(_SESSIONS, task_id))
     with entered(task, repository, files, reach, budget, session, first=not resume, nested=file.sandbox.nested) as at:
+        lacking = tell_lacking(task, repository)
         result = at.run(
             Turn(
                 task=task,
-                prompt=brief(task, words, fresh, file, again=resume, interrupted=interrupted, conflicts=conflicts),
+                prompt=brief(task, words, fresh, file, again=resume, interrupted=interrupted, conflicts=conflicts)
+                + lacking,
                 workspace=at.workspace,
                 session=at.session,
                 resume=resume,
                 max_cost_usd=budget.cost_usd,
                 max_turns=budget.requests,
                 emit=emitter(task_id, turn_id, task),
-                gate=Gate(task, turn_id, at.workspace).ask,
+                gate=Gate(task, turn_id, at.workspace, file).ask,
                 ask=asker(task_id, turn_id),
                 inbox=inbox(task_id, turn_id),
                 stop=lambda: room.store.task(task_id).cancel_requested,
@@ -300,12 +309,13 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
         )
     if room.spares and task.agent == "claude":
         room.spares.want(repository)
+    cost = task.cost_usd + result.cost_usd + judged_cost(task_id) - judged_before
     room.store.record(
         task_id,
         "agent.finished",
         {
             "summary": result.summary,
-            "cost_usd": task.cost_usd + result.cost_usd,
+            "cost_usd": cost,
             "turns": task.turns + result.turns,
             "harness": result.harness,
             "models": list(result.models),
@@ -314,7 +324,7 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
         changes={
             "summary": result.summary,
             "session": result.session,
-            "cost_usd": task.cost_usd + result.cost_usd,
+            "cost_usd": cost,
             "turns": task.turns + result.turns,
         },
     )
@@ -355,11 +365,20 @@ def verify(task_id: str, turn_id: str) -> None:
         task_id, "state", {"state": "verifying"}, key=f"{turn_id}:verifying", changes={"state": "verifying"}
     )
     checks = verify_commit(task, task.head_sha or "", stop=lambda: room.store.task(task_id).cancel_requested)
-    if failed := red(checks):
-        raise HonkError(
-            f"No pull request: {', '.join(check.name for check in failed)} failed on {(task.head_sha or '')[:8]}.\n"
-            + explain(failed)
-        )
+    if failed := in_the_way(task, checks):
+        raise HonkError(f"No pull request: {_failed(failed, task)}\n{explain(failed)}")
+
+
+def _failed(failed: Sequence[Check], task: Task) -> str:
+    """What keeps the change from being proposed, and whose fault that is."""
+    mine = [check.name for check in failed if check.status != "already_red"]
+    if mine:
+        return f"{', '.join(mine)} failed on {(task.head_sha or '')[:8]}."
+    names, verb = ", ".join(check.name for check in failed), "is" if len(failed) == 1 else "are"
+    return (
+        f"{names} {verb} red already on {(task.base_sha or '')[:8]}, which the change is made from. Mend that first, "
+        "or let it pass by `merge: {already_red: allow}` in honk.yaml."
+    )
 
 
 @step
@@ -369,18 +388,22 @@ def propose(task_id: str, turn_id: str) -> bool:
     task, repository = known_repository(task_id)
     _stop_if_cancelled(task_id)
     head, branch = task.head_sha or "", task.branch or f"honk/{task_id}"
+    # What is pushed is told apart from what is there by its history.
+    room.workspaces.need_history(repository)
     try:
         room.forges.of(repository).push(repository, room.workspaces.change_git_dir(task), head, branch)
     except Conflict:
         return False
     url = f"{room.settings.url}/tasks/{task_id}"
     checks = room.store.checks(task.repository, head)
-    body = pull_request_body(task, checks, [], url)
+    notes = judging_notes(verdict_of(room.store, task), findings_of(room.store, task))
+    body = pull_request_body(task, checks, [], url, notes=notes)
     pull_request = room.forges.of(repository).open_change(
         repository, branch=branch, title=change_title(task), body=body, head_sha=head, person=task.person
     )
     room.forges.of(repository).hold(repository, branch, held=False)
-    room.forges.of(repository).report(repository, head, checks, url)
+    held = bool(unconfirmed(room.store, task))
+    room.forges.of(repository).report(repository, head, checks, url, notes=notes, held=held)
     shown = pull_request.url or url
     told = {"number": pull_request.number, "url": shown, "branch": branch, "title": pull_request.title}
     room.store.record(
@@ -424,18 +447,23 @@ def present(task_id: str, turn_id: str) -> str | None:
         )
         return None
     describe_built(task_id)
+    held = unconfirmed(store, task)
     store.record(
         task_id,
         "ready",
         {
             "head_sha": task.head_sha,
             "summary": task.summary or "",
+            "unconfirmed": held[:20],
             "approval_wanted": approval_wanted(room.forges.of(repository), repository, task),
             "trial_wanted": base_file(repository, task.base_sha or "").merge.require_trial
             and not takes_back(store, task),
         },
         key=f"{turn_id}:ready",
-        changes={"state": State.READY.value, "next_action": "Try it, then merge"},
+        changes={
+            "state": State.READY.value,
+            "next_action": "Say what to change, or override what is held against it" if held else "Try it, then merge",
+        },
     )
     return task.head_sha
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from honk.flow.installing import found_packages
+from honk.gate import place
 from honk.model import Artifact, Check, Event, Making, State, Task
 from honk.ship.installs import InstallLinks
 from honk.store import Store
@@ -47,8 +48,7 @@ def actions(store: Store, task: Task) -> list[str]:
     if task.state in _RUNNING:
         return ["cancel"]
     if task.state is State.READY:
-        offered = task.pull_request and task.head_sha == task.pushed_sha
-        return ["merge", "cancel"] if offered and not trial_missing(store, task) else ["cancel"]
+        return [*_towards_a_merge(store, task), "cancel"]
     if task.state is State.FAILED and task.merged_sha:
         return []
     if task.state in (State.FAILED, State.CANCELLED):
@@ -57,6 +57,14 @@ def actions(store: Store, task: Task) -> list[str]:
         newest = store.deployment(task.repository)
         return ["rollback"] if newest and newest["commit"] == task.merged_sha and newest["previous"] else []
     return []
+
+
+def _towards_a_merge(store: Store, task: Task) -> list[str]:
+    if not task.pull_request or task.head_sha != task.pushed_sha:
+        return []
+    if unconfirmed(store, task):
+        return ["override"]
+    return [] if trial_missing(store, task) else ["merge"]
 
 
 def allowable(refused: Mapping[str, Any]) -> bool:
@@ -75,11 +83,29 @@ def blocked(store: Store, task: Task) -> list[dict[str, Any]]:
         place = (str(data["host"]), int(data["port"]))
         if event.id > max(begun, default=0) and place not in allowed:
             told = {"host": place[0], "port": place[1], "by": data["by"], "why": data["why"]}
-            found.setdefault(place, told | {"allow": _entry(*place) if allowable(data) else None})
+            found.setdefault(place, told | {"allow": allowance_entry(*place) if allowable(data) else None})
     return list(found.values())
 
 
-def _entry(host: str, port: int) -> str:
+def lacking(store: Store, task: Task) -> list[str]:
+    """What the task's tree does not have though the repository or the agent meant it to, in sentences with the
+    reason."""
+    empty = [str(event.data["reason"]) for event in store.events_of(task.id, "submodule.missing")]
+    return empty + [left_out(event.data) for event in store.events_of(task.id, "workspace.left_out")[-1:]]
+
+
+def left_out(data: Mapping[str, Any]) -> str:
+    """In a sentence, what was too large to be kept while a task rested."""
+    more = f" and {data['count'] - 3} more" if data["count"] > 3 else ""
+    names = ", ".join(map(str, data["paths"][:3])) + more
+    return (
+        f"Too large to be kept while the task rested ({data['bytes'] / 1e6:.1f} MB): {names}. "
+        "HONK_DELTA_BYTES says how much is kept."
+    )
+
+
+def allowance_entry(host: str, port: int) -> str:
+    """A host and a port as people allow it and take it back."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -102,6 +128,40 @@ def trials(store: Store, task: Task) -> list[Event]:
 def devices(tried: Sequence[Event]) -> list[str]:
     """The devices of trials, each once."""
     return list(dict.fromkeys(str(event.data["device"]) for event in tried))
+
+
+def verdict_of(store: Store, task: Task) -> dict[str, Any] | None:
+    """What the judge said of the task's commit, the last time, and what that counts for."""
+    said = [event for event in store.events_of(task.id, "judge.finished") if event.data["commit"] == task.head_sha]
+    if not said:
+        return None
+    cost = sum(float(event.data["cost_usd"]) for event in said)
+    parts = ("decision", "score", "summary", "doubts", "model", "mode", "threshold", "commit")
+    return {name: said[-1].data[name] for name in parts} | {"cost_usd": round(cost, 6)}
+
+
+def findings_of(store: Store, task: Task) -> list[dict[str, Any]]:
+    """What the tamper guard found in the task's commit, as far as it is shown; first what wants a person's tap."""
+    told = [event for event in store.events_of(task.id, "tamper.found") if event.data["commit"] == task.head_sha]
+    return list(told[-1].data["findings"]) if told else []
+
+
+def override_of(store: Store, task: Task) -> Event | None:
+    """Who said that the task's commit may land all the same."""
+    said = [event for event in store.events_of(task.id, "overridden") if event.data["head_sha"] == task.head_sha]
+    return said[-1] if said else None
+
+
+def unconfirmed(store: Store, task: Task) -> list[str]:
+    """What somebody has to confirm before the task's commit is merged, a sentence each, as far as is known now."""
+    if task.head_sha is None or override_of(store, task):
+        return []
+    verdict, told = verdict_of(store, task), []
+    if verdict and verdict["mode"] == "veto" and verdict["decision"] == "veto":
+        told.append(f"The judge vetoes it: {verdict['summary']}")
+    return told + [
+        f"{place(one['path'], one['line'])}{one['message']}" for one in findings_of(store, task) if one["wants_tap"]
+    ]
 
 
 def trial_missing(store: Store, task: Task) -> bool:
@@ -174,7 +234,7 @@ def _built(making: Making | None) -> dict[str, Any] | None:
 
 def check_view(check: Check) -> dict[str, Any]:
     """A check as events and the interface give it."""
-    return asdict(check) | {"seconds": round(check.seconds, 2)}
+    return asdict(check) | {"seconds": round(check.seconds, 2), "remark": check.remark}
 
 
 def task_view(
@@ -185,6 +245,7 @@ def task_view(
     checks = store.checks(task.repository, task.merged_sha or task.head_sha) or store.checks(
         task.repository, task.head_sha
     )
+    flaky = store.flaky(task.repository) if checks else {}
     pictured = {
         event.data["sha256"] for event in store.events_of(task.id, "build.finished") if event.data.get("pictured")
     }
@@ -202,8 +263,20 @@ def task_view(
         "base_sha": task.base_sha,
         "head_sha": task.head_sha,
         "merged_sha": task.merged_sha,
-        "checks": [check_view(check) for check in checks],
-        "verdict": None,
+        "checks": [
+            check_view(check)
+            | {
+                "flaky_times": flaky.get(check.name, 0),
+                "log_url": f"{url}/api/v1/tasks/{task.id}/logs/{check.log}" if check.log else None,
+            }
+            for check in checks
+        ],
+        "verdict": verdict_of(store, task),
+        "findings": findings_of(store, task),
+        "unconfirmed": unconfirmed(store, task),
+        "override": {"person": overridden.person, "name": overridden.data["name"], "at": overridden.at.isoformat()}
+        if (overridden := override_of(store, task))
+        else None,
         "pull_request": (
             {"number": task.pull_request, "url": task.pull_request_url or f"{url}/tasks/{task.id}"}
             if task.pull_request
@@ -231,6 +304,7 @@ def task_view(
         ],
         "not_built": not_built(store, task),
         "blocked": blocked(store, task),
+        "lacking": lacking(store, task),
         "tried": [
             {"kind": event.data["kind"], "device": event.data["device"], "at": event.at.isoformat()} for event in tried
         ],

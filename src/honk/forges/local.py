@@ -105,6 +105,10 @@ class LocalForge:
         """See `Forge.credentials`: the person's own serve."""
         return {}
 
+    def size(self, repository: Repository) -> int | None:
+        """See `Forge.size`: nobody tells."""
+        return None
+
     def push(self, repository: Repository, source: Path, sha: str, branch: str) -> None:
         """See `Forge.push`."""
         directory, reference = self.git_dir(repository), f"refs/heads/{branch}"
@@ -132,7 +136,16 @@ class LocalForge:
     def hold(self, repository: Repository, branch: str, *, held: bool) -> None:
         """See `Forge.hold`: here nothing shows it but the task."""
 
-    def report(self, repository: Repository, head_sha: str, checks: Sequence[Check], url: str) -> None:
+    def report(
+        self,
+        repository: Repository,
+        head_sha: str,
+        checks: Sequence[Check],
+        url: str,
+        *,
+        notes: Sequence[str] = (),
+        held: bool = False,
+    ) -> None:
         """See `Forge.report`: here the task's own page does."""
 
     def obstacle(self, repository: Repository, branch: str, head_sha: str) -> str | None:

@@ -124,6 +124,12 @@ def _change(change: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     checks = change.get("checks") or []
     if checks:
         yield "checks", ", ".join(f"{check['name']} {check['status']}" for check in checks)
+    if verdict := change.get("verdict"):
+        yield "verdict", f"{verdict['decision']} ({verdict['score']:.2f}) by {verdict['model']}: {verdict['summary']}"
+    if findings := change.get("findings"):
+        yield "tamper guard", "; ".join(f"{one['kind']} in {one['path']}" for one in findings[:10])
+    if override := change.get("override"):
+        yield "overridden", f"{override['person']} at {override['at']}"
     for trial in change.get("trials") or []:
         yield "tried", f"{trial['kind']} on {trial['device']} at {trial['at']}"
     for approval in change.get("approvals") or []:

@@ -11,6 +11,11 @@ A scene file is YAML:
             input: {file_path: /workspace/src/page.html}
             delay: 0.5                 # seconds before this answer, times the server's pace
           - say: Done.                 # an answer without a tool ends the model's turn
+      - when: (?i)about this song
+        answers: verdict               # only for requests that force this tool, as the judge's do
+        steps:
+          - use: verdict
+            input: {score: 0.9, summary: It does what was asked., doubts: []}
 
 The place in a scene is read off the conversation itself, so a session that is killed and resumed goes on where it was:
 a step whose tool was interrupted is played again, every other one once. After the scene its last answer is repeated.
@@ -44,6 +49,8 @@ class Scene:
     when: str
     steps: Sequence[Step]
     name: str = ""
+    answers: str | None = None
+    """The tool that a request has to force, such as the judge's; None: what an agent asks, who has the choice."""
 
     def matches(self, text: str) -> bool:
         """Whether the request asks for this scene."""
@@ -58,6 +65,12 @@ def say(text: str, delay: float = 0.0) -> Step:
 def use(tool: str, say: str | None = None, delay: float = 0.0, **given: Any) -> Step:
     """An answer that calls a tool."""
     return Step(say=say, use=tool, input=given, delay=delay)
+
+
+def verdict(score: float, summary: str, *doubts: Mapping[str, Any], when: str = "") -> Scene:
+    """What the judge says of changes whose brief or diff matches `when`."""
+    step = use("verdict", score=score, summary=summary, doubts=list(doubts))
+    return Scene(when, [step], "the judge", answers="verdict")
 
 
 def load_scenes(path: Path) -> list[Scene]:
@@ -77,13 +90,13 @@ def load_scenes(path: Path) -> list[Scene]:
 
 
 def _scene(path: Path, place: str, found: Any) -> Scene:
-    _only(path, place, found, {"name", "when", "steps"}, needed={"when", "steps"})
+    _only(path, place, found, {"name", "when", "steps", "answers"}, needed={"when", "steps"})
     try:
         re.compile(found["when"])
     except re.error as error:
         raise UsageError(f"{path}: {place}.when is not a regular expression: {error}.") from error
     steps = [_step(path, f"{place}.steps[{number}]", step) for number, step in enumerate(found["steps"])]
-    return Scene(found["when"], steps, str(found.get("name", "")))
+    return Scene(found["when"], steps, str(found.get("name", "")), found.get("answers"))
 
 
 def _step(path: Path, place: str, found: Any) -> Step:

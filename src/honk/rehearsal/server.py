@@ -95,13 +95,20 @@ class Rehearsal:
             kind = "authentication_error" if self._refuse == 401 else "api_error"
             error = {"type": "error", "error": {"type": kind, "message": "The played model refuses."}}
             return JSONResponse(error, status_code=self._refuse)
-        step = next_step(self.scenes, body["messages"]) or _NO_SCENE
+        step = next_step(_fitting(self.scenes, body), body["messages"]) or _NO_SCENE
         if step.delay and self._pace:
             await asyncio.sleep(step.delay * self._pace)
         message = _answer(step, body)
         if not body.get("stream"):
             return JSONResponse(message)
         return StreamingResponse(_streamed(message), media_type="text/event-stream")
+
+
+def _fitting(scenes: Sequence[Scene], body: dict[str, Any]) -> list[Scene]:
+    """The scenes for requests that force the tool that this one does, mostly none."""
+    choice = body.get("tool_choice") or {}
+    forced = choice.get("name") if choice.get("type") == "tool" else None
+    return [scene for scene in scenes if scene.answers == forced]
 
 
 def _answer(step: Step, body: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""How a web preview looks on a phone: Chromium in a sandbox without network, with the built files and nothing else."""
+"""How a web preview looks on a phone: Chromium in a sandbox without network, driven by Playwright, with the built files
+and nothing else."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import shutil
@@ -18,6 +20,7 @@ from honk.ship.comparison import Compared, compare
 log = logging.getLogger("honk.ship")
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_SCRIPT = Path(__file__).with_name("picture.js")
 _MAX_BYTES = 5_000_000
 _RESTED = 86_400.0
 _SERVE = """\
@@ -27,11 +30,19 @@ for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   sleep 0.1
 done
 """
-_PICTURE = """\
-exec "$1" --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --no-first-run \\
-  --disable-extensions --user-data-dir=/tmp/profile --window-size=390,844 --force-device-scale-factor=2 \\
-  --virtual-time-budget=4000 --screenshot=/screenshot/page.png http://127.0.0.1:8000/
-"""
+_PICTURE = 'exec /playwright/node /picture.js "$1" http://127.0.0.1:8000/ /screenshot/page.png'
+
+
+def browser() -> str | None:
+    """The program that pictures pages, if it is here."""
+    return next((name for name in _BROWSERS if shutil.which(name)), None)
+
+
+def driver() -> Path | None:
+    """The folder with what drives the browser, Playwright's node and package; it comes with the extra `pictures`."""
+    found = importlib.util.find_spec("playwright")
+    folder = Path(found.origin).parent / "driver" if found and found.origin else None
+    return folder if folder and (folder / "node").is_file() else None
 
 
 class Screenshots:
@@ -74,7 +85,8 @@ class Screenshots:
         return found
 
     def take(self, checkout: Checkout, artifact: Artifact, folder: Path) -> bool:
-        """Picture what was built, where it is a web page and this machine has Chromium; True if there is one now.
+        """Picture what was built, where it is a web page and this machine has Chromium and Playwright; True if there
+        is a picture now.
 
         What the page runs, it runs in a sandbox of the checkout's own kind, which reaches nothing.
         """
@@ -87,8 +99,8 @@ class Screenshots:
         return self._taken(checkout, artifact, Command(("sh", "-c", _PICTURE), reaches={8000: service}))
 
     def _taken(self, checkout: Checkout, artifact: Artifact, command: Command) -> bool:
-        browser = next((name for name in _BROWSERS if shutil.which(name)), None)
-        if browser is None:
+        program, drives = browser(), driver()
+        if program is None or drives is None:
             return False
         if self.path(artifact.sha256):
             return True
@@ -96,7 +108,8 @@ class Screenshots:
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as scratch:
             whole = replace(
                 command,
-                argv=(*command.argv, "sh", browser),
+                argv=(*command.argv, "sh", shutil.which(program) or program),
+                readable={**command.readable, "/playwright": drives, "/picture.js": _SCRIPT},
                 writable={"/screenshot": Path(scratch)},
                 reads_only=True,
                 limits=Limits(seconds=30.0, output=1 << 16),

@@ -1,8 +1,8 @@
-"""What was found and made: checks, the local forge's pull requests, artifacts, deployments."""
+"""What was made: the local forge's pull requests, artifacts, deployments."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC
@@ -12,10 +12,11 @@ from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from honk.model import Artifact, Check, PullRequest
+from honk.masking import masked_value
+from honk.model import Artifact, Finding, PullRequest, Verdict
 from honk.store import tables
 from honk.store.database import Database, now
-from honk.store.rows import read_check, read_pull_request
+from honk.store.rows import read_finding, read_pull_request, read_verdict
 
 _WITHOUT_LOG = [column for column in tables.artifacts.c if column.name != "log"]
 
@@ -34,38 +35,32 @@ class PackageRow:
 class Results(Database):
     """Rows that belong to a commit."""
 
-    def save_checks(self, repository: str, commit: str, configuration: str, results: Iterable[Check]) -> None:
-        """Replace the commit's results."""
-        rows = tables.checks
-        with self._write() as connection:
-            connection.execute(rows.delete().where(rows.c.repository == repository, rows.c.commit == commit))
-            for position, check in enumerate(results):
-                connection.execute(
-                    insert(rows).values(
-                        repository=repository,
-                        commit=commit,
-                        position=position,
-                        configuration=configuration,
-                        **asdict(check) | {"summary": self._mask(check.summary)},
-                    )
-                )
+    def save_verdict(
+        self, repository: str, commit: str, configuration: str, findings: Sequence[Finding], verdict: Verdict | None
+    ) -> None:
+        """Keep what was found in a commit and, once there is one, the first verdict on it."""
+        rows = tables.verdicts
+        place = (rows.c.repository == repository) & (rows.c.commit == commit) & (rows.c.configuration == configuration)
+        said = masked_value(self._mask, asdict(verdict)) if verdict else None
+        with suppress(IntegrityError), self._write() as connection:
+            row = connection.execute(select(rows.c.verdict).where(place)).first()
+            if row is None:
+                found = [masked_value(self._mask, asdict(finding)) for finding in findings]
+                key = {"repository": repository, "commit": commit, "configuration": configuration}
+                connection.execute(insert(rows).values(**key, findings=found, verdict=said))
+            elif said and not row[0]:
+                connection.execute(update(rows).where(place).values(verdict=said))
 
-    def checks(self, repository: str, commit: str | None, configuration: str | None = None) -> list[Check]:
-        """The commit's results, of one configuration or of any."""
-        rows = tables.checks
-        wanted = select(rows).where(rows.c.repository == repository, rows.c.commit == commit).order_by(rows.c.position)
-        if configuration is not None:
-            wanted = wanted.where(rows.c.configuration == configuration)
+    def verdict(self, repository: str, commit: str, configuration: str) -> tuple[list[Finding], Verdict | None] | None:
+        """The findings in a commit and the verdict on it, if they are known."""
+        rows = tables.verdicts
+        place = (rows.c.repository == repository) & (rows.c.commit == commit) & (rows.c.configuration == configuration)
         with self._read() as connection:
-            return [read_check(row) for row in connection.execute(wanted).mappings()]
-
-    def configuration_of(self, repository: str, commit: str) -> str | None:
-        """The digest of what the commit's results were made with, if there are any."""
-        rows = tables.checks
-        wanted = select(rows.c.configuration).where(rows.c.repository == repository, rows.c.commit == commit)
-        with self._read() as connection:
-            found = connection.execute(wanted).first()
-        return str(found[0]) if found else None
+            row = connection.execute(select(rows).where(place)).mappings().first()
+        if row is None:
+            return None
+        said = read_verdict(row["verdict"]) if row["verdict"] else None
+        return [read_finding(finding) for finding in row["findings"]], said
 
     def save_pull_request(self, repository: str, branch: str, title: str, body: str, head_sha: str) -> PullRequest:
         """Open the branch's pull request on the local forge, or bring it up to date; one a branch."""

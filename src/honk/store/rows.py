@@ -9,7 +9,21 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from honk.model import Attachment, Check, Event, Making, Message, Person, PullRequest, Repository, State, Task
+from honk.model import (
+    Attachment,
+    Check,
+    Doubt,
+    Event,
+    Finding,
+    Making,
+    Message,
+    Person,
+    PullRequest,
+    Repository,
+    State,
+    Task,
+    Verdict,
+)
 
 
 def read_person(value: Mapping[str, Any]) -> Person:
@@ -53,8 +67,23 @@ def read_repository(row: RowMapping) -> Repository:
     return Repository(row["name"], row["address"], row["git_url"], row["default_branch"])
 
 
-def read_check(row: RowMapping) -> Check:
-    return Check(row["name"], row["status"], row["seconds"], row["summary"], row["command"], row["why"])
+def read_check(row: RowMapping | Mapping[str, Any]) -> Check:
+    return Check(
+        **{name: row[name] for name in ("name", "status", "seconds", "summary", "command", "why")},
+        verifier=row["verifier"] or "",
+        log=row["log"] or "",
+        failures=tuple(row["failures"] or ()),
+        unchanged_since=row["unchanged_since"],
+        against=row["against"],
+    )
+
+
+def read_finding(value: Mapping[str, Any]) -> Finding:
+    return Finding(**value)
+
+
+def read_verdict(value: Mapping[str, Any]) -> Verdict:
+    return Verdict(**{**value, "doubts": tuple(Doubt(**doubt) for doubt in value["doubts"])})
 
 
 def read_pull_request(row: RowMapping) -> PullRequest:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from honk.gate import place
 from honk.model import WHY, Event
 
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -53,8 +54,43 @@ def _tool(event: Event) -> str:
 
 def _check(event: Event) -> str:
     data = event.data
-    mark = {"passed": "[green]✓[/]", "skipped": "[yellow]–[/]"}.get(data["status"], "[red]✗[/]")
-    return f"   {mark} {escape(data['name'])} {data['seconds']:.1f} s [dim]{_headline(data['summary'])}[/]"
+    remark = f" [yellow]{escape(data['remark'])}[/]" if data.get("remark") else ""
+    return (
+        f"   {check_mark(data['status'])} {escape(data['name'])} {data['seconds']:.1f} s{remark} "
+        f"[dim]{_headline(data['summary'])}[/]"
+    )
+
+
+def check_mark(status: str) -> str:
+    """A check's status as one sign."""
+    marks = {"passed": "[green]✓[/]", "flaky": "[yellow]✓[/]", "skipped": "[yellow]–[/]", "already_red": "[yellow]✗[/]"}
+    return marks.get(status, "[red]✗[/]")
+
+
+def _verdict(event: Event) -> str:
+    data = event.data
+    if data["decision"] == "abstain":
+        return f"   [yellow]–[/] The judge abstains: {_first(data['summary'], 300)}"
+    good = data["decision"] == "approve"
+    mark = "[green]✓[/]" if good else "[red]✗[/]" if data["mode"] == "veto" else "[yellow]![/]"
+    said = "approves" if good else "vetoes it" if data["mode"] == "veto" else "advises against it"
+    doubts = [
+        f"\n     {escape(place(one['path'], one['line']))}{_first(one['message'], 200)}" for one in data["doubts"][:5]
+    ]
+    return f"   {mark} The judge {said} ({data['score']:.2f}): {_first(data['summary'], 300)}{''.join(doubts)}"
+
+
+def _findings(event: Event) -> str | None:
+    told = [_finding(one) for one in event.data["findings"][:10]]
+    if more := len(event.data["findings"]) - len(told) + event.data["more"]:
+        told.append(f"   [dim]{more} more findings[/]")
+    return "\n".join(told) or None
+
+
+def _finding(one: Mapping[str, Any]) -> str:
+    mark, tap = ("[red]✗[/]", ", wants a tap") if one["wants_tap"] else ("[yellow]![/]", "")
+    where = escape(place(one["path"], one["line"]))
+    return f"   {mark} {where}{_first(one['message'], 200)} [dim]{escape(one['kind'])}{tap}[/]"
 
 
 def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one line a kind of event
@@ -81,10 +117,24 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
             return f"   [yellow]–[/] The set-up failed, work begins without it: {_first(data['summary'])}"
         case "check.started":
             return f"   [dim]checking {escape(data['name'])}: {_first(data['command'])}[/]"
-        case "check.finished":
+        case "check.finished" | "check.already_red":
             return _check(event)
+        case "check.on_base":
+            return f"   [dim]trying {escape(', '.join(data['names']))} on {escape(data['branch'])}, too[/]"
         case "gate.blocked":
             return f"[yellow]●[/] Checks are red: back to work (round {data['round']} of {data['rounds']})"
+        case "gate.sent_back":
+            return (
+                f"[yellow]●[/] Sent back by guard and judge: back to work (round {data['round']} of {data['rounds']})"
+            )
+        case "tamper.found":
+            return _findings(event)
+        case "judge.started":
+            return f"[blue]●[/] Judging {data['commit'][:8]} [dim]{escape(data['model'])}[/]"
+        case "judge.finished":
+            return _verdict(event)
+        case "overridden":
+            return f"   [yellow]✓[/] Overridden by {escape(data['name'])}: {data['head_sha'][:8]} may be merged"
         case "commit":
             return f"[blue]●[/] Commit {data['sha'][:8]} [dim]{escape(data.get('stat') or '')}[/]"
         case "state" if data.get("state") == "verifying":
@@ -165,8 +215,13 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
             what = "What was pushed" if event.kind == "branch.taken_in" else f"The newest {escape(data['branch'])}"
             return f"[blue]●[/] {what} was merged into the change{mend}"
         case "workspace.left_out":
-            names = ", ".join(data["paths"][:3]) + (" …" if data["count"] > 3 else "")
-            return f"[yellow]●[/] Too large to be kept while the task rests: {escape(names)}"
+            from honk.flow.view import left_out
+
+            return f"[yellow]●[/] {escape(left_out(data))}"
+        case "submodule.missing":
+            return f"   [yellow]empty:[/] {escape(data['path'])} [dim]{escape(data['reason'])}[/]"
+        case "history.late":
+            return "   [dim]older files are still being fetched: git log -p and git blame work when they are here[/]"
         case "ci.failed":
             return f"[red]✗[/] The check {escape(data['name'])} is red on the pull request"
         case "merge.elsewhere":

@@ -1,9 +1,11 @@
 """Trees of files and the sandbox in which everything that is not Honk's own runs."""
 
 from honk.workspace.addresses import may_be_public, parse_entry
+from honk.workspace.asking import USUAL_MODEL
+from honk.workspace.bubblewrap import probe
 from honk.workspace.doctor import promises
 from honk.workspace.mirror import Mirrors
-from honk.workspace.sandbox import Sandbox, probe
+from honk.workspace.sandbox import Sandbox
 from honk.workspace.workspaces import Workspaces
 
 
@@ -15,6 +17,7 @@ def warm_gateway() -> None:
 
 
 __all__ = [
+    "USUAL_MODEL",
     "Mirrors",
     "Sandbox",
     "Workspaces",

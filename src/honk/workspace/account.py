@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from honk.model import Budget, LimitReached, Spent
 
@@ -13,6 +14,7 @@ class Account:
     def __init__(self, budget: Budget | None) -> None:
         self.spent = Spent()
         self._budget = budget
+        self._charged = 0.0
         self._under_way: dict[object, float] = {}
         self._settled = asyncio.Condition()
 
@@ -37,8 +39,19 @@ class Account:
                 self.spent = Spent(self.spent.cost_usd + cost, self.spent.requests + 1)
             self._settled.notify_all()
 
+    async def settled(self) -> None:
+        """Wait until nothing is under way: an answer is there a moment before it is reckoned."""
+        async with self._settled:
+            await self._settled.wait_for(lambda: not self._under_way)
+
+    def charge(self, cost_usd: float) -> None:
+        """What was spent elsewhere on the same budget."""
+        self._charged += cost_usd
+
     def _fits(self, most: float) -> bool:
         budget, spent = self._budget, self.spent
+        if budget is not None:
+            budget = replace(budget, cost_usd=budget.cost_usd - self._charged)
         if budget is None:
             return True
         if spent.cost_usd >= budget.cost_usd:

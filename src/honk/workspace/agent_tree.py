@@ -113,6 +113,11 @@ class AgentWorkspace:
         """See `model.Workspace`."""
         return self._gateways[0].refusal if self._gateways else None
 
+    def charge(self, cost_usd: float) -> None:
+        """See `model.Workspace`."""
+        if self._gateways:
+            self._gateways[0].charge(cost_usd)
+
     def interactive(self, command: Command, *, model: bool) -> Interactive:
         """The argv that starts `command` in this sandbox with its standard streams attached.
 

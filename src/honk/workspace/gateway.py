@@ -80,6 +80,14 @@ class ModelGateway:
     def refusal(self) -> HonkError | None:
         return self._proxy.refusal
 
+    def settle(self) -> None:
+        """Wait until `spent` holds all that was answered."""
+        wait_for(self._proxy.account.settled())
+
+    def charge(self, cost_usd: float) -> None:
+        """See `model.Workspace.charge`."""
+        self._proxy.account.charge(cost_usd)
+
     def __enter__(self) -> Self:
         wait_for(self._open(self._listen()))
         return self

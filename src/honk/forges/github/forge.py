@@ -6,6 +6,7 @@ import base64
 import contextlib
 import logging
 import re
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,13 +46,25 @@ CHECK_NAME = "Honk"
 
 
 class GitHubForge:
-    """Implements the flow's `Forge` on GitHub."""
+    """Implements the flow's `Forge` on GitHub.
 
-    def __init__(self, settings: Settings, store: Store, api: GitHubApi, accounts: GitHubAccounts) -> None:
+    `history` gives a git directory that has all of a repository's history and never loses any: what is there is
+    borrowed instead of being fetched and kept again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        api: GitHubApi,
+        accounts: GitHubAccounts,
+        history: Callable[[Repository], Path],
+    ) -> None:
         self._settings = settings
         self._store = store
         self._api = api
         self._accounts = accounts
+        self._history = history
         self._folder = settings.home / "forge"
         self._root = settings.github_git_url.rstrip("/")
 
@@ -116,10 +129,24 @@ class GitHubForge:
     def git_dir(self, repository: Repository) -> Path:
         """See `Forge.git_dir`. Made where it is not there: another machine may have come to know the repository."""
         directory = self._folder / f"{repository.name}.git"
+        history = self._history(repository) / "objects"
         if not directory.exists():
             directory.parent.mkdir(parents=True, exist_ok=True)
             git("init", "-q", "--bare", directory)
+        borrowed = directory / "objects" / "info" / "alternates"
+        if not borrowed.exists():
+            draft = borrowed.with_name(f"alternates-{secrets.token_hex(4)}")
+            draft.write_text(f"{history}\n")
+            draft.rename(borrowed)
         return directory
+
+    def size(self, repository: Repository) -> int | None:
+        """See `Forge.size`."""
+        try:
+            told = self._api.call("GET", "", self.place(repository), to="ask for its size").get("size")
+        except GitHubError:
+            return None
+        return None if told is None else int(told) * 1024
 
     def access(self, repository: Repository, person: Person) -> Access:
         """See `Forge.access`. Whoever works at the installation itself is its owner."""
@@ -264,19 +291,31 @@ class GitHubForge:
         except GitHubError as error:
             log.info("the draft state of %s on %s stays: %s", branch, place, error)
 
-    def report(self, repository: Repository, head_sha: str, checks: Sequence[Check], url: str) -> None:
+    def report(
+        self,
+        repository: Repository,
+        head_sha: str,
+        checks: Sequence[Check],
+        url: str,
+        *,
+        notes: Sequence[str] = (),
+        held: bool = False,
+    ) -> None:
         """See `Forge.report`: one check run."""
         place = self.place(repository)
-        red = [check.name for check in checks if not check.green]
-        rows = [f"- {check.name}: {check.status}, {check.seconds:.1f} s" for check in checks]
+        # What the base fails at, too, is reported only where its honk.yaml lets that pass.
+        red = [check.name for check in checks if not check.green and check.status != "already_red"]
+        rows = [f"- {check.name}: {check.remark or check.status}, {check.seconds:.1f} s" for check in checks]
+        passed = f"{len(checks)} checks passed on a clean checkout"
         wanted = {
             "name": CHECK_NAME,
             "head_sha": head_sha,
             "status": "completed",
-            "conclusion": "failure" if red else "success",
+            # An override comes later and is Honk's matter: what is held must not keep GitHub from merging then.
+            "conclusion": "failure" if red else "neutral" if held else "success",
             "output": {
-                "title": f"{', '.join(red)} failed" if red else f"{len(checks)} checks passed on a clean checkout",
-                "summary": "\n".join(rows)[:60_000] or "No checks.",
+                "title": f"{', '.join(red)} failed" if red else f"{passed}; a person has to look" if held else passed,
+                "summary": "\n".join([*rows, "", *notes])[:60_000] if rows or notes else "No checks.",
             },
         } | ({"details_url": url} if url.startswith("http") else {})
         try:

@@ -33,7 +33,7 @@ def plan_builds(tracked: Tracked, file: RepositoryFile) -> Mapping[str, Build | 
     as things are."""
     if file.builds is not None:
         return dict(file.builds)
-    found = {"web": _web(tracked), "android": _android(tracked), "ios": _ios(tracked)}
+    found = {"web": _web(tracked), **_android(tracked), "ios": _ios(tracked)}
     return {name: build for name, build in found.items() if build is not None}
 
 
@@ -76,22 +76,28 @@ def _told_output(tracked: Tracked, script: str) -> str | None:
     return path if path and not path.startswith(("/", "..")) else None
 
 
-def _android(tracked: Tracked) -> Build | str | None:
+def _android(tracked: Tracked) -> Mapping[str, Build]:
+    """A build for each application module: `android` for the one called `app` or the only one, `android-wear` for one
+    called `wear` beside it."""
     if tracked.first("settings.gradle", "settings.gradle.kts") is None:
-        return None
+        return {}
     scripts = tracked.named("build.gradle") + tracked.named("build.gradle.kts")
-    modules = [path.rpartition("/")[0] for path in scripts if _is_application(tracked.text(path))]
-    modules = [module for module in modules if module]
-    if not modules:
-        return None
-    module = min(modules, key=lambda path: (path != "app", path))
+    found = {path.rpartition("/")[0] for path in scripts if _is_application(tracked.text(path))} - {""}
+    modules = sorted(found, key=lambda path: (path != "app", path))
     gradle = "sh ./gradlew" if "gradlew" in tracked.files else "gradle"
     # A debug build is signed with the machine's debug key; a release build mostly not at all, and then nobody can
     # install it.
-    return Build(
-        run=f"{gradle} --console=plain :{module.replace('/', ':')}:assembleDebug",
-        output=f"{module}/build/outputs/apk/**/*.apk",
-    )
+    return {
+        _android_name(module, first=number == 0): Build(
+            run=f"{gradle} --console=plain :{module.replace('/', ':')}:assembleDebug",
+            output=f"{module}/build/outputs/apk/**/*.apk",
+        )
+        for number, module in enumerate(modules)
+    }
+
+
+def _android_name(module: str, *, first: bool) -> str:
+    return "android" if first else f"android-{re.sub('[^A-Za-z0-9]+', '-', module).strip('-')}"[:40]
 
 
 def _is_application(script: str) -> bool:

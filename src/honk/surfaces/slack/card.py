@@ -25,6 +25,7 @@ from honk.surfaces.slack.blocks import (
     message,
     section,
 )
+from honk.surfaces.slack.verdict import judged
 from honk.untrusted import clean, markdown_to_mrkdwn, mrkdwn, plain_line
 
 STAGES = {
@@ -42,7 +43,7 @@ STAGES = {
     State.FAILED: ("❌", "Stopped"),
     State.CANCELLED: ("⏹️", "Cancelled"),
 }
-_MARKS = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
+_MARKS = {"passed": "✓", "flaky": "✓", "skipped": "–"}
 _TELLING = ("description", "command", "file_path", "path", "pattern", "query")
 _BLOCKED = 5
 """Blocked hosts that a card shows."""
@@ -50,11 +51,14 @@ _NOW = frozenset(
     {
         "set_up.started",
         "check.started",
+        "check.on_base",
+        "judge.started",
         "build.started",
         "build.progress",
         "agent.tool",
         "agent.text",
         "gate.blocked",
+        "gate.sent_back",
         "merge.progress",
         "deploy.started",
         "deploy.progress",
@@ -131,13 +135,16 @@ def _body(facts: Facts) -> list[Block]:
         made.append(section(f"Somebody other than {asked} has to approve this before it can be merged."))
     if facts.view["trial_missing"] and task.state is State.READY:
         made.append(section("*Try it first*: honk.yaml asks that a version is tried before it is merged."))
+    made += judged(facts.view) if task.state.resting else []
     made += _blocked(facts)
+    if missing := facts.view["lacking"]:
+        made.append(context(*(plain_line(sentence, 400) for sentence in missing[:5])))
     lines = [line for line in (_stat(facts), _checks(facts), _tried(facts)) if line]
     lines += _builds(facts) + _packages(facts)
     lines += [f"{plain_line(one['kind'], 40)}: {plain_line(one['reason'], 300)}" for one in facts.view["not_built"][:3]]
     if lines:
         made.append(context(*lines))
-    red = [check for check in facts.view["checks"] if check["status"] in ("failed", "error")]
+    red = [check for check in facts.view["checks"] if check["status"] in ("failed", "error", "already_red")]
     if red and task.state is State.FAILED:
         told = mrkdwn(str(red[0]["summary"]).replace("```", "'''"), 1200)
         made.append(section(f"*{plain_line(red[0]['name'], 60)}*\n```\n{told}\n```"))
@@ -217,6 +224,9 @@ def doing_now(facts: Facts) -> str:
             "agent.text": str(data.get("text", "")),
             "set_up.started": f"setting up: {data.get('command', '')}",
             "check.started": f"checking {data.get('name', '')}",
+            "check.on_base": f"trying {', '.join(data.get('names', ()))} on {data.get('branch', '')}",
+            "judge.started": "the judge looks at it",
+            "gate.sent_back": f"sent back by guard and judge, round {data.get('round')} of {data.get('rounds')}",
             "build.started": f"building {data.get('kind', '')}",
             "build.progress": f"building {data.get('kind', '')}: {data.get('line', '')}",
             "merge.progress": str(data.get("line", "")),
@@ -235,9 +245,17 @@ def _stat(facts: Facts) -> str:
 def _checks(facts: Facts) -> str:
     told = [
         f"{_MARKS.get(check['status'], '✗')} {plain_line(check['name'], 40)} {duration(check['seconds'])}"
+        + _remark(check)
         for check in facts.view["checks"]
     ]
     return " · ".join(told[:30])
+
+
+def _remark(check: Mapping[str, Any]) -> str:
+    if not check.get("remark"):
+        return ""
+    often = f", {check['flaky_times']} times so far" if check["remark"] == "flaky" and check["flaky_times"] > 1 else ""
+    return f" ({plain_line(check['remark'], 60)}{often})"
 
 
 def duration(seconds: float) -> str:
@@ -290,6 +308,10 @@ def _buttons(facts: Facts) -> list[Block]:
     made = [] if task.state in (State.CANCELLED, State.ROLLED_BACK) else _previews(facts)
     if "merge" in may:
         made.append(button("Merge", "honk:merge", value, style="primary", confirm=_merge_question(facts)))
+    if "override" in may:
+        what = "This very version may then be merged, whatever judge and tamper guard hold against it."
+        question = confirm("Override?", what, "Override", danger=True)
+        made.append(button("Override", "honk:override", value, style="danger", confirm=question))
     if "approve" in may or facts.approval_wanted:
         made.append(button("Approve", "honk:approve", value))
     if "retry" in may:
@@ -308,8 +330,7 @@ def _buttons(facts: Facts) -> list[Block]:
 
 def _merge_question(facts: Facts) -> Block:
     task = facts.task
-    green = sum(bool(check["green"] if "green" in check else check["status"] in ("passed", "skipped"))
-                for check in facts.view["checks"])  # fmt: skip
+    green = sum(check["status"] in ("passed", "flaky", "skipped") for check in facts.view["checks"])
     deploys = mrkdwn(facts.will_deploy, 120) if facts.will_deploy else "Nothing is deployed."
     told = (
         f"*{plain_line(task.repository, 60)}* at `{(task.head_sha or '')[:8]}` into {plain_line(facts.branch, 40)}; "

@@ -36,6 +36,9 @@ _NEWEST = 200
 _MATTERS = TOLD | {
     "merge.requested",
     "approved",
+    "overridden",
+    "judge.finished",
+    "tamper.found",
     "tried",
     "package.compared",
     "card.void",

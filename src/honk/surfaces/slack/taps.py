@@ -24,7 +24,7 @@ from honk.untrusted import clean, mrkdwn, plain_line
 
 log = logging.getLogger("honk.slack")
 
-ACTS = frozenset({"merge", "cancel", "retry", "rollback", "approve"})
+ACTS = frozenset({"merge", "cancel", "retry", "rollback", "approve", "override"})
 FORM = "honk:form"
 
 

@@ -39,7 +39,9 @@ def _words(event: Event, task: Task) -> str | None:  # noqa: PLR0911  one senten
         case "ready":
             version = f"`{str(data.get('head_sha') or '')[:8]}` is ready to try."
             summary = markdown_to_mrkdwn(str(data.get("summary") or ""), 1500)
-            return f"{version}\n{summary}" if summary else version
+            held = [f"• {plain_line(str(one), 300)}" for one in (data.get("unconfirmed") or ())[:3]]
+            wants = ["Before it is merged, somebody has to look at this:", *held] if held else []
+            return "\n".join([version, *([summary] if summary else []), *wants])
         case "failed" | "limit":
             error = mrkdwn(str(data.get("error") or data.get("text") or "It stopped."), 1500)
             return f"{error}\nNext: {plain_line(str(data.get('next') or 'Retry'), 150)}"

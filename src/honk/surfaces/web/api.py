@@ -51,7 +51,7 @@ class Tap(BaseModel):
     in the task's `blocked[].allow`, is what `allow` lets the repository's commands reach from now on."""
 
     model_config = ConfigDict(extra="forbid")
-    action: Literal["merge", "cancel", "retry", "rollback", "approve", "allow"]
+    action: Literal["merge", "cancel", "retry", "rollback", "approve", "override", "allow"]
     head_sha: str | None = None
     host: str = Field(default="", max_length=300)
     key: str = Field(min_length=1, max_length=200)
@@ -142,7 +142,7 @@ def api_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) -
 
     @router.post("/tasks/{task_id}/actions", status_code=202)
     def act(task_id: str, body: Tap) -> dict[str, Any]:
-        """Merge, cancel, retry, roll back, approve, or allow a host that was blocked."""
+        """Merge, cancel, retry, roll back, approve, override a veto, or allow a host that was blocked."""
         return view(inbox.act(task_id, body.action, body.head_sha, body.key, access.person, host=body.host))
 
     @router.get("/tasks/{task_id}/artifacts/{commit}/{kind}/log", response_class=PlainTextResponse)
@@ -152,6 +152,14 @@ def api_routes(store: Store, inbox: Inbox, settings: Settings, access: Access) -
         if row is None or row["log"] is None:
             raise NotFound("There is no log of that build here.")
         return str(row["log"])
+
+    @router.get("/tasks/{task_id}/logs/{sha256}", response_class=PlainTextResponse)
+    def check_log(task_id: str, sha256: str) -> str:
+        """What a check of the task printed, as its `log_url` says: masked, and without the middle where it is long."""
+        store.task(task_id)
+        if (text := store.log(sha256)) is None:
+            raise NotFound("That log is not kept here (any more).")
+        return text
 
     @router.get("/tasks/{task_id}/provenance", tags=["provenance"])
     def provenance(task_id: str) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def _environment() -> Environment:
         "day": day,
         "codes": codes,
         "seconds": seconds,
+        "judge_says": judge_says,
     }
     environment.globals |= {"stages": STAGES, "why": WHY}
     return environment
@@ -123,6 +124,14 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 60 else f"{int(value // 60)} min {int(value % 60)} s"
 
 
+def judge_says(verdict: Mapping[str, Any]) -> str:
+    """What the judge's verdict comes down to."""
+    if verdict["decision"] == "abstain":
+        return "The judge abstains"
+    against = "vetoes it" if verdict["mode"] == "veto" else "advises against it"
+    return f"The judge {'approves' if verdict['decision'] == 'approve' else against} ({verdict['score']:.2f})"
+
+
 def stage_word(state: str) -> str:
     """A state as the page names it."""
     known = State(state)
@@ -162,20 +171,24 @@ _ROWS = {
     "agent.tool": "tool",
     "agent.tool_result": "result",
     "check.finished": "check",
+    "check.already_red": "check",
     "ready": "ready",
+    "judge.finished": "verdict",
+    "tamper.found": "findings",
+    "gate.sent_back": "sent_back",
     "card.void": "void",
     **dict.fromkeys(
         (
             "unsafe", "turn.started", "gate.blocked", "commit", "change.opened", "change.updated", "build.finished",
-            "build.skipped", "build.waiting", "build.failed", "tried",
+            "build.skipped", "build.waiting", "build.failed", "tried", "check.on_base",
             "answered", "merge.requested", "merge.verifying", "merge.refused", "merge.landed",
             "deploy.joined", "deploy.started", "attest.failed",
             "deploy.healthy", "deploy.ill", "service.ended", "service.restarted", "rolled_back",
             "revert.prepared", "reverts", "rollback.requested", "rollback.refused", "retry.requested",
-            "limit", "failed", "cancelled", "approved",
+            "limit", "failed", "cancelled", "approved", "overridden",
             "egress.refused", "egress.allowed", "set_up.failed",
             "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",
-            "workspace.left_out",
+            "workspace.left_out", "submodule.missing", "history.late",
             "merge.elsewhere", "message.edited", "message.withdrawn",
         ),
         "note",

@@ -55,6 +55,12 @@ def _link(event: Event, head: str) -> Link | None:  # noqa: PLR0911, PLR0912  on
             return Link(
                 "Checks green" if data["green"] else "Checks red", at, head[:8], "well" if data["green"] else "ill"
             )
+        case "judge.finished" if data.get("commit") == head:
+            said = {"approve": "Judge approves", "veto": "Judge objects"}.get(str(data["decision"]), "Judge abstains")
+            score = f"{data['score']:.2f}" if data["decision"] != "abstain" else ""
+            return Link(said, at, score, "ill" if data["decision"] == "veto" else "well")
+        case "overridden" if data.get("head_sha") == head:
+            return Link("Overridden", at, str(data.get("name") or event.person))
         case "build.finished" if data.get("commit") == head:
             return Link("Built", at, str(data["kind"]))
         case "ready":
