@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -173,9 +172,6 @@ class Mirrors:
         self._completing.add(mirror.stem)
 
         def complete() -> None:
-            # Agents that begin to work come first (setpriority(2): on Linux for this thread and what it starts).
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
             try:
                 self._complete(mirror)
             except HonkError as error:
