@@ -44,6 +44,15 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _told(repository: Repository) -> Iterator[None]:
+    """Say of what git says in which repository it could not fetch."""
+    try:
+        yield
+    except GitError as error:
+        raise HonkError(f"Older files of {repository.address} cannot be fetched: {error}.") from error
+
+
 def local_path(git_url: str) -> Path | None:
     """The folder a repository's address names on this machine, or None if it lies elsewhere."""
     if git_url.startswith("file://"):
@@ -116,7 +125,9 @@ class Mirrors:
         if not history.has_files(mirror, commit):
             with self._locked(mirror):
                 if history.is_partial(mirror):
-                    history.fetch_files(partial(self._credentials, repository), mirror, repository.git_url, commit)
+                    credentials = partial(self._credentials, repository)
+                    with _told(repository):
+                        history.fetch_files(credentials, mirror, repository.git_url, commit)
         return True
 
     def is_whole(self, repository: Repository) -> bool:
@@ -141,7 +152,7 @@ class Mirrors:
             try:
                 self._complete(mirror)
             except HonkError as error:
-                log.warning("older files of %s are still missing: %s", mirror.stem, error)
+                log.warning("%s", error)
                 continue
             with self._locked(mirror):
                 history.remove_marks(mirror)
@@ -175,7 +186,7 @@ class Mirrors:
             try:
                 self._complete(mirror)
             except HonkError as error:
-                log.warning("older files of %s are still missing: %s", mirror.stem, error)
+                log.warning("%s", error)
             finally:
                 self._completing.discard(mirror.stem)
 
@@ -193,10 +204,11 @@ class Mirrors:
                 repository = history.repository_of(mirror)
                 history.remove_torn(mirror)
             place = (partial(self._credentials, repository), mirror, repository.git_url, repository.default_branch)
-            known = history.fetch_rest(*place)
-            with self._locked(mirror):
-                history.fetch_rest(*place, known)
-                history.end(mirror)
+            with _told(repository):
+                known = history.fetch_rest(*place)
+                with self._locked(mirror):
+                    history.fetch_rest(*place, known)
+                    history.end(mirror)
 
     def _create(self, mirror: Path) -> None:
         if not (mirror / "HEAD").is_file():
