@@ -16,7 +16,7 @@ from pathlib import Path
 from honk.model import Command, Person, Repository, State, Task
 from honk.settings import read_settings
 from honk.workspace import Workspaces
-from honk.workspace.sandbox import bwrap
+from honk.workspace.bubblewrap import bwrap
 
 FILES = {"small": 600, "large": 60_000}
 BYTES = 7_500

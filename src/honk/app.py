@@ -8,9 +8,11 @@ import os
 import secrets
 import socket
 import stat
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -37,11 +39,13 @@ from honk.provenance import Sigstore, make_signing_key, sign
 from honk.repository_file import RepositoryFile
 from honk.settings import Settings
 from honk.ship import ArtifactStore, CommandDeployer, PreviewServer, Production, Screenshots, qr_code
+from honk.ship.artifacts import Prepare
 from honk.ship.deploy import deploy_environment
 from honk.ship.installs import install_links, make_install_key
+from honk.ship.services import Readiness
 from honk.ship.versions import versions
 from honk.store import Attachments, KeptWorkspaces, Store, open_database
-from honk.verify import distil, prepare, verify
+from honk.verify import Conditions, Earlier, checks_at_once, distil, prepare, verify
 from honk.verify.judge import judge
 from honk.verify.tamper import guard
 from honk.workspace import Workspaces
@@ -136,26 +140,7 @@ class Installation:
                 self.store, self.artifacts.path, self.settings, self.inbox.tried, visited_service
             )
             self.previews.restore()
-        furnish(
-            Rooms(
-                settings=self.settings,
-                store=self.store,
-                workspaces=self.workspaces,
-                attachments=Attachments(self.settings.home),
-                forges=self.forges,
-                harness=lambda agent: harness(agent, self.settings),
-                verification=_Verification(self.settings),
-                guard=guard,
-                judge=judge,
-                builder=self.artifacts,
-                deployer=self.deployer,
-                sign=lambda statement: sign(statement, self.settings.home, _sigstore(self.settings)),
-                screenshots=self.screenshots if self.settings.screenshots else None,
-                previews=self.previews,
-                spares=self.spares if serve_previews else None,
-                unsafe=unsafe,
-            )
-        )
+        furnish(self.rooms(serve_previews=serve_previews, unsafe=unsafe))
         if serve_previews:
             for trouble in self.production.start():
                 log.error("%s", trouble)
@@ -168,6 +153,27 @@ class Installation:
         if serve_previews and (newest := self.store.tasks(limit=1)):
             self.inbox.expect(newest[0].repository)
         return True
+
+    def rooms(self, *, serve_previews: bool = False, unsafe: bool = False) -> Rooms:
+        """What the flow works with."""
+        return Rooms(
+            settings=self.settings,
+            store=self.store,
+            workspaces=self.workspaces,
+            attachments=Attachments(self.settings.home),
+            forges=self.forges,
+            harness=lambda agent: harness(agent, self.settings),
+            verification=_Verification(self.settings),
+            guard=guard,
+            judge=judge,
+            builder=self.artifacts,
+            deployer=self.deployer,
+            sign=lambda statement: sign(statement, self.settings.home, _sigstore(self.settings)),
+            screenshots=self.screenshots if self.settings.screenshots else None,
+            previews=self.previews,
+            spares=self.spares if serve_previews else None,
+            unsafe=unsafe,
+        )
 
     def open_surfaces(self) -> Surfaces:
         """Begin to listen and to speak where people talk, as far as that is set up; for one process of a home."""
@@ -249,25 +255,54 @@ def _thinks(settings: Settings) -> bool:
 class _Verification:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._turns = threading.Semaphore(settings.checks_at_once or checks_at_once())
 
     def __call__(
         self,
         checkout: Checkout,
         file: RepositoryFile,
         *,
+        changed: Collection[str],
         on_start: Callable[[str, str, str], None],
         on_finish: Callable[[Check], None],
         stop: Callable[[], bool],
+        earlier: Earlier,
+        only: Collection[str] | None = None,
     ) -> Sequence[Check]:
         return verify(
             checkout,
             file,
-            settings_egress=self._settings.egress,
-            registries=self._settings.registries,
+            Conditions(
+                self._settings.egress,
+                self._settings.registries,
+                stop,
+                characters=self._settings.distilled_characters,
+            ),
+            changed=changed,
             on_start=lambda verifier: on_start(verifier.name, verifier.command, verifier.why),
             on_finish=on_finish,
-            stop=stop,
+            earlier=earlier,
+            only=only,
+            turns=self._turns,
         )
+
+
+def _preparing(settings: Settings) -> Prepare:
+    """How the set-up before a build is done."""
+
+    def prepared(
+        checkout: Checkout, file: RepositoryFile, stop: Callable[[], bool], log: Callable[[str], None]
+    ) -> Readiness:
+        conditions = Conditions(
+            settings.egress,
+            settings.registries,
+            stop,
+            lambda _, chunk: log(chunk),
+            characters=settings.distilled_characters,
+        )
+        return prepare(checkout, file, conditions)
+
+    return prepared
 
 
 def _sigstore(settings: Settings) -> Sigstore | None:
@@ -297,10 +332,11 @@ def assemble(settings: Settings) -> Installation:
     )
     github, accounts = _github(settings, store, workspaces)
     forges = Forges(LocalForge(home, store), github[1] if github else None)
-    kept = ArtifactStore(settings, store, distil, prepare)
+    distilled = partial(distil, budget=settings.distilled_characters)
+    kept = ArtifactStore(settings, store, distilled, _preparing(settings))
     spares = Spares(settings.warm_agents)
     freshening = Freshening(workspaces.refresh, spares.renew)
-    services = versions(deployed_service, tell_of_service, distil, deploy_environment(settings))
+    services = versions(deployed_service, tell_of_service, distilled, deploy_environment(settings))
     production = Production(home / "production", kept.find, services)
     # One life at a time works on a home, so its next life takes up what it left.
     engine = Engine(_flow_database(settings), executor=f"{socket.gethostname()}:{home}", every=settings.queue_seconds)
@@ -321,7 +357,7 @@ def assemble(settings: Settings) -> Installation:
         ),
         artifacts=kept,
         workspaces=workspaces,
-        deployer=CommandDeployer(settings, distil, production),
+        deployer=CommandDeployer(settings, distilled, production),
         production=production,
         lock=HomeLock(home),
         screenshots=Screenshots(home),

@@ -25,9 +25,15 @@ class MergePermit:
             raise TypeError("a MergePermit is made by permit_merge() alone")
 
 
-def red(checks: Sequence[Check]) -> list[Check]:
-    """Those that stand in the way of a merge."""
-    return [check for check in checks if not check.green]
+def red(checks: Sequence[Check], already_red_on: str | None = None) -> list[Check]:
+    """Those that stand in the way of a merge. Those that fail in the same way on the base commit `already_red_on` do
+    not: None where the base's honk.yaml does not allow that."""
+    return [
+        check
+        for check in checks
+        if not check.green
+        and not (check.status == "already_red" and already_red_on and check.against == already_red_on)
+    ]
 
 
 def check_tap(task: Task, head_sha: str | None, state: State = State.READY) -> None:
@@ -153,10 +159,12 @@ def permit_merge(
     override: Override | None = None,
     missing: str | None = None,
     obstacle: str | None = None,
+    already_red_on: str | None = None,
 ) -> MergePermit:
     """Let `sha` land if it carries the task's tried commit `head_sha`, its pull request is open on that very commit,
-    every check on `sha` is green, guard and judge let `head_sha` pass or a person's `override` does, whoever asks has
-    `access` to write, no approval is `missing` and the forge names no `obstacle`. Raises `Refused` with the reason."""
+    every check on `sha` is green (see `red` for `already_red_on`), guard and judge let `head_sha` pass or a person's
+    `override` does, whoever asks has `access` to write, no approval is `missing` and the forge names no `obstacle`.
+    Raises `Refused` with the reason."""
     check_access(access, "write", task.repository)
     if task.head_sha != head_sha:
         raise Refused(f"The change has moved on from {head_sha[:8]} since it was tried; try the new version.")
@@ -169,7 +177,7 @@ def permit_merge(
         )
     if not checks:
         raise Refused(f"No checks are on record for {sha[:8]}: retry to have it verified.")
-    if failed := red(checks):
+    if failed := red(checks, already_red_on):
         names = ", ".join(check.name for check in failed)
         raise Refused(f"Not merged: {names} failed on {sha[:8]}.\n{failed[0].summary}")
     if judged.sha != head_sha:

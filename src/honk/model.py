@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -116,13 +117,14 @@ class Repository:
     default_branch: str
 
 
-CheckStatus = Literal["passed", "failed", "skipped", "error"]
+CheckStatus = Literal["passed", "flaky", "skipped", "already_red", "failed", "error"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One verifier's result on one commit. `skipped` says in `summary` why it did not run; `error` is ours, not the
-    change's (a time limit, a sandbox that would not start) and counts as red."""
+    """One verifier's result on one commit. `flaky` failed and passed when it was run again; `skipped` says in `summary`
+    why it did not run; `already_red` fails in the same way on the base; `error` is ours, not the change's (a time
+    limit, a sandbox that would not start) and counts as red."""
 
     name: str
     status: CheckStatus
@@ -132,10 +134,29 @@ class Check:
     command: str = ""
     why: str = ""
     """Why this verifier was chosen, e.g. `pyproject.toml names pytest`."""
+    verifier: str = ""
+    """The digest of all that decides the result besides the tree: the command, the set-up, the machine's programs …"""
+    log: str = ""
+    """The SHA-256 under which the store keeps what it printed."""
+    failures: Sequence[str] = ()
+    """What failed, in a form that can be compared between two commits."""
+    unchanged_since: str | None = None
+    """The commit on which it ran, where it was not run again because nothing that decides it has changed."""
+    against: str | None = None
+    """The base commit on which it fails in the same way, where it is `already_red`."""
 
     @property
     def green(self) -> bool:
-        return self.status in ("passed", "skipped")
+        return self.status in ("passed", "flaky", "skipped")
+
+    @property
+    def remark(self) -> str:
+        """What is to be said of the result besides its status, in a few words; empty for most."""
+        if self.status == "flaky":
+            return "flaky"
+        if self.status == "already_red":
+            return f"already red on {(self.against or '')[:8]}"
+        return f"unchanged since {self.unchanged_since[:8]}" if self.unchanged_since else ""
 
 
 @dataclass(frozen=True)
@@ -420,6 +441,11 @@ class Checkout(Protocol):
         """The tracked file's text as committed (decoded with replacement), or None if there is no such file."""
         ...
 
+    def texts(self, paths: Collection[str], longest: int) -> Mapping[str, str]:
+        """The texts of those of these tracked regular files that have at most `longest` bytes; quicker than to read
+        them one by one."""
+        ...
+
     def run(
         self,
         command: Command,
@@ -431,6 +457,22 @@ class Checkout(Protocol):
 
         Changes to the tree are kept between calls on the same checkout. Raises `HonkError` if no sandbox can start.
         """
+        ...
+
+    @property
+    def tree(self) -> str:
+        """Git's id of the commit's tree: the same for all commits with the same files."""
+        ...
+
+    @property
+    def layered(self) -> bool:
+        """Whether what `apart` gives is a tree of its own."""
+        ...
+
+    def apart(self, before: Sequence[Checkout] = ()) -> AbstractContextManager[Checkout]:
+        """The tree and the home as they are now, with what was written in those `before`, that `apart` gave too and in
+        which nothing runs any longer. What is written in it is seen nowhere else. This very checkout where trees have
+        no layers."""
         ...
 
     def blobs(self) -> Mapping[str, str]:

@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from honk.freeze import Window
-from honk.model import Finding, UsageError
+from honk.model import UsageError
 
 MAX_BYTES = 64 * 1024
 """A larger honk.yaml is refused."""
@@ -39,6 +39,7 @@ _FINDING = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 _BUILD_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 _ADDRESS = re.compile(r"^https?://[^\s/?#]+\S*$")
 _HOST = re.compile(r"^((\*\.)?\w[\w-]*(\.\w[\w-]*)*\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$")
+_IMAGE = re.compile(r"^[a-z0-9][\w.:/@-]{0,254}$", re.ASCII)
 _LISTEN = re.compile(r"^([0-9.]{7,15}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$")
 
 
@@ -134,6 +135,11 @@ Listen = Annotated[
     _matching(_LISTEN, "must be an address and a port such as `127.0.0.1:8080` or `[::]:8080`"),
     _text(_LISTEN.pattern),
 ]
+Image = Annotated[
+    str,
+    _matching(_IMAGE, "must be the name of a container image such as `docker.io/library/python:3.12`"),
+    _text(_IMAGE.pattern),
+]
 Pattern = Annotated[str, AfterValidator(_pattern), _text(r"\S")]
 CheckName = Annotated[str, _matching(_NAME, "must be a name of one line and at most 60 characters"), _text(r"\S")]
 FindingKind = Annotated[
@@ -156,6 +162,8 @@ class VerifyStep(_Part):
     run: Line
     timeout: Duration = 600.0
     directory: Below = "."
+    after: list[CheckName] = Field(default_factory=list)
+    """Checks above it whose files it needs, such as a build's."""
 
 
 class Build(_Part):
@@ -300,6 +308,16 @@ class Sandboxing(_Part):
 
     nested: bool = False
     """Whether they may make user namespaces of their own, for a sandbox in the sandbox."""
+    image: Image | None = None
+    """What containers are made of, where Honk's sandboxes are such; default: what devcontainer.json names."""
+    dockerfile: Below | None = None
+    """The Dockerfile that makes it, with the repository as context."""
+
+    @model_validator(mode="after")
+    def _is_made_of_one_thing(self) -> Sandboxing:
+        if self.image and self.dockerfile:
+            raise ValueError("must name an image or a dockerfile, not both")
+        return self
 
 
 JudgeMode = Literal["off", "advise", "veto"]
@@ -349,6 +367,8 @@ class Merge(_Part):
 
     method: Literal["squash", "merge", "rebase"] = "squash"
     approvals: Annotated[int, Field(ge=0, le=10)] = 0
+    already_red: Literal["block", "allow"] = "block"
+    """Whether a change may land although a check is red, if that fails in the same way on what it is made from."""
     require_trial: bool = False
     """Whether somebody has to open or install a version before it is merged."""
     freeze: list[Freeze] = Field(default_factory=list)
@@ -379,7 +399,7 @@ class RepositoryFile(_Part):
     """None: found by what the repository contains. Empty: no checks."""
     judge: JudgeEntry | None = None
     tamper: dict[FindingKind, Treatment] = Field(default_factory=dict, json_schema_extra=_named(_FINDING))
-    """By kind; of what is not named, serious findings are `protect` and the others `show`."""
+    """By kind. What is not named is as usual for its kind where it is serious, and `show` where it is not."""
     protect: list[Pattern] = Field(default_factory=list)
     builds: dict[BuildName, Build] | None = Field(default=None, json_schema_extra=_named(_BUILD_NAME))
     """None: found by what the repository contains. Empty: no builds."""
@@ -396,9 +416,16 @@ class RepositoryFile(_Part):
         """What `judge` says, in its long form."""
         return self.judge if isinstance(self.judge, Judge) else Judge(mode=self.judge)
 
-    def treats(self, finding: Finding) -> Treatment:
-        """What a finding of the tamper guard leads to here."""
-        return self.tamper.get(finding.kind) or ("protect" if finding.severity == "serious" else "show")
+    @field_validator("verify")
+    @classmethod
+    def _comes_after_what_is_above(cls, verify: dict[str, Step] | None) -> dict[str, Step] | None:
+        above: list[str] = []
+        for name, step in (verify or {}).items():
+            missing = [one for one in step.after if one not in above] if isinstance(step, VerifyStep) else []
+            if missing:
+                raise ValueError(f"must have the check `{missing[0]}` above `{name}`, which names it under `after`")
+            above.append(name)
+        return verify
 
     @field_validator("builds")
     @classmethod

@@ -83,10 +83,19 @@ class Settings(BaseSettings):
     """Per task: requests to the model."""
     verify_rounds: int = Field(default=3, ge=0)
     """How often a red verification sends the agent back to work in one turn."""
+    checks_at_once: int | None = Field(default=None, ge=1)
+    """How many checks run side by side, of all tasks together; default: one for each processor, as far as there are 2
+    GiB of memory for each."""
+    checks_cache_hours: float = Field(default=168.0, ge=0)
+    """How long a green check is not run again where nothing that decides it has changed; 0: it always is."""
+    check_logs_days: float = Field(default=30.0, gt=0)
+    """How long it is kept what checks printed."""
     judge: Literal["off", "advise", "veto"] = "advise"
     """What the judge's verdict counts for in repositories whose honk.yaml does not say."""
     judge_model: str | None = None
     """The model that judges; None: `model`, else a usual one."""
+    distilled_characters: int = Field(default=2_000, ge=200)
+    """What is told of a failed check, build or deploy, at most."""
     agent_seconds: float = Field(default=3600.0, gt=0)
     models: list[str] = Field(default_factory=list)
     """Names of the models that may be asked, with `*` for any end; empty: whichever the agent asks for."""
@@ -102,6 +111,14 @@ class Settings(BaseSettings):
     egress_connection_seconds: float = Field(default=3600.0, gt=0)
     egress_idle_seconds: float = Field(default=300.0, gt=0)
     """How long a connection may rest."""
+    sandbox: Literal["auto", "local", "docker", "podman", "kubernetes"] = "auto"
+    """What sandboxes are made of. `auto`: the local one, else Docker, else Podman; on macOS Docker first."""
+    sandbox_image: str = "docker.io/library/buildpack-deps:bookworm"
+    """What containers are made of for repositories that name no image. It needs python3 (3.9 or newer), git and sh."""
+    sandbox_runtime: str | None = None
+    """The runtime of containers: `runsc` (gVisor), `crun`…; with Kubernetes the name of a RuntimeClass."""
+    sandbox_namespace: str | None = None
+    """The Kubernetes namespace for sandboxes; default: Honk's own."""
     sandbox_readable: list[Path] = Field(default_factory=list)
     """Further folders of this machine that sandboxes may read, e.g. a toolchain in an unusual place."""
     sandbox_memory: int | None = Field(default=None, ge=16 * 1024**2)

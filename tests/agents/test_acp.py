@@ -65,6 +65,18 @@ def test_red_checks_prompt_the_agent_again_until_they_are_green(
     assert kinds.count("agent.tool") == kinds.count("agent.tool_result") == 2
 
 
+def test_an_agent_is_not_held_for_what_was_red_before_it_came(honk: Honk, make_repository: Callable[..., Path]) -> None:
+    text = "verify: {test: '! grep -n broken app.txt', lint: 'echo app.txt:1:1: error: odd; false'}\n"
+    repo = make_repository(FILES | {"honk.yaml": text})
+    done = honk("run", "Greet", "--repo", str(repo), "--agent", "acp:python3 agent.py", "--json", check=1)
+    task = json.loads(done.stdout)
+    assert {check["name"]: check["status"] for check in task["checks"]} == {"test": "passed", "lint": "already_red"}
+    assert task["error"].startswith(f"No pull request: lint is red already on {task['base_sha'][:8]}, which the change")
+    assert task["summary"] == "Prompt 2. It says hello."
+    kinds = [event["kind"] for event in json.loads(honk("audit", "--json", check=0).stdout)["events"]]
+    assert kinds.count("gate.blocked") == 1
+
+
 def test_a_program_that_does_not_speak_the_protocol_is_said(honk: Honk, make_repository: Callable[..., Path]) -> None:
     repo = make_repository(FILES)
     done = honk("run", "Greet", "--repo", str(repo), "--agent", "acp:sh -c 'echo no such thing >&2; exit 3'", check=1)

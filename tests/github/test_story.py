@@ -158,6 +158,25 @@ def test_who_may_not_write_cannot_merge_and_who_may_not_read_cannot_ask(team: Te
     team.until("merge.landed")
 
 
+def test_a_version_that_is_held_back_is_told_on_github_and_overridden_by_who_may_write(team: Team) -> None:
+    conflict = "<<<<<<< mine\\na = 1\\n=======\\na = 2\\n>>>>>>> theirs\\n"
+    task = team.ask(agent=f"script:printf '{conflict}' > code.py", person="carol")
+    team.until("ready")
+    assert "## Verdict" in team.pull["body"]
+    assert "(merge-marker, wants a tap)" in team.pull["body"]
+    (run,) = team.github.repositories[PLACE].runs
+    assert run["conclusion"] == "neutral"
+    said = team.github.repositories[PLACE].comments
+    team.until_true(lambda: any("has to override this" in one["body"] for one in said.get(1, [])))
+    with pytest.raises(Refused, match=r"code\.py:1: "):
+        team.tap(task, "merge", person="bob")
+    with pytest.raises(Refused, match="may not write"):
+        team.tap(task, "override", person="carol")
+    team.tap(task, "override", person="bob")
+    team.tap(task, "merge", person="bob")
+    team.until("merge.landed")
+
+
 def test_a_protected_branch_wants_somebody_elses_review(team: Team) -> None:
     team.github.protect(PLACE, "main", approvals=1)
     task = team.ask()

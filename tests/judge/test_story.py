@@ -105,6 +105,22 @@ def test_without_a_model_the_judge_abstains_once_and_holds_nobody_up(
     assert kinds(home).count("judge.finished") == 1
 
 
+def test_rules_that_have_become_stricter_count_at_the_tap_without_another_answer(
+    honk: Honk, project: Callable[[str], Path]
+) -> None:
+    repo = project("judge: advise")
+    with Rehearsal([verdict(0.4, "It may do more than asked.")]) as model:
+        task = run(honk, repo, **at(model))
+        assert (task["verdict"]["decision"], task["actions"]) == ("veto", ["merge", "cancel"])
+        (repo / "honk.yaml").write_text("verify: {test: 'true'}\njudge: veto\n")
+        git(repo, "commit", "-qam", "Let the judge veto")
+        refused = told(honk("task", "merge", task["id"], "--json", check=1, **at(model)).stdout)
+    assert "The judge vetoes it: It may do more than asked." in refused["error"]
+    assert refused["actions"] == ["override", "cancel"]
+    assert refused["cost_usd"] == task["cost_usd"]
+    assert len(model.requests) == 1
+
+
 def test_a_judge_that_did_not_answer_is_asked_again_at_the_tap_where_its_veto_counts(
     honk: Honk, home: Path, project: Callable[[str], Path]
 ) -> None:

@@ -115,6 +115,27 @@ def test_a_question_of_the_agent_becomes_one_in_the_thread(team: Team) -> None:
     team.until(lambda: ("Ada", "jobs") in team.messages(task))
 
 
+def test_flaky_already_red_and_unchanged_checks_are_told_as_such(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    team.becomes_ready(task)
+    for key in ("one", "two"):
+        team.store.note_flaky(task.repository, "test", key)
+    checks = [
+        Check("lint", "passed", 1.0, "passed", unchanged_since=NEXT_HEAD),
+        Check("test", "flaky", 2.0, "Flaky (2 times in this repository). Failed, then passed"),
+        Check("types", "already_red", 3.0, "Already red on main", against=NEXT_HEAD),
+    ]
+    team.store.save_checks(task.repository, HEAD, "", checks)
+    team.happens(task, "check.already_red", {"name": "types"})
+    card = team.card(
+        f"✓ lint 1.0 s (unchanged since {NEXT_HEAD[:8]})",
+        "✓ test 2.0 s (flaky, 2 times so far)",
+        f"✗ types 3.0 s (already red on {NEXT_HEAD[:8]})",
+    )
+    assert "2 of 3 checks are green" in texts(buttons(card)["Merge"]["confirm"])
+
+
 def test_a_failure_offers_to_go_on(team: Team) -> None:
     team.up()
     task, _ = team.asked()

@@ -11,7 +11,6 @@ import pytest
 from ruamel.yaml import YAML
 
 import honk
-from honk.model import Finding, Severity
 from honk.repository_file import RepositoryFileError, json_schema, parse_repository_file
 
 ROOT = Path(__file__).parents[2]
@@ -84,15 +83,11 @@ def test_an_empty_file_says_nothing() -> None:
     assert parse_repository_file("").verify is None
 
 
-def test_the_short_form_of_judge_is_its_mode_and_findings_are_treated_by_their_severity_where_nobody_says() -> None:
-    file = parse_repository_file("judge: veto\ntamper: {lint-off: protect, test-deleted: allow}\n")
+def test_the_short_form_of_judge_is_its_mode() -> None:
+    file = parse_repository_file("judge: veto\ntamper: {linter-silenced: protect, test-deleted: allow}\n")
     assert (file.judging.mode, file.judging.threshold, file.judging.rounds) == ("veto", 0.5, 2)
+    assert file.tamper == {"linter-silenced": "protect", "test-deleted": "allow"}
     assert parse_repository_file("judge: {threshold: 0.7}").judging.mode is None
-    severities: dict[str, Severity] = {
-        "lint-off": "note", "test-deleted": "serious", "secret": "serious", "sleep-added": "warning",
-    }  # fmt: skip
-    treated = {kind: file.treats(Finding(kind, severity, "a", 1, "x")) for kind, severity in severities.items()}
-    assert treated == {"lint-off": "protect", "test-deleted": "allow", "secret": "protect", "sleep-added": "show"}
 
 
 def test_durations_are_seconds() -> None:

@@ -10,7 +10,7 @@ import pytest
 from honk.model import Check, Repository
 from honk.repository_file import parse_repository_file
 from honk.settings import read_settings
-from honk.verify import verify
+from honk.verify import Conditions, verify
 from honk.workspace import Workspaces
 from honk.workspace.overlays import overlay_refusal
 from tests.conftest import git
@@ -35,7 +35,7 @@ class Place:
         newest = self.workspaces.fetch(self.repository)
         file = parse_repository_file(self.workspaces.read(self.repository, newest, "honk.yaml") or "")
         with self.workspaces.checkout(self.repository, commit or newest, source=source) as checkout:
-            return verify(checkout, file, log=self._hear)
+            return verify(checkout, file, Conditions(log=self._hear))
 
     def _hear(self, check: str, text: str) -> None:
         self.said += text if check == "test" else ""

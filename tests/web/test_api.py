@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
+from honk.model import Event
+from honk.surfaces.web.rendering import row
 from tests.conftest import visit
 from tests.web.conftest import SCRIPT, Up
 
@@ -45,6 +49,12 @@ def test_a_task_from_request_to_merge(up: Up) -> None:
     shown = up.client.get(f"/api/v1/tasks/{task}").json()
     assert shown["state"] == "ready"
     assert {"name", "status", "seconds", "summary"} <= shown["checks"][0].keys()
+    check_log = shown["checks"][0]["log_url"].removeprefix(up.url)
+    assert up.client.get(check_log).status_code == 200
+    assert f'href="{check_log}"' in up.client.get(f"/tasks/{task}").text
+    assert up.client.get(f"/api/v1/tasks/{task}/logs/{'0' * 64}").json() == {
+        "error": "That log is not kept here (any more)."
+    }
     assert {"kind", "url", "install_url", "sha256"} <= shown["artifacts"][0].keys()
     assert shown["artifacts"][0]["built"]["command"].startswith("mkdir dist")
     artifact = shown["artifacts"][0]
@@ -129,3 +139,11 @@ def test_metrics_and_description_are_there(up: Up) -> None:
     described = httpx.get(f"{up.url}/openapi.json", trust_env=False).json()
     wanted = {"", "/{task_id}/events", "/{task_id}/actions", "/{task_id}/provenance"}
     assert {f"/api/v1/tasks{path}" for path in wanted} <= set(described["paths"])
+
+
+def test_a_check_of_which_more_is_to_be_said_says_so_in_its_row() -> None:
+    told = {"name": "test", "status": "already_red", "seconds": 1.0, "summary": "Red.", "remark": "already red on a1b2"}
+    event = Event(1, "t", "check.already_red", datetime.now(UTC), "honk", told, "k", "")
+    assert "already red on a1b2" in row(event)
+    tried = {"names": ["test", "lint"], "base": "a1b2c3d4e5", "branch": "main"}
+    assert "Trying test, lint on main (<code>a1b2c3d4</code>)" in row(replace(event, kind="check.on_base", data=tried))

@@ -103,14 +103,27 @@ def verify(
     repo: Annotated[str, typer.Option("--repo", help="A path, a URL, or a repository Honk knows.")] = ".",
     branch: Annotated[str | None, typer.Option(help="This branch; default: the repository's own.")] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say why each check was chosen, and what all of them printed.")
+        bool, typer.Option("--explain", help="Run nothing: say what would run, why, and what is missing for it.")
     ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Use nothing that was done before.")] = False,
+    changed_since: Annotated[
+        str | None,
+        typer.Option(metavar="REF", help="Only the projects that changes since this commit or branch touch."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a repository's checks on a clean checkout, without any agent: what a change will be judged by."""
     from honk.cli.verify import verify_repository
 
-    raise typer.Exit(verify_repository(f"{repo}#{branch}" if branch else repo, explain=explain, as_json=as_json))
+    raise typer.Exit(
+        verify_repository(
+            f"{repo}#{branch}" if branch else repo,
+            explain=explain,
+            as_json=as_json,
+            fresh=no_cache,
+            changed_since=changed_since,
+        )
+    )
 
 
 @app.command()
@@ -287,12 +300,13 @@ def task_show(
         bool, typer.Option("--apply", help="Fetch the task's branch into your repository (nothing is checked out).")
     ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print the change.")] = False,
+    log: Annotated[str | None, typer.Option("--log", metavar="CHECK", help="Print all that a check printed.")] = None,
     as_json: Json = False,
 ) -> None:
     """One task: where it stands, its checks, its pull request."""
     from honk.cli.tasks import show_task
 
-    show_task(task, apply=apply, diff=diff, as_json=as_json)
+    show_task(task, apply=apply, diff=diff, log=log, as_json=as_json)
 
 
 @task_app.command("say")

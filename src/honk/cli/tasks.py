@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from honk.cli.run import open_installation
-from honk.model import Refused, Task, UsageError
+from honk.model import NotFound, Refused, Task, UsageError
 from honk.surfaces.terminal import line, print_json, progress, results
 
 if TYPE_CHECKING:
@@ -35,12 +35,15 @@ def list_tasks(*, as_json: bool) -> None:
     results.print(table)
 
 
-def show_task(task_id: str, *, apply: bool, diff: bool, as_json: bool) -> None:
+def show_task(task_id: str, *, apply: bool, diff: bool, log: str | None, as_json: bool) -> None:
     """See `honk task show`."""
     installation = open_installation()
     task = installation.store.task(task_id)
     if apply:
         _apply(installation, task)
+    if log:
+        results.print(_log(installation, task, log), markup=False)
+        return
     if as_json:
         print_json(installation.view(task))
         return
@@ -51,6 +54,18 @@ def show_task(task_id: str, *, apply: bool, diff: bool, as_json: bool) -> None:
         if text := line(event):
             results.print(text)
     results.print(f"[bold]{task.state.value}[/] {escape(task.next_action or '')}")
+
+
+def _log(installation: Installation, task: Task, name: str) -> str:
+    """What the task's check of that name printed."""
+    checks = {check["name"]: check for check in installation.view(task)["checks"]}
+    if name not in checks:
+        known = f"there are {', '.join(checks)}" if checks else "nothing was checked yet"
+        raise UsageError(f"The task has no check {name!r}: {known}.")
+    text = installation.store.log(checks[name]["log"])
+    if text is None:
+        raise NotFound(f"What {name} printed is not kept (any more).")
+    return text
 
 
 def _apply(installation: Installation, task: Task) -> None:

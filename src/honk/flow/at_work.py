@@ -10,9 +10,8 @@ from typing import Any
 from honk.flow.brief import commit_message
 from honk.flow.judging import judged_at, judged_cost, send_back
 from honk.flow.ports import rooms
-from honk.flow.verification import verify_commit
+from honk.flow.verification import in_the_way, verify_commit
 from honk.flow.warming import left_to
-from honk.gate import red
 from honk.model import Check, GateAnswer, LimitReached, Message, Task, Workspace
 from honk.repository_file import RepositoryFile
 from honk.untrusted import clean
@@ -44,8 +43,10 @@ class Gate:
             return GateAnswer(True, "Nothing has been changed yet, so there is nothing to verify.")
         checks = verify_commit(self._task, sha, stop=lambda: room.store.task(task_id).cancel_requested)
         text = explain(checks)
-        if red(checks):
-            return self._block(asked_by, text, red(checks))
+        if failed := in_the_way(self._task, checks):
+            # What was red before is the person's to decide, once the agent has heard of it.
+            heard = self._blocked() >= min(1, self._rounds) and all(check.status == "already_red" for check in failed)
+            return GateAnswer(True, text) if heard and asked_by == "stop" else self._block(asked_by, text, failed)
         objections = self._objections(sha) if asked_by == "stop" else None
         return GateAnswer(False, objections) if objections else GateAnswer(True, text)
 
@@ -61,15 +62,17 @@ class Gate:
         """A red answer; to the wish to stop only so many times."""
         if asked_by != "stop":
             return GateAnswer(False, text)
-        store, task_id = rooms().store, self._task.id
-        prefix = f"{self._turn}:blocked:"
-        blocked = store.count_events(task_id, "gate.blocked", prefix)
+        blocked = self._blocked()
         if blocked >= self._rounds:
             names = ", ".join(check.name for check in failed) or "the merge"
             raise LimitReached(f"No pull request: {names} still fails after {blocked} rounds.\n{text}")
         told = {"round": blocked + 1, "rounds": self._rounds, "text": text}
-        store.record(task_id, "gate.blocked", told, key=f"{prefix}{blocked + 1}")
+        rooms().store.record(self._task.id, "gate.blocked", told, key=f"{self._turn}:blocked:{blocked + 1}")
         return GateAnswer(False, text)
+
+    def _blocked(self) -> int:
+        """How often the agent was sent back in this turn because checks are red."""
+        return rooms().store.count_events(self._task.id, "gate.blocked", f"{self._turn}:blocked:")
 
 
 def asker(task_id: str, turn_id: str) -> Callable[[str], None]:

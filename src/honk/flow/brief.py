@@ -89,9 +89,10 @@ def pull_request_body(
 ) -> str:
     """What was asked, what was done and what speaks for it, as Markdown. `url` is the task's own page, `tried_on` are
     the devices on which this commit was tried, `notes` what judge and tamper guard say of it."""
-    marks = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
+    marks = {"passed": "✓", "flaky": "✓", "skipped": "–"}
     rows = [
-        f"| {marks[check.status]} {for_markdown(check.name, 100)} "
+        f"| {marks.get(check.status, '✗')} {for_markdown(check.name, 100)}"
+        f"{f' ({check.remark})' if check.remark else ''} "
         f"| {for_markdown((check.summary.splitlines() or [''])[0], 200)} | {check.seconds:.1f} s |"
         for check in checks
     ]

@@ -9,7 +9,7 @@ from honk.flow.ports import known_repository, rooms
 from honk.flow.reach import reach_of
 from honk.flow.verification import base_file
 from honk.model import Check, Checkout, Reach, Repository
-from honk.verify import Verifier
+from honk.verify import Conditions, Verifier
 from honk.verify import equip as set_up_checkout
 
 
@@ -56,11 +56,14 @@ def set_up_base(
         return set_up_checkout(
             checkout,
             base_file(repository, base),
-            settings_egress=room.settings.egress,
-            registries=room.settings.registries,
+            Conditions(
+                room.settings.egress,
+                room.settings.registries,
+                stop,
+                characters=room.settings.distilled_characters,
+            ),
             on_start=on_start,
             on_trouble=on_trouble,
-            stop=stop,
         )
 
     room.workspaces.ready(repository, base, set_up, reach)

@@ -17,6 +17,7 @@ def housekeeping(at: datetime, context: Any) -> None:
     put_workspaces_down()
     remove_trees()
     maintain_mirrors()
+    remove_logs()
 
 
 @step
@@ -28,6 +29,12 @@ def remove_artifacts() -> None:
             room.previews.withdraw(task_id)
     if room.screenshots:
         room.screenshots.collect({str(row["sha256"]) for row in room.store.artifact_rows() if not row["removed"]})
+
+
+@step
+def remove_logs() -> None:
+    """Forget what checks printed and found a while ago."""
+    rooms().store.remove_old_logs(rooms().settings.check_logs_days)
 
 
 @step

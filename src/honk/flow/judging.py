@@ -20,8 +20,9 @@ from honk.flow.verification import base_file
 from honk.flow.warming import left_to
 from honk.gate import Judged, Override, place
 from honk.model import Budget, Finding, HonkError, Message, Task, Verdict
-from honk.repository_file import JudgeMode, RepositoryFile
+from honk.repository_file import JudgeMode, RepositoryFile, Treatment
 from honk.verify.judge import EDITION, decided
+from honk.verify.tamper import KINDS
 from honk.workspace import USUAL_MODEL
 
 log = logging.getLogger("honk.flow")
@@ -62,7 +63,8 @@ def judged_at(task: Task, commit: str, file: RepositoryFile, *, left: float, onl
         verdict = _ask(task, commit, model, words, judged.findings, about, left)
         judged = _judged(task, commit, file, findings, verdict)
     kept = verdict if verdict and (verdict.decision != "abstain" or verdict.cost_usd) else None
-    room.store.save_verdict(task.repository, commit, configuration, findings, kept)
+    if known is None or known[1] != kept:
+        room.store.save_verdict(task.repository, commit, configuration, findings, kept)
     _tell_verdict(task, judged, mode, file.judging.threshold, f"judged:{about}:", rules)
     return judged
 
@@ -124,15 +126,21 @@ def _judged(
     task: Task, commit: str, file: RepositoryFile, findings: Sequence[Finding], verdict: Verdict | None
 ) -> Judged:
     """What follows from what was found and said, by these rules."""
-    shown = [finding for finding in findings if file.treats(finding) != "allow"]
+    treated = [(finding, file.tamper.get(finding.kind) or _usual(finding)) for finding in findings]
     free = _own_making(task)
     return Judged(
         commit,
         decided(verdict, file.judging.threshold) if verdict else None,
-        shown,
-        [finding for finding in shown if file.treats(finding) == "protect" and not free],
+        [finding for finding, treatment in treated if treatment != "allow"],
+        [finding for finding, treatment in treated if treatment == "protect" and not free],
         vetoes=_mode(task, file) == "veto",
     )
+
+
+def _usual(finding: Finding) -> Treatment:
+    """What a finding leads to where honk.yaml does not say: a serious one to what is usual for its kind."""
+    usual = KINDS[finding.kind].answer if finding.kind in KINDS else "protect"
+    return usual if finding.severity == "serious" or usual == "allow" else "show"
 
 
 def _findings(task: Task, commit: str) -> list[Finding]:

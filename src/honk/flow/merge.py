@@ -19,7 +19,7 @@ from honk.flow.brief import change_title, commit_message
 from honk.flow.engine import LANDINGS, TASKS, follow, step, workflow
 from honk.flow.judging import judged_at, override_of
 from honk.flow.ports import known_repository, rooms
-from honk.flow.verification import base_file, verify_commit
+from honk.flow.verification import accepted_base, base_file, in_the_way, verify_commit
 from honk.flow.warming import left_to
 from honk.gate import (
     Judged,
@@ -29,7 +29,6 @@ from honk.gate import (
     check_tap,
     permit_merge,
     protected_paths,
-    red,
 )
 from honk.git import git
 from honk.model import Access, Conflict, HonkError, Landing, Person, Refused, Repository, State, Task
@@ -222,7 +221,7 @@ def recheck(cars: Sequence[Car]) -> tuple[str | None, list[tuple[int, str]]]:
         source=room.forges.of(repository).git_dir(repository),
         base=last["onto"],
     )
-    if failed := red(checks):
+    if failed := in_the_way(task, checks, last["onto"]):
         return f"Not merged: on the newest {repository.default_branch} the checks fail.\n{explain(failed)}", []
     return None, _held_back(cars) if len(cars) > 1 else []
 
@@ -298,6 +297,7 @@ def _permit(car: Car, task: Task, repository: Repository, file: RepositoryFile, 
         override=override_of(task, head_sha),
         missing=missing,
         obstacle=obstacle,
+        already_red_on=accepted_base(repository, car["onto"]),
     )
 
 
@@ -313,7 +313,7 @@ def confirm(car: Car, sha: str, verified: str) -> bool:
         return True
     room.workspaces.fetch(repository)
     checks = verify_commit(task, sha, stop=lambda: False, source=directory, base=car["onto"])
-    return not red(checks)
+    return not in_the_way(task, checks, car["onto"])
 
 
 @step

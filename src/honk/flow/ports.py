@@ -36,6 +36,7 @@ from honk.settings import Settings
 from honk.ship.comparison import Compared
 from honk.ship.services import Readiness
 from honk.store import Attachments, Store
+from honk.verify import Earlier
 
 if TYPE_CHECKING:
     from honk.flow.warming import Spare
@@ -332,10 +333,16 @@ class Verification(Protocol):
         checkout: Checkout,
         file: RepositoryFile,
         *,
+        changed: Collection[str],
         on_start: Callable[[str, str, str], None],
         on_finish: Callable[[Check], None],
         stop: Callable[[], bool],
-    ) -> Sequence[Check]: ...
+        earlier: Earlier,
+        only: Collection[str] | None = None,
+    ) -> Sequence[Check]:
+        """All results that the paths `changed` ask for, or those of `only` these checks; see `verify.verify`. Both
+        callbacks come from other threads."""
+        ...
 
 
 class Judging(Protocol):

@@ -23,13 +23,13 @@ from honk.flow.judging import judge, judged_cost
 from honk.flow.lacking import tell_lacking
 from honk.flow.ports import known_repository, rooms
 from honk.flow.reach import agents_reach, make_ready, thinks
-from honk.flow.verification import base_file, verify_commit
+from honk.flow.verification import base_file, in_the_way, verify_commit
 from honk.flow.view import findings_of, unconfirmed, verdict_of
 from honk.flow.warming import budget_of, entered
-from honk.gate import red
 from honk.git import succeeds
 from honk.model import (
     Cancelled,
+    Check,
     Conflict,
     HonkError,
     LimitReached,
@@ -143,7 +143,10 @@ def _begun(task_id: str, turn_id: str) -> bool:
 
 @step
 def take_again(task_id: str, turn_id: str) -> None:
-    """Begin again with the words so far."""
+    """Begin again with the words so far, and forget what the checks found."""
+    task = rooms().store.task(task_id)
+    if task.head_sha:
+        rooms().store.forget_results(task.repository, task.head_sha)
     rooms().store.record(
         task_id,
         "turn.started",
@@ -362,11 +365,20 @@ def verify(task_id: str, turn_id: str) -> None:
         task_id, "state", {"state": "verifying"}, key=f"{turn_id}:verifying", changes={"state": "verifying"}
     )
     checks = verify_commit(task, task.head_sha or "", stop=lambda: room.store.task(task_id).cancel_requested)
-    if failed := red(checks):
-        raise HonkError(
-            f"No pull request: {', '.join(check.name for check in failed)} failed on {(task.head_sha or '')[:8]}.\n"
-            + explain(failed)
-        )
+    if failed := in_the_way(task, checks):
+        raise HonkError(f"No pull request: {_failed(failed, task)}\n{explain(failed)}")
+
+
+def _failed(failed: Sequence[Check], task: Task) -> str:
+    """What keeps the change from being proposed, and whose fault that is."""
+    mine = [check.name for check in failed if check.status != "already_red"]
+    if mine:
+        return f"{', '.join(mine)} failed on {(task.head_sha or '')[:8]}."
+    names, verb = ", ".join(check.name for check in failed), "is" if len(failed) == 1 else "are"
+    return (
+        f"{names} {verb} red already on {(task.base_sha or '')[:8]}, which the change is made from. Mend that first, "
+        "or let it pass by `merge: {already_red: allow}` in honk.yaml."
+    )
 
 
 @step

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from honk.flow.ports import rooms
 from honk.flow.reach import reach_of
 from honk.flow.view import check_view
 from honk.gate import red
-from honk.model import Check, Repository, Task
+from honk.git import git_bytes
+from honk.model import Check, Checkout, CheckStatus, Repository, Task
 from honk.repository_file import RepositoryFile, parse_repository_file
+from honk.store import Store
+from honk.verify import names, new_failures
 
 NO_CHECKS = Check(
     name="checks",
@@ -21,6 +25,8 @@ NO_CHECKS = Check(
     "Name some under `verify:` in honk.yaml.",
     why="no verifier fits what the repository contains",
 )
+_MOST_FAILURES = 20
+"""Names of failures that an event tells."""
 
 
 def base_file(repository: Repository, commit: str) -> RepositoryFile:
@@ -28,49 +34,210 @@ def base_file(repository: Repository, commit: str) -> RepositoryFile:
     return parse_repository_file(rooms().workspaces.read(repository, commit, "honk.yaml") or "")
 
 
-def configuration_digest(repository: Repository, base: str) -> str:
-    """Names everything besides the commit that decides what the checks are."""
+def configuration_digest(repository: Repository, base: str, changed: Sequence[str]) -> str:
+    """Names everything besides the commit that decides what the checks are. `changed` are the paths that differ from
+    the base: what has nothing to do with them is not checked."""
     text = rooms().workspaces.read(repository, base, "honk.yaml") or ""
-    allowed = [f"{one.host}:{one.port}" for one in rooms().store.allowances(repository.name)]
-    return hashlib.sha256(("1\0" + text + "\0".join([*rooms().settings.egress, *allowed])).encode()).hexdigest()
+    facts = ["2", text, "\0".join([*rooms().settings.egress, *_allowed(repository)]), "\0".join(changed)]
+    return hashlib.sha256("\0\0".join(facts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _changed(directory: Path, base: str, commit: str) -> list[str]:
+    """The paths that differ, both of a moved file's among them."""
+    names = git_bytes("diff", "--name-only", "--no-renames", "-z", base, commit, "--", directory=directory)
+    return [name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name]
+
+
+def _allowed(repository: Repository) -> list[str]:
+    """The hosts that people have let the repository's commands reach."""
+    return [f"{one.host}:{one.port}" for one in rooms().store.allowances(repository.name)]
+
+
+def accepted_base(repository: Repository, base: str) -> str | None:
+    """The base, where its honk.yaml lets land what fails there already; else None. For `red`."""
+    return base if base_file(repository, base).merge.already_red == "allow" else None
+
+
+def in_the_way(task: Task, checks: Sequence[Check], base: str | None = None) -> list[Check]:
+    """Those of the results that keep the task's change from going on."""
+    repository = _repository(task)
+    return red(checks, accepted_base(repository, base or task.base_sha or ""))
+
+
+def _repository(task: Task) -> Repository:
+    repository = rooms().store.repository(task.repository)
+    if repository is None:
+        raise LookupError(task.repository)
+    return repository
 
 
 def verify_commit(
     task: Task, commit: str, *, stop: Callable[[], bool], source: Path | None = None, base: str | None = None
 ) -> list[Check]:
-    """The checks' results on `commit`, from the store if they are there, run now if not."""
+    """The checks' results on `commit`, from the store if they are there, run now if not. Those that fail are tried on
+    the base, too."""
     room = rooms()
-    repository = room.store.repository(task.repository)
-    if repository is None:
-        raise LookupError(task.repository)
+    repository = _repository(task)
     base = base or task.base_sha or ""
-    configuration = configuration_digest(repository, base)
-    if known := room.store.checks(repository.name, commit, configuration):
+    source = source or room.workspaces.change_git_dir(task)
+    changed = _changed(source, base, commit)
+    configuration = configuration_digest(repository, base, changed)
+    known = room.store.checks(repository.name, commit, configuration)
+    if known and all(check.against in (None, base) for check in known):
         return known
-    place = f"check:{commit[:12]}:{configuration[:8]}"
-
-    def on_start(name: str, command: str, why: str) -> None:
-        data = {"name": name, "command": command, "why": why, "commit": commit}
-        room.store.record(task.id, "check.started", data, key=f"{place}:{name}:started")
-
-    def on_finish(check: Check) -> None:
-        data = check_view(check) | {"commit": commit}
-        room.store.record(task.id, "check.finished", data, key=f"{place}:{check.name}:finished")
-
-    with room.workspaces.checkout(
-        repository,
-        commit,
-        source=source or room.workspaces.change_git_dir(task),
-        unsafe=task.unsafe,
-        reach=reach_of(task, "checks", place),
-    ) as checkout:
-        checks = list(
-            room.verification(checkout, base_file(repository, base), on_start=on_start, on_finish=on_finish, stop=stop)
-        )
-    if not checks:
-        checks = [NO_CHECKS]
-        on_finish(NO_CHECKS)
+    one = _Verification(task, repository, commit, base, source, changed, stop)
+    checks = one.run(configuration)
     room.store.save_checks(repository.name, commit, configuration, checks)
-    green = not red(checks)
-    room.store.record(task.id, "verify.finished", {"commit": commit, "green": green}, key=f"{place}:finished")
+    green = not in_the_way(task, checks, base)
+    room.store.record(
+        task.id, "verify.finished", {"commit": commit, "green": green}, key=f"{one.place(configuration)}:finished"
+    )
     return checks
+
+
+@dataclass(frozen=True)
+class _Verification:
+    """One commit's, on behalf of a task."""
+
+    task: Task
+    repository: Repository
+    commit: str
+    base: str
+    source: Path
+    changed: Sequence[str]
+    stop: Callable[[], bool]
+
+    def place(self, configuration: str) -> str:
+        """Where its events are told, each once. A commit may be verified again: after a retry, or on another base."""
+        prefix = f"check:{self.commit[:12]}:{configuration[:8]}:"
+        return f"{prefix}{rooms().store.count_events(self.task.id, 'verify.finished', prefix)}"
+
+    def run(self, configuration: str) -> list[Check]:
+        room, task, place = rooms(), self.task, self.place(configuration)
+        told: dict[str, Check] = {}
+
+        def on_start(name: str, command: str, why: str) -> None:
+            data = {"name": name, "command": command, "why": why, "commit": self.commit}
+            room.store.record(task.id, "check.started", data, key=f"{place}:{name}:started")
+
+        def on_finish(check: Check) -> None:
+            if check.status == "flaky":
+                check = self._counted(check, f"{self.commit}:{place}")
+            told[check.name] = check
+            room.store.record(task.id, "check.finished", self._told(check), key=f"{place}:{check.name}:finished")
+
+        found = self._checks(self.commit, self.source, place, ["passed"], on_start, on_finish)
+        checks = [told[check.name] for check in found]
+        if not checks:
+            on_finish(NO_CHECKS)
+            return [NO_CHECKS]
+        return self._against_base(checks, place)
+
+    def _checks(
+        self,
+        commit: str,
+        source: Path | None,
+        place: str,
+        reused: Collection[CheckStatus],
+        on_start: Callable[[str, str, str], None] = lambda *_: None,
+        on_finish: Callable[[Check], None] = lambda _: None,
+        only: Collection[str] | None = None,
+    ) -> Sequence[Check]:
+        room, task = rooms(), self.task
+        reach = reach_of(task, "checks", place)
+        with room.workspaces.checkout(
+            self.repository, commit, source=source, unsafe=task.unsafe, reach=reach
+        ) as checkout:
+            return room.verification(
+                checkout,
+                base_file(self.repository, self.base),
+                changed=self.changed,
+                on_start=on_start,
+                on_finish=on_finish,
+                stop=self.stop,
+                earlier=EarlierResults(
+                    room.store,
+                    self.repository.name,
+                    checkout,
+                    [*_allowed(self.repository), *(["no sandbox"] if task.unsafe else [])],
+                    reused,
+                    room.settings.checks_cache_hours,
+                ),
+                only=only,
+            )
+
+    def _counted(self, check: Check, key: str) -> Check:
+        """A flaky check with how often it was so in this repository."""
+        times = rooms().store.note_flaky(self.repository.name, check.name, key)
+        often = "" if times == 1 else f" ({times} times in this repository)"
+        return replace(check, summary=f"Flaky{often}. {check.summary}")
+
+    def _told(self, check: Check) -> dict[str, object]:
+        return check_view(check) | {"commit": self.commit, "failures": list(check.failures[:_MOST_FAILURES])}
+
+    # -- red before? -------------------------------------------------------------------------------------------------
+
+    def _against_base(self, checks: Sequence[Check], place: str) -> list[Check]:
+        """The results, of which those that fail in the same way on the base are not the change's."""
+        failed = [check.name for check in checks if check.status == "failed" and check.failures]
+        if not failed or self.commit == self.base:
+            return list(checks)
+        room, branch = rooms(), self.repository.default_branch
+        told = {"names": failed, "base": self.base, "branch": branch, "commit": self.commit}
+        room.store.record(self.task.id, "check.on_base", told, key=f"{place}:on-base")
+        below = self._checks(self.base, None, f"{place}:base", ["passed", "failed"], only=failed)
+        before = {check.name: check for check in below}
+        compared = [
+            self._compared(check, before.get(check.name)) if check.name in failed else check for check in checks
+        ]
+        for check in compared:
+            if check.status == "already_red":
+                room.store.record(
+                    self.task.id, "check.already_red", self._told(check), key=f"{place}:{check.name}:already-red"
+                )
+        return compared
+
+    def _compared(self, check: Check, before: Check | None) -> Check:
+        where = f"{self.repository.default_branch} ({self.base[:8]})"
+        if before is None or before.status != "failed":
+            return check
+        if added := new_failures(check.failures, before.failures):
+            what = names(added)
+            new = f"new here: {what}" if what else "but not in the same way"
+            return replace(check, summary=f"Red on {where}, too; {new}.\n{check.summary}")
+        what = names(check.failures)
+        failing = f": {what}" if what else ""
+        summary = f"Already red on {where}, in the same way{failing}.\n{check.summary}"
+        return replace(check, status="already_red", against=self.base, summary=summary)
+
+
+@dataclass(frozen=True)
+class EarlierResults:
+    """Implements `verify.Earlier` on the store: for a checkout's tree, where what was `allowed` besides is the same. A
+    result is taken over if its status is among `reused` and it is not older than so many `hours`."""
+
+    store: Store
+    repository: str
+    checkout: Checkout
+    allowed: Sequence[str] = ()
+    reused: Collection[CheckStatus] = ()
+    hours: float = 0.0
+
+    def find(self, verifier: str) -> Check | None:
+        """See `Earlier.find`."""
+        if not self.reused or not self.hours:
+            return None
+        found = self.store.result(self.repository, self.checkout.tree, self._key(verifier), self.hours)
+        return replace(found, verifier=verifier) if found and found.status in self.reused else None
+
+    def keep(self, check: Check) -> None:
+        """See `Earlier.keep`."""
+        kept = replace(check, verifier=self._key(check.verifier))
+        self.store.keep_result(self.repository, self.checkout.tree, self.checkout.commit, kept)
+
+    def keep_log(self, output: str) -> str:
+        """See `Earlier.keep_log`."""
+        return self.store.keep_log(output)
+
+    def _key(self, verifier: str) -> str:
+        return hashlib.sha256("\0".join([verifier, *self.allowed]).encode()).hexdigest()

@@ -234,7 +234,7 @@ def _built(making: Making | None) -> dict[str, Any] | None:
 
 def check_view(check: Check) -> dict[str, Any]:
     """A check as events and the interface give it."""
-    return asdict(check) | {"seconds": round(check.seconds, 2)}
+    return asdict(check) | {"seconds": round(check.seconds, 2), "remark": check.remark}
 
 
 def task_view(
@@ -245,6 +245,7 @@ def task_view(
     checks = store.checks(task.repository, task.merged_sha or task.head_sha) or store.checks(
         task.repository, task.head_sha
     )
+    flaky = store.flaky(task.repository) if checks else {}
     pictured = {
         event.data["sha256"] for event in store.events_of(task.id, "build.finished") if event.data.get("pictured")
     }
@@ -262,7 +263,14 @@ def task_view(
         "base_sha": task.base_sha,
         "head_sha": task.head_sha,
         "merged_sha": task.merged_sha,
-        "checks": [check_view(check) for check in checks],
+        "checks": [
+            check_view(check)
+            | {
+                "flaky_times": flaky.get(check.name, 0),
+                "log_url": f"{url}/api/v1/tasks/{task.id}/logs/{check.log}" if check.log else None,
+            }
+            for check in checks
+        ],
         "verdict": verdict_of(store, task),
         "findings": findings_of(store, task),
         "unconfirmed": unconfirmed(store, task),

@@ -37,6 +37,8 @@ _IN_USE = 3600.0
 _LEFT_BEHIND = 86400.0
 """Seconds after which a folder that no row knows was left behind by a process that died."""
 
+Prepare = Callable[[Checkout, RepositoryFile, Callable[[], bool], Callable[[str], None]], Readiness]
+
 
 def digest(folder: Path) -> tuple[str, int]:
     """The SHA-256 of a folder's content (paths and bytes, nothing else), and its size in bytes."""
@@ -58,15 +60,12 @@ def _contents(folder: Path) -> Iterator[tuple[str, str]]:
 class ArtifactStore:
     """Implements the flow's `Builder`. Processes of one machine may share the folder."""
 
-    def __init__(
-        self, settings: Settings, store: Store, distil: Callable[[str], str], prepare: Callable[..., Readiness]
-    ) -> None:
-        """`prepare` does a checkout's set-up, as `honk.verify.prepare` says."""
+    def __init__(self, settings: Settings, store: Store, distil: Callable[[str], str], prepare: Prepare) -> None:
+        """`prepare` does a checkout's set-up until it is asked to stop, and tells what that prints."""
         self._folder = settings.home / "artifacts"
         self._store = store
         self._distil = distil
         self._prepare = prepare
-        self._egress, self._registries = settings.egress, settings.registries
         self._shelf = Shelf(settings.artifacts_url) if settings.artifacts_url else None
         self._policy = Policy(settings.artifacts_days, settings.artifacts_bytes, settings.artifacts_per_task)
 
@@ -151,9 +150,7 @@ class ArtifactStore:
         on_output: Callable[[str], None],
     ) -> Readiness:
         """See `Builder.set_up`."""
-        return self._prepare(
-            checkout, file, settings_egress=self._egress, registries=self._registries, stop=stop, log=on_output
-        )
+        return self._prepare(checkout, file, stop, on_output)
 
     def keep_service(self, commit: str, preview: Preview, reads: str, *, seconds: float) -> Artifact:
         """See `Builder.keep_service`."""

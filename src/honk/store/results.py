@@ -1,4 +1,4 @@
-"""What was found and made: checks, the local forge's pull requests, artifacts, deployments."""
+"""What was made: the local forge's pull requests, artifacts, deployments."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from honk.masking import masked_value
-from honk.model import Artifact, Check, Finding, PullRequest, Verdict
+from honk.model import Artifact, Finding, PullRequest, Verdict
 from honk.store import tables
 from honk.store.database import Database, now
-from honk.store.rows import read_check, read_finding, read_pull_request, read_verdict
+from honk.store.rows import read_finding, read_pull_request, read_verdict
 
 _WITHOUT_LOG = [column for column in tables.artifacts.c if column.name != "log"]
 
@@ -34,39 +34,6 @@ class PackageRow:
 
 class Results(Database):
     """Rows that belong to a commit."""
-
-    def save_checks(self, repository: str, commit: str, configuration: str, results: Iterable[Check]) -> None:
-        """Replace the commit's results."""
-        rows = tables.checks
-        with self._write() as connection:
-            connection.execute(rows.delete().where(rows.c.repository == repository, rows.c.commit == commit))
-            for position, check in enumerate(results):
-                connection.execute(
-                    insert(rows).values(
-                        repository=repository,
-                        commit=commit,
-                        position=position,
-                        configuration=configuration,
-                        **asdict(check) | {"summary": self._mask(check.summary)},
-                    )
-                )
-
-    def checks(self, repository: str, commit: str | None, configuration: str | None = None) -> list[Check]:
-        """The commit's results, of one configuration or of any."""
-        rows = tables.checks
-        wanted = select(rows).where(rows.c.repository == repository, rows.c.commit == commit).order_by(rows.c.position)
-        if configuration is not None:
-            wanted = wanted.where(rows.c.configuration == configuration)
-        with self._read() as connection:
-            return [read_check(row) for row in connection.execute(wanted).mappings()]
-
-    def configuration_of(self, repository: str, commit: str) -> str | None:
-        """The digest of what the commit's results were made with, if there are any."""
-        rows = tables.checks
-        wanted = select(rows.c.configuration).where(rows.c.repository == repository, rows.c.commit == commit)
-        with self._read() as connection:
-            found = connection.execute(wanted).first()
-        return str(found[0]) if found else None
 
     def save_verdict(
         self, repository: str, commit: str, configuration: str, findings: Sequence[Finding], verdict: Verdict | None

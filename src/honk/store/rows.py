@@ -67,8 +67,15 @@ def read_repository(row: RowMapping) -> Repository:
     return Repository(row["name"], row["address"], row["git_url"], row["default_branch"])
 
 
-def read_check(row: RowMapping) -> Check:
-    return Check(row["name"], row["status"], row["seconds"], row["summary"], row["command"], row["why"])
+def read_check(row: RowMapping | Mapping[str, Any]) -> Check:
+    return Check(
+        **{name: row[name] for name in ("name", "status", "seconds", "summary", "command", "why")},
+        verifier=row["verifier"] or "",
+        log=row["log"] or "",
+        failures=tuple(row["failures"] or ()),
+        unchanged_since=row["unchanged_since"],
+        against=row["against"],
+    )
 
 
 def read_finding(value: Mapping[str, Any]) -> Finding:

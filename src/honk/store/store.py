@@ -19,6 +19,7 @@ from honk.masking import masked_value
 from honk.model import Attachment, Event, Message, NotFound, Person, Repository, State, Task
 from honk.store import tables
 from honk.store.allowances import Allowances
+from honk.store.checks import Checks
 from honk.store.database import now
 from honk.store.memory import Memory
 from honk.store.results import Results
@@ -38,7 +39,7 @@ def _with_context(text: str, context: str) -> str:
     return f"{text}\n\n{context}" if context else text
 
 
-class Store(Results, Statements, Memory, Allowances, Transcripts):
+class Store(Results, Checks, Statements, Memory, Allowances, Transcripts):
     """All of Honk's rows. `mask` is applied to every text that becomes an event, so that no known secret is kept."""
 
     def __init__(self, engine: Engine, mask: Callable[[str], str] = lambda text: text) -> None:

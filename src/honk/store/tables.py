@@ -123,8 +123,52 @@ checks = Table(
     Column("command", Text, nullable=False),
     Column("why", Text, nullable=False),
     Column("configuration", String, nullable=False),
+    Column("verifier", String),
+    Column("log", String),
+    Column("failures", JSON),
+    Column("unchanged_since", String),
+    Column("against", String),
 )
 """Results bound to a commit and to the digest of the configuration they were made with."""
+
+check_results = Table(
+    "check_results",
+    metadata,
+    Column("repository", String, primary_key=True),
+    Column("tree", String, primary_key=True),
+    Column("verifier", String, primary_key=True),
+    Column("commit", String, nullable=False),
+    Column("at", String, nullable=False, index=True),
+    Column("name", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("log", String),
+    Column("failures", JSON),
+    Column("against", String),
+)
+"""Results by all that decides them: git's id of the tree, and the digest of the verifier. `commit` is where it ran."""
+
+check_logs = Table(
+    "check_logs",
+    metadata,
+    Column("sha256", String, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("at", String, nullable=False, index=True),
+)
+"""What checks printed, compressed, by its content."""
+
+flaky_checks = Table(
+    "flaky_checks",
+    metadata,
+    Column("repository", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("at", String, nullable=False),
+)
+"""Each time that a check failed and passed when it was run again on the same commit."""
 
 verdicts = Table(
     "verdicts",

@@ -54,8 +54,17 @@ def _tool(event: Event) -> str:
 
 def _check(event: Event) -> str:
     data = event.data
-    mark = {"passed": "[green]✓[/]", "skipped": "[yellow]–[/]"}.get(data["status"], "[red]✗[/]")
-    return f"   {mark} {escape(data['name'])} {data['seconds']:.1f} s [dim]{_headline(data['summary'])}[/]"
+    remark = f" [yellow]{escape(data['remark'])}[/]" if data.get("remark") else ""
+    return (
+        f"   {check_mark(data['status'])} {escape(data['name'])} {data['seconds']:.1f} s{remark} "
+        f"[dim]{_headline(data['summary'])}[/]"
+    )
+
+
+def check_mark(status: str) -> str:
+    """A check's status as one sign."""
+    marks = {"passed": "[green]✓[/]", "flaky": "[yellow]✓[/]", "skipped": "[yellow]–[/]", "already_red": "[yellow]✗[/]"}
+    return marks.get(status, "[red]✗[/]")
 
 
 def _verdict(event: Event) -> str:
@@ -108,8 +117,10 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
             return f"   [yellow]–[/] The set-up failed, work begins without it: {_first(data['summary'])}"
         case "check.started":
             return f"   [dim]checking {escape(data['name'])}: {_first(data['command'])}[/]"
-        case "check.finished":
+        case "check.finished" | "check.already_red":
             return _check(event)
+        case "check.on_base":
+            return f"   [dim]trying {escape(', '.join(data['names']))} on {escape(data['branch'])}, too[/]"
         case "gate.blocked":
             return f"[yellow]●[/] Checks are red: back to work (round {data['round']} of {data['rounds']})"
         case "gate.sent_back":

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-from honk.model import Checkout
+from typing import Literal
 
 PROBES = {
     "pytest": "python3 -m pytest --version",
@@ -15,6 +14,10 @@ PROBES = {
     "cargo-clippy": "cargo-clippy --version",
 }
 """How to tell that a program is there where a file of that name on PATH says little: a module, or rustup's stand-in."""
+
+Kind = Literal["format", "lint", "types", "build", "test"]
+KINDS: Sequence[Kind] = ("format", "lint", "types", "build", "test")
+"""In the order in which they run: what is quick to say first."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,38 @@ class Verifier:
     """True when honk.yaml names it."""
     registries: bool = False
     """True when it fetches packages while it runs, as Maven and Gradle do."""
+    kind: Kind | None = None
+    """What it is for; None where nobody said."""
+    tools: Sequence[str] = ()
+    """The tools that it runs, by the names that other tools call them."""
+    after: Sequence[str] = ()
+    """Names of checks that leave in the tree what this one reads: builds, mostly."""
 
 
 @dataclass(frozen=True)
 class SetUp:
-    """What has to run once in a checkout before its checks: dependencies, mostly. `path` goes in front of PATH, and may
-    name $HOME."""
+    """What has to run once in a checkout before its checks: dependencies, mostly. `path` goes in front of PATH for
+    what runs in `directory` or below it, and may name $HOME."""
 
     command: str
     why: str
     path: str | None = None
     configured: bool = False
+    directory: str = "."
+    needs: Sequence[str] = ()
+    """Programs without which it is not run: the checks say what is missing then."""
+    brings: Sequence[str] = ()
+    """Programs that are there after it."""
+    apart: Sequence[str] = ()
+    """Folders of other projects, whose declarations it does not read."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A check that was seen and is not run, with the reason in a few words."""
+
+    name: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -51,24 +75,29 @@ class Plan:
 
     verifiers: Sequence[Verifier] = ()
     set_up: Sequence[SetUp] = ()
+    left_out: Sequence[LeftOut] = ()
+    untouched: Sequence[str] = ()
+    """Projects that are left out because the change has nothing to do with them, in words."""
+
+
+Members = frozenset[str]
+"""Folders of projects."""
 
 
 @dataclass(frozen=True)
-class Tree:
-    """A checkout as detectors look at it: the tracked files at its root, and their texts."""
+class Workspace:
+    """What is set up together: one project, or several that a build tool knows as one."""
 
-    checkout: Checkout
-    files: frozenset[str] = field(default_factory=frozenset)
+    ecosystem: str
+    directory: str
+    plan: Callable[[Members | None], Plan]
+    """The checks of these members; None asks for those of all, and may answer with fewer and wider ones."""
+    members: Mapping[str, Members] = field(default_factory=dict)
+    """The folder of each project in it, with the folders that it uses, in this workspace or elsewhere."""
+    deep: bool = False
+    """True where its tools look into every folder below, whatever else is there."""
 
-    @classmethod
-    def of(cls, checkout: Checkout) -> Tree:
-        """Look at a checkout."""
-        return cls(checkout, frozenset(checkout.files()))
 
-    def text(self, path: str) -> str:
-        """The file's text, or nothing if it is not there."""
-        return (self.checkout.read(path) or "") if path in self.files else ""
-
-    def first(self, *paths: str) -> str | None:
-        """The first of these files that is there."""
-        return next((path for path in paths if path in self.files), None)
+def named(name: str, directory: str) -> str:
+    """A check's name, with its folder where it is not the repository's own."""
+    return name if directory == "." else f"{name} ({directory})"

@@ -1,152 +1,172 @@
-"""Python: pyproject, requirements, pytest or unittest, ruff, mypy."""
+"""Python: ruff, black, mypy and pyright where they are configured; pytest, unittest, Django's tests, tox or nox."""
 
 from __future__ import annotations
 
 import re
-import shlex
-import tomllib
-from collections.abc import Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from honk.model import Command, HonkError
-from honk.verify.plan import PROBES, Plan, SetUp, Tree, Verifier
+from honk.verify.plan import LeftOut, Members, Plan, Verifier, Workspace, named
+from honk.verify.pre_commit import hooked
+from honk.verify.python_set_up import REQUIREMENTS, declared, set_up
+from honk.verify.python_tests import LOOKED_AT, TEST_FILE, tests
+from honk.verify.tree import Tree, folder, join, matching, ours, table, texts, within
 
-_ENVIRONMENT = "$HOME/.honk-env"
-"""Outside the tree, so that no tool wanders into it."""
-_TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|tests?)\.py$")
-_PYTEST_STYLE = re.compile(r"^\s*(import pytest|from pytest\b)|^(async )?def test_", re.MULTILINE)
-_UNITTEST_STYLE = re.compile(r"\bunittest\b|\bTestCase\b")
-_REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-test.txt", "dev-requirements.txt")
-_LOOKED_AT = 40
-"""Test files that are read to tell pytest from unittest."""
-
-
-def detect_python(tree: Tree) -> Plan:
-    """Checks for a Python project at the repository's root."""
-    markers = [path for path in ("pyproject.toml", "setup.py", "setup.cfg", *_REQUIREMENTS) if path in tree.files]
-    tests = sorted(path for path in tree.files if _TEST_FILE.search(path))
-    if not markers and not tests:
-        return Plan()
-    project = _project(tree)
-    tools = project.get("tool", {})
-    verifiers = [*_ruff(tree, tools), *_mypy(tree, tools), *_tests(tree, tools, tests)]
-    wanted = [tool for tool in ("ruff", "mypy", "pytest") if any(tool in verifier.needs for verifier in verifiers)]
-    return Plan(verifiers, _set_up(tree, project, wanted) if verifiers else [])
+MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini", "noxfile.py", "manage.py", *REQUIREMENTS)
+_PROJECT = ("pyproject.toml", "setup.py")
+_HINTS = ("setup.cfg", "pytest.ini", "tox.ini", "noxfile.py", "manage.py", *REQUIREMENTS)
+_TOOLS = ("ruff", "black", "mypy", "pyright", "pytest", "tox", "nox")
+_LOOKS_EVERYWHERE = ("format", "lint", "types")
 
 
-def _ruff(tree: Tree, tools: dict[str, Any]) -> list[Verifier]:
-    if "ruff" not in tools and not tree.first("ruff.toml", ".ruff.toml"):
+def find_python(tree: Tree) -> list[Workspace]:
+    """The Python projects, those of a uv workspace together."""
+    test_files = [path for path in tree.files if path.endswith(".py") and TEST_FILE.search(path)]
+    folders = _folders(tree, test_files)
+    owned: dict[str, list[str]] = {place: [] for place in folders}
+    for path in test_files:
+        if place := _owner(path, folders):
+            owned[place].append(path)
+    tree.read([path for paths in owned.values() for path in paths[:LOOKED_AT]])
+    grouped = {place: _members(tree, place, folders) for place in folders}
+    inside = {member for place, members in grouped.items() for member in members if member != place}
+    workspaces = []
+    for place in sorted(folders - inside):
+        names = {_name(tree, member): member for member in grouped[place]}
+        members = {member: frozenset(_uses(tree, member, names)) for member in sorted(grouped[place])}
+        plan = partial(_plan, tree, place, {member: owned[member] for member in members}, frozenset(folders))
+        workspaces.append(Workspace("Python", place, plan, members, deep=True))
+    return workspaces
+
+
+def _folders(tree: Tree, test_files: Sequence[str]) -> set[str]:
+    found = {folder(path) for path in tree.named(*_PROJECT) if ours(path)}
+    for place in sorted({folder(path) for path in tree.named(*_HINTS) if ours(path)}, key=lambda one: one.count("/")):
+        holds_tests = any(within(path, place) for path in test_files)
+        if place == "." or (holds_tests and not any(within(place, other) for other in found)):
+            found.add(place)
+    if any(not _owner(path, found) and ours(re.sub(r"(^|/)tests?/", r"\1", path)) for path in test_files):
+        found.add(".")
+    return found
+
+
+def _owner(path: str, folders: set[str]) -> str | None:
+    """The nearest of the folders that a file is in."""
+    place = folder(path)
+    while place not in folders and place != ".":
+        place = folder(place)
+    return place if place in folders else None
+
+
+def _members(tree: Tree, place: str, folders: set[str]) -> set[str]:
+    """The folders of a uv workspace's members, the root's own among them."""
+    workspace = table(tree.toml(join(place, "pyproject.toml")), "tool", "uv", "workspace")
+    wanted = texts(workspace.get("members"))
+    taken = matching(folders, texts(workspace.get("exclude")), place)
+    return {place} | (matching(folders, wanted, place) - taken)
+
+
+def _name(tree: Tree, place: str) -> str:
+    told = table(tree.toml(join(place, "pyproject.toml")), "project").get("name", "")
+    return re.sub(r"[-_.]+", "-", str(told)).lower()
+
+
+def _uses(tree: Tree, place: str, names: Mapping[str, str]) -> Iterator[str]:
+    """The folders that a project names as dependencies."""
+    told = tree.toml(join(place, "pyproject.toml"))
+    for name, source in table(told, "tool", "uv", "sources").items():
+        for one in source if isinstance(source, list) else [source]:
+            if isinstance(one, dict) and one.get("workspace") and (member := names.get(name.replace("_", "-").lower())):
+                yield member
+            yield from _path(place, one)
+    poetry = table(told, "tool", "poetry")
+    groups = [table(poetry, "group", name, "dependencies") for name in table(poetry, "group")]
+    for one in (one for group in [table(poetry, "dependencies"), *groups] for one in group.values()):
+        yield from _path(place, one)
+    text = "\n".join(tree.text(join(place, name)) for name in ("pyproject.toml", *REQUIREMENTS))
+    for path in re.findall(r"(?:^(?:-e\s+)?|file:|\{root:uri\}/)(\.\.?/[\w./-]+)", text, re.MULTILINE):
+        yield join(place, path)
+
+
+def _path(place: str, source: Any) -> list[str]:
+    path = source.get("path") if isinstance(source, dict) else None
+    return [join(place, path)] if isinstance(path, str) else []
+
+
+def _plan(tree: Tree, root: str, owned: Mapping[str, Sequence[str]], folders: Members, chosen: Members | None) -> Plan:
+    verifiers: list[Verifier] = []
+    left_out: list[LeftOut] = []
+    for place, test_files in owned.items():
+        nested = [other for other in sorted(folders) if other != place and within(other, place)]
+        plan = _checks(tree, place, test_files, nested)
+        if chosen is None or place in chosen:
+            verifiers += plan.verifiers
+            left_out += plan.left_out
+        elif place == root:
+            verifiers += [one for one in plan.verifiers if one.kind in _LOOKS_EVERYWHERE]
+    wanted = [tool for tool in _TOOLS if any(tool in verifier.needs for verifier in verifiers)]
+    return Plan(verifiers, set_up(tree, root, wanted, owned) if verifiers else [], left_out)
+
+
+def _checks(tree: Tree, place: str, test_files: Sequence[str], nested: Sequence[str]) -> Plan:
+    tools = table(tree.toml(join(place, "pyproject.toml")), "tool")
+    asked = declared(tree, place) | (set(hooked(tree)) if place == "." else set())
+    found = [*_ruff(tree, place, tools, asked), *_mypy(tree, place, tools), *_pyright(tree, place, tools)]
+    black, left_out = _black(place, tools, asked)
+    tested = tests(tree, place, tools, test_files, nested)
+    return Plan([*black, *found, *tested.verifiers], left_out=[*left_out, *tested.left_out])
+
+
+def _ruff(tree: Tree, place: str, tools: Mapping[str, Any], asked: set[str]) -> list[Verifier]:
+    configured = "ruff" in tools or tree.first(place, "ruff.toml", ".ruff.toml")
+    if not configured and "ruff" not in asked:
         return []
-    lint = Verifier("ruff", "ruff check .", "ruff is configured", needs=("ruff",))
-    if "format" not in tools.get("ruff", {}):
-        return [lint]
-    return [lint, Verifier("ruff format", "ruff format --check .", "ruff format is configured", needs=("ruff",))]
+    why = "ruff is configured" if configured else "ruff is among the development tools"
+    # One line for each finding, which a person can read as well as a program.
+    lint = "ruff check --output-format=concise ."
+    found = [Verifier(named("ruff", place), lint, why, place, needs=("ruff",), kind="lint", tools=("ruff",))]
+    if "format" in table(tools, "ruff") or "[format]" in tree.text(join(place, "ruff.toml")) or "ruff-format" in asked:
+        why, command = "ruff format is configured", "ruff format --check ."
+        found.append(
+            Verifier(
+                named("ruff format", place), command, why, place, needs=("ruff",), kind="format", tools=("ruff-format",)
+            )
+        )
+    return found
 
 
-def _mypy(tree: Tree, tools: dict[str, Any]) -> list[Verifier]:
-    if "mypy" not in tools and not tree.first("mypy.ini", ".mypy.ini"):
+def _black(place: str, tools: Mapping[str, Any], asked: set[str]) -> tuple[list[Verifier], list[LeftOut]]:
+    if "black" not in tools and "black" not in asked:
+        return [], []
+    name = named("black", place)
+    if "format" in table(tools, "ruff") or "ruff-format" in asked:
+        return [], [LeftOut(name, "ruff format is configured, and two formatters would disagree")]
+    why = "black is configured" if "black" in tools else "black is among the development tools"
+    return [
+        Verifier(name, "black --check --quiet --diff .", why, place, needs=("black",), kind="format", tools=("black",))
+    ], []
+
+
+def _mypy(tree: Tree, place: str, tools: Mapping[str, Any]) -> list[Verifier]:
+    files = "".join(tree.text(join(place, name)) for name in ("mypy.ini", ".mypy.ini"))
+    section = re.search(r"^\[mypy\]\s*$(.*?)(?=^\[|\Z)", tree.text(join(place, "setup.cfg")), re.MULTILINE | re.DOTALL)
+    if "mypy" not in tools and not tree.first(place, "mypy.ini", ".mypy.ini") and not section:
         return []
-    named = tools.get("mypy", {})
-    in_file = re.search(r"^(files|packages|modules)\s*=", tree.text("mypy.ini") + tree.text(".mypy.ini"), re.MULTILINE)
-    targets = "" if in_file or any(named.get(key) for key in ("files", "packages", "modules")) else " ."
+    told = table(tools, "mypy")
+    in_file = re.search(r"^(files|packages|modules)\s*=", files + (section[1] if section else ""), re.MULTILINE)
+    targets = "" if in_file or any(told.get(key) for key in ("files", "packages", "modules")) else " ."
     # As a module, so that it sees the packages of the environment that the tests run in.
-    return [Verifier("mypy", f"python3 -m mypy{targets}", "mypy is configured", needs=("python3", "mypy"))]
+    command = f"python3 -m mypy --no-color-output{targets}"
+    needs, name = ("python3", "mypy"), named("mypy", place)
+    return [Verifier(name, command, "mypy is configured", place, needs=needs, kind="types", tools=("mypy",))]
 
 
-def _tests(tree: Tree, tools: dict[str, Any], tests: Sequence[str]) -> list[Verifier]:
-    if why := _pytest(tree, tools, tests):
-        return [Verifier("pytest", "python3 -m pytest -q", why, needs=("python3", "pytest"))]
-    if "django" in tree.text("manage.py").lower():
-        return [Verifier("django test", "python3 manage.py test", "manage.py is Django's", needs=("python3",))]
-    looked_at = tests[:_LOOKED_AT]
-    found = [path for path in looked_at if _UNITTEST_STYLE.search(tree.text(path))]
-    if not found:
+def _pyright(tree: Tree, place: str, tools: Mapping[str, Any]) -> list[Verifier]:
+    if "pyright" not in tools and not tree.first(place, "pyrightconfig.json"):
         return []
-    command = _unittest(tree, [*found, *tests[_LOOKED_AT:]])
-    return [Verifier("unittest", command, f"{found[0]} holds unittest tests", needs=("python3",))]
-
-
-def _project(tree: Tree) -> dict[str, Any]:
-    try:
-        return tomllib.loads(tree.text("pyproject.toml"))
-    except tomllib.TOMLDecodeError:
-        return {}
-
-
-def _pytest(tree: Tree, tools: dict[str, Any], tests: Sequence[str]) -> str | None:
-    """Why pytest is the way to run this repository's tests, or None."""
-    if "pytest" in tools:
-        return "pyproject.toml configures pytest"
-    if found := tree.first("pytest.ini", ".pytest.ini", "conftest.py", "tests/conftest.py", "test/conftest.py"):
-        return f"{found} is there"
-    sections = (("tox.ini", "[pytest]"), ("setup.cfg", "[tool:pytest]"))
-    if named := next((path for path, needle in sections if needle in tree.text(path)), None):
-        return f"{named} configures pytest"
-    if not tests:
-        return None
-    for path in ("pyproject.toml", *_REQUIREMENTS):
-        if re.search(r"\bpytest\b", tree.text(path)):
-            return f"{path} names pytest"
-    styled = (path for path in tests[:_LOOKED_AT] if _PYTEST_STYLE.search(tree.text(path)))
-    return next((f"{path} holds pytest tests" for path in styled), None)
-
-
-def _unittest(tree: Tree, tests: Sequence[str]) -> str:
-    """One discovery for each folder that it has to start from: unittest does not go down into folders that are no
-    packages, and refuses to start in one if told another top folder."""
-    patterns = {path.rpartition("/")[2] for path in tests}
-    pattern = "test*.py" if all(name.startswith("test") for name in patterns) else "*test*.py"
-    starts: dict[str, None] = {}
-    for path in tests:
-        top = start = PurePosixPath(path).parent
-        while str(top) != "." and f"{top}/__init__.py" in tree.files:
-            start, top = top, top.parent
-        place = "" if str(start) == "." else f" -s {shlex.quote(str(start))}"
-        starts[place if top == start else f"{place} -t {shlex.quote(str(top))}"] = None
-    lines = [f"python3 -m unittest discover{place} -p {shlex.quote(pattern)}" for place in starts]
-    if len(lines) == 1:
-        return lines[0]
-    return "red=0; " + "; ".join(f"{line} || red=1" for line in lines) + "; exit $red"
-
-
-def _set_up(tree: Tree, project: dict[str, Any], wanted: list[str]) -> list[SetUp]:
-    """An environment of its own, unless what is needed is there already."""
-    described = project.get("project", {})
-    installs: list[str] = []
-    if described.get("dependencies") or described.get("optional-dependencies") or "build-system" in project:
-        extras = [
-            name for name in ("dev", "test", "tests", "testing") if name in described.get("optional-dependencies", {})
-        ]
-        installs.append(f"-e {shlex.quote('.[' + ','.join(extras) + ']' if extras else '.')}")
-    elif "setup.py" in tree.files:
-        installs.append("-e .")
-    installs += [f"-r {path}" for path in _REQUIREMENTS if path in tree.files]
-    installs += [f"--group {name}" for name in ("dev", "test") if name in project.get("dependency-groups", {})]
-    missing = _missing(tree, wanted)
-    if not installs and not missing:
-        return []
-    what = " ".join([*installs, *missing])
-    upgrade = (
-        f"{_ENVIRONMENT}/bin/python -m pip install -q --disable-pip-version-check --retries 1 -U 'pip>=25.1' && "
-        if "--group" in what
-        else ""
-    )
-    command = (
-        f"python3 -m venv --system-site-packages {_ENVIRONMENT} && {upgrade}"
-        f"{_ENVIRONMENT}/bin/python -m pip install -q --disable-pip-version-check --retries 1 {what}"
-    )
-    return [SetUp(command, "the project's dependencies and its check tools", path=f"{_ENVIRONMENT}/bin")]
-
-
-def _missing(tree: Tree, wanted: Sequence[str]) -> list[str]:
-    """Those of the tools that the sandbox does not have."""
-    if not wanted:
-        return []
-    line = "; ".join(f"{PROBES.get(tool, f'command -v {tool}')} >/dev/null 2>&1 && echo {tool}" for tool in wanted)
-    try:
-        present = tree.checkout.run(Command(("sh", "-c", f"{line}; true"))).output.split()
-    except HonkError:
-        # The first check will meet the same and say so.
-        return []
-    return [tool for tool in wanted if tool not in present]
+    name, why = named("pyright", place), "pyright is configured"
+    # The package on PyPI fetches the program itself from npm the first time that it runs.
+    return [
+        Verifier(name, "pyright", why, place, needs=("pyright",), registries=True, kind="types", tools=("pyright",))
+    ]

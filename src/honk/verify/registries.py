@@ -24,6 +24,7 @@ _PIP_SETTINGS = {
     "extra-index-url": "PIP_EXTRA_INDEX_URL",
     "find-links": "PIP_FIND_LINKS",
 }
+_UV_SETTINGS = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX"}
 _MAVEN_LIBRARIES = ("/usr/share/maven/lib", "/usr/local/share/maven/lib", "/opt/maven/lib")
 _MAVEN_MODEL = "org/apache/maven/model/pom-4.0.0.xml"
 
@@ -93,6 +94,8 @@ def _pip_settings() -> tuple[list[str], dict[str, str]]:
             addresses += named
             if open_to_all := _without_credentials(named):
                 environment[variable] = " ".join(open_to_all)
+                if also := _UV_SETTINGS.get(variable):
+                    environment[also] = environment[variable]
     return addresses, environment
 
 

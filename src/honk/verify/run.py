@@ -1,306 +1,313 @@
-"""Running a repository's checks on a clean checkout."""
+"""Running a repository's checks on a clean checkout: side by side, each on a tree of its own."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import re
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
+from honk import __version__
+from honk.model import Cancelled, Check, Checkout, CheckStatus, Completed
 from honk.repository_file import RepositoryFile
-from honk.verify.detect import detect
 from honk.verify.distil import distil, green_line
-from honk.verify.plan import PROBES, Plan, SetUp, Verifier
-from honk.verify.registries import registry_environment, registry_hosts
-from honk.verify.set_up_key import set_up_key
+from honk.verify.failures import failures
+from honk.verify.plan import Plan, Verifier
+from honk.verify.reasons import reason
+from honk.verify.remedies import remedy
+from honk.verify.report_files import written_reports
+from honk.verify.room import ALONE, Conditions, Room, concerning, missing_programs, prefix, untouched
 
-_SET_UP_SECONDS = 1_200.0
-_END = 4_000
-"""Characters at the end of an output in which its last words are looked for."""
 _RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
-_NOT_FOUND = re.compile(r"(?:^|[\s:])([^\s:]+): (?:command )?not found\s*$", re.MULTILINE)
-_NO_NETWORK = re.compile(
-    r"could not resolve host|name resolution|name or service not known|nodename nor servname|\bENOTFOUND\b|EAI_AGAIN|"
-    r"UnknownHostException|network is unreachable|\bENETUNREACH\b|no such host",
-    re.IGNORECASE,
-)
-
-_SIGNALS = {
-    137: "It was killed by the system, most likely because memory ran out.",
-    153: "It wrote a file longer than one may be: let it write less, or raise HONK_SANDBOX_FILE_SIZE.",
-    159: "It made a system call that a sandbox does not have, as programs for another kind of processor do.",
-}
-"""What to say of a command that a signal ended, by 128 + the signal."""
+_STEADY = ("format", "lint", "types")
+"""Kinds of checks that say the same each time: what they found is not tried again."""
+_MOST_THREADS = 32
+_CHECK_BYTES = 2 * 1024**3
+"""Memory that is reckoned with for each check that runs beside others."""
+_LOOK = 0.1
+"""Seconds between two looks at whether somebody wants to stop, while a check waits for its turn."""
 
 
-@dataclass(frozen=True)
-class _Room:
-    """What every command of one verification has in common. `prefix` goes in front of its shell line."""
+def checks_at_once() -> int:
+    """How many checks this machine runs side by side where nobody says: one for each processor, as far as there are
+    2 GiB of memory for each."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(processors, memory // _CHECK_BYTES))
 
-    checkout: Checkout
-    egress: Sequence[str]
-    stop: Callable[[], bool]
-    log: Callable[[str, str], None] | None
-    nested: bool
-    prefix: str = ""
-    registries: Sequence[str] | None = None
 
-    def run(
-        self,
-        name: str,
-        line: str,
-        seconds: float,
-        *,
-        directory: str = ".",
-        registries: bool = False,
-        environment: Mapping[str, str] | None = None,
-    ) -> Completed:
-        """Run a shell line. Raises `Cancelled` when `stop()` is or turns true."""
-        if self.stop():
-            raise Cancelled("Cancelled.")
-        log = self.log
-        fetching = registry_environment() if registries else {}
-        command = Command(
-            ("sh", "-c", self.prefix + line),
-            environment={"CI": "true"} | fetching | dict(environment or {}),
-            directory=directory,
-            egress=tuple(dict.fromkeys([*self.egress, *(registry_hosts(self.registries) if registries else ())])),
-            limits=Limits(seconds=seconds),
-            nested=self.nested,
-        )
-        on_output = (lambda chunk: log(name, chunk)) if log else None
-        done = self.checkout.run(command, on_output=on_output, stop=self.stop)
-        if done.ended_by == "cancel":
-            raise Cancelled("Cancelled.")
-        return done
+class Earlier(Protocol):
+    """What is known from earlier runs, and where this one's results and logs are kept."""
+
+    def find(self, verifier: str) -> Check | None:
+        """What the verifier with this digest found on the same tree, if that may be reused."""
+        ...
+
+    def keep(self, check: Check) -> None:
+        """Keep what `check.verifier` found."""
+        ...
+
+    def keep_log(self, output: str) -> str:
+        """Keep what a check printed; the SHA-256 of that."""
+        ...
 
 
 def verify(
     checkout: Checkout,
     file: RepositoryFile,
+    conditions: Conditions = ALONE,
     *,
-    settings_egress: Sequence[str] = (),
-    registries: Sequence[str] | None = None,
+    changed: Collection[str] | None = None,
+    on_plan: Callable[[Plan], None] = lambda _: None,
     on_start: Callable[[Verifier], None] = lambda _: None,
     on_finish: Callable[[Check], None] = lambda _: None,
-    stop: Callable[[], bool] = lambda: False,
-    log: Callable[[str, str], None] | None = None,
+    earlier: Earlier | None = None,
+    only: Collection[str] | None = None,
+    turns: threading.Semaphore | None = None,
 ) -> list[Check]:
-    """Set up, then run every check, one after the other; a red one does not keep the next from running.
+    """Set up, then run every check, or `only` those named; a red one does not keep the others from running.
 
-    `settings_egress` are hosts that every repository's commands may reach, `registries` what `registry_hosts` is asked
-    with. `log` gets a check's name and its output
-    as it comes, whole and unmasked. Raises `Cancelled` when `stop()` turns true.
+    `changed` are the paths that the change touches; projects that it has nothing to do with are left out, and told as
+    one skipped check.
+
+    They run side by side, as many at once as `turns` lets, each on a tree of its own over what the set-up left and what
+    the checks left that it comes after. One that fails is run once more: passing then, it is flaky. The results come in
+    the order of the plan; `on_start` and `on_finish` are told of them as they come, in threads of their own. Raises
+    `Cancelled` when `conditions.stop()` turns true; then nothing runs any longer.
     """
-    plan = detect(checkout, file)
-    if not plan.verifiers:
-        return []
-    results: list[Check] = []
-
-    def tell(check: Check) -> None:
+    room = Room.of(checkout, file, conditions, changed)
+    on_plan(room.plan)
+    verifiers = _wanted(room.plan.verifiers, only)
+    results = [untouched(room.plan)] if room.plan.untouched and only is None else []
+    for check in results:
+        on_finish(check)
+    if not verifiers:
+        return results
+    run = _Run(room, on_start, on_finish, earlier, turns or threading.Semaphore(checks_at_once()))
+    digests = _digests(room, verifiers) if earlier else {}
+    found = {one.name: known for one in verifiers if (known := earlier and earlier.find(digests[one.name]))}
+    # What others stand on has to be there, known or not.
+    needed = {name for one in verifiers if one.name not in found for name in one.after}
+    found = {name: check for name, check in found.items() if name not in needed}
+    for check in found.values():
+        on_finish(check)
+    left = [one for one in verifiers if one.name not in found]
+    if not left:
+        return [*results, *(found[one.name] for one in verifiers)]
+    trouble = room.set_up(on_start)
+    for check in trouble.values():
         on_finish(check)
         results.append(check)
+    if not all(check.green for check in trouble.values()):
+        made = {one.name: _skipped(one, "Not run, because the set-up failed.") for one in left}
+        for check in made.values():
+            on_finish(check)
+    else:
+        made = run.all(left, digests, trouble)
+    return [*results, *((found | made)[one.name] for one in verifiers)]
 
-    room = _Room(checkout, [*file.egress, *settings_egress], stop, log, file.sandbox.nested, registries=registries)
-    trouble = _set_up(room, plan, on_start)
-    if trouble:
-        tell(trouble)
-    room = replace(room, prefix=_prefix(plan))
-    blocked = trouble is not None and not trouble.green
-    present = set() if blocked else _present(checkout, plan, room.prefix)
-    for verifier in plan.verifiers:
-        on_start(verifier)
-        if blocked:
-            tell(_skipped(verifier, "Not run, because the set-up failed."))
-        else:
-            tell(_missing(verifier, present, trouble) or _run(room, verifier, trouble))
-    return results
+
+def _wanted(verifiers: Sequence[Verifier], only: Collection[str] | None) -> list[Verifier]:
+    """Those that are asked for and those they come after. Where nobody said so, whatever may read what a build makes
+    comes after the builds above it in the same folder."""
+    ordered: list[Verifier] = []
+    for one in verifiers:
+        above = [other.name for other in ordered if other.name in one.after]
+        if not one.after and _kind(one) not in _STEADY:
+            above = [other.name for other in ordered if _kind(other) == "build" and other.directory == one.directory]
+        ordered.append(replace(one, after=tuple(above)))
+    if only is None:
+        return ordered
+    wanted = set(only)
+    for one in reversed(ordered):
+        if one.name in wanted:
+            wanted.update(one.after)
+    return [one for one in ordered if one.name in wanted]
+
+
+def _kind(verifier: Verifier) -> str:
+    """What it is for, by its name where nobody said."""
+    return verifier.kind or verifier.name.rpartition(" ")[2]
+
+
+def _digests(room: Room, verifiers: Sequence[Verifier]) -> dict[str, str]:
+    """Of each verifier, a name for all that decides its result besides the tree."""
+    ground = {
+        "honk": __version__,
+        "set_up": room.set_up_key,
+        "egress": sorted(room.egress),
+        "nested": room.file.sandbox.nested,
+    }
+    found: dict[str, str] = {}
+    for one in verifiers:
+        own = [one.name, one.command, one.directory, one.timeout, one.registries, one.configured]
+        facts = ground | {
+            "verifier": own,
+            "path": prefix(room.plan, one.directory),
+            "after": [found[name] for name in one.after],
+        }
+        found[one.name] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return found
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What a shell line needs after the set-up: what goes in front of it, hosts it may reach, its environment, and
-    whether it may make user namespaces."""
+class _Run:
+    """One verification under way."""
 
-    prefix: str
-    egress: Sequence[str]
-    environment: Mapping[str, str]
-    nested: bool
+    room: Room
+    on_start: Callable[[Verifier], None]
+    on_finish: Callable[[Check], None]
+    earlier: Earlier | None
+    turns: threading.Semaphore
+    halted: threading.Event = field(default_factory=threading.Event)
+    """Set once something went wrong besides a red check: then the others are ended, too."""
+
+    def all(
+        self, verifiers: Sequence[Verifier], digests: Mapping[str, str], trouble: Mapping[str, Check]
+    ) -> dict[str, Check]:
+        """Run them, each once those are done that it comes after."""
+        missing = missing_programs(self.room.checkout, replace(self.room.plan, verifiers=verifiers), set_up=True)
+        stood_on = {name for one in verifiers for name in one.after}
+        # Where trees have no layers they share one, so there they go one after the other.
+        threads = min(len(verifiers), _MOST_THREADS) if self.room.checkout.layered else 1
+        lanes: dict[str, Future[tuple[Check, Checkout]]] = {}
+        with ExitStack() as lasting, ThreadPoolExecutor(threads, "honk-check") as pool:
+
+            def one(verifier: Verifier) -> tuple[Check, Checkout]:
+                before = [lanes[name].result()[1] for name in verifier.after]
+                with ExitStack() as own:
+                    stack = lasting if verifier.name in stood_on else own
+                    try:
+                        own_trouble = concerning(trouble, verifier.directory)
+                        digest = digests.get(verifier.name, "")
+                        return self._one(verifier, digest, missing, own_trouble, before, stack)
+                    except BaseException:
+                        self.halted.set()
+                        raise
+
+            try:
+                for verifier in verifiers:
+                    lanes[verifier.name] = pool.submit(one, verifier)
+                wait(lanes.values())
+            except BaseException:
+                self.halted.set()
+                raise
+            faults = [fault for lane in lanes.values() if (fault := lane.exception())]
+            # Whoever was ended because of another's fault has less to say than that one.
+            for fault in sorted(faults, key=lambda fault: isinstance(fault, Cancelled)):
+                raise fault
+        return {name: lane.result()[0] for name, lane in lanes.items()}
+
+    def _one(
+        self,
+        verifier: Verifier,
+        digest: str,
+        missing: Mapping[str, Sequence[str]],
+        trouble: Check | None,
+        before: Sequence[Checkout],
+        stack: ExitStack,
+    ) -> tuple[Check, Checkout]:
+        if unable := _missing(verifier, missing, trouble):
+            self.on_finish(unable)
+            return unable, self.room.checkout
+        with self._turn():
+            self.on_start(verifier)
+            checkout, check, output = self._attempt(verifier, trouble, before, stack)
+            if check.failures and _kind(verifier) not in _STEADY:
+                checkout, again, printed = self._attempt(verifier, trouble, before, stack)
+                check = _flaky(check, again) if again.green else replace(check, seconds=check.seconds + again.seconds)
+                output += f"\n\n--- run again ---\n\n{printed}"
+        check = replace(check, verifier=digest)
+        if self.earlier:
+            check = replace(check, log=self.earlier.keep_log(output))
+            if check.status in ("passed", "failed") and not trouble:
+                self.earlier.keep(check)
+        self.on_finish(check)
+        return check, checkout
+
+    def _attempt(
+        self, verifier: Verifier, trouble: Check | None, before: Sequence[Checkout], stack: ExitStack
+    ) -> tuple[Checkout, Check, str]:
+        """Run it once, on a tree of its own that lasts as long as `stack`."""
+        checkout = stack.enter_context(self.room.checkout.apart(before))
+        began = time.time()
+        done = self.room.apart(checkout, self._stop).run(
+            verifier.name,
+            prefix(self.room.plan, verifier.directory) + verifier.command,
+            verifier.timeout,
+            directory=verifier.directory,
+            registries=verifier.registries,
+        )
+        status = _status(verifier, done)
+        if status == "passed":
+            return checkout, _result(verifier, done, status, green_line(done.output)), done.output
+        reports = written_reports(checkout, verifier, done, began)
+        tool = f"{verifier.name} {verifier.command}"
+        told = distil(done.output, self.room.conditions.characters, tool=tool, reports=reports)
+        summary = reason(done, verifier.timeout, told)
+        if trouble:
+            summary = f"The set-up before it did not work, which may be why.\n{summary}"
+        found = tuple(failures(done, reports)) if status == "failed" else ()
+        return checkout, replace(_result(verifier, done, status, summary), failures=found), done.output
+
+    def _stop(self) -> bool:
+        return self.halted.is_set() or self.room.conditions.stop()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until it may run beside what runs already. Raises `Cancelled` when there is no need to any more."""
+        while not self.turns.acquire(timeout=_LOOK):
+            if self._stop():
+                raise Cancelled("Cancelled.")
+        try:
+            yield
+        finally:
+            self.turns.release()
 
 
-def prepare(
-    checkout: Checkout,
-    file: RepositoryFile,
-    *,
-    settings_egress: Sequence[str] = (),
-    registries: Sequence[str] | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    log: Callable[[str], None] = lambda _: None,
-) -> Prepared:
-    """Do for a build the set-up that the repository's checks get; dependencies, mostly.
+def _status(verifier: Verifier, done: Completed) -> CheckStatus:
+    if done.ended_by != "itself":
+        return "error"
+    return "failed" if done.exit_code != 0 or _ran_nothing(verifier, done) else "passed"
 
-    Raises `HonkError` when a set-up that honk.yaml names fails. Without one that was only detected, the build is tried.
-    """
-    plan = detect(checkout, file)
-    nested = file.sandbox.nested
-    room = _Room(
-        checkout, [*file.egress, *settings_egress], stop, lambda _, chunk: log(chunk), nested, registries=registries
+
+def _result(verifier: Verifier, done: Completed, status: CheckStatus, summary: str) -> Check:
+    return Check(verifier.name, status, done.seconds, summary, verifier.command, verifier.why)
+
+
+def _flaky(first: Check, again: Check) -> Check:
+    """A check that failed and then passed on the same files."""
+    return replace(
+        again,
+        status="flaky",
+        seconds=first.seconds + again.seconds,
+        failures=first.failures,
+        summary=f"Failed, then passed when it was run again: {again.summary}\nThe first time:\n{first.summary}",
     )
-    trouble = _set_up(room, plan, lambda _: None)
-    if trouble and not trouble.green:
-        raise HonkError(f"The set-up before the build failed (`{trouble.command}`):\n{trouble.summary}")
-    hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts(registries)]))
-    return Prepared(_prefix(plan), hosts, registry_environment(), nested)
-
-
-def equip(
-    checkout: Checkout,
-    file: RepositoryFile,
-    *,
-    settings_egress: Sequence[str] = (),
-    on_start: Callable[[Verifier], None] = lambda _: None,
-    on_trouble: Callable[[Check], None] = lambda _: None,
-    registries: Sequence[str] | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> str | None:
-    """Do the set-up of a repository's checks where an agent will work: what goes in front of PATH then, or None if it
-    failed, which is told and keeps nobody from working. Raises `Cancelled` when `stop()` turns true."""
-    plan = detect(checkout, file)
-    room = _Room(checkout, [*file.egress, *settings_egress], stop, None, file.sandbox.nested, registries=registries)
-    if trouble := _set_up(room, plan, on_start):
-        on_trouble(trouble)
-        return None
-    return _in_front_of_path(plan)
-
-
-def _set_up(room: _Room, plan: Plan, on_start: Callable[[Verifier], None]) -> Check | None:
-    """Run the set-up steps, unless what they leave is there from before; a check only if one failed.
-
-    One that honk.yaml names is red then. One that was only detected is told, and what can run without it still runs.
-    """
-    if not plan.set_up:
-        return None
-    trouble: list[Check] = []
-
-    def run() -> bool:
-        trouble.extend(_run_set_up(room, plan, on_start))
-        return not trouble
-
-    room.checkout.set_up(set_up_key(plan.set_up, room.checkout, room.egress), run)
-    return trouble[0] if trouble else None
-
-
-def _run_set_up(room: _Room, plan: Plan, on_start: Callable[[Verifier], None]) -> Iterator[Check]:
-    """The first step's trouble, if one has any."""
-    for number, step in enumerate(plan.set_up):
-        name = "set-up" if number == 0 else f"set-up {number + 1}"
-        on_start(Verifier(name, step.command, step.why, timeout=_SET_UP_SECONDS, configured=step.configured))
-        done = room.run(name, step.command, _SET_UP_SECONDS, registries=True)
-        if done.exit_code == 0 and done.ended_by == "itself":
-            continue
-        yield _set_up_trouble(name, step, done)
-        return
-
-
-def _set_up_trouble(name: str, step: SetUp, done: Completed) -> Check:
-    summary = _reason(done, _SET_UP_SECONDS)
-    if not step.configured:
-        summary = f"The dependencies could not be set up; name `setup` in honk.yaml to do it your way.\n{summary}"
-    status: CheckStatus = "skipped"
-    if step.configured:
-        status = "failed" if done.ended_by == "itself" else "error"
-    return Check(name, status, done.seconds, summary, step.command, step.why)
-
-
-def _prefix(plan: Plan) -> str:
-    folders = _in_front_of_path(plan)
-    return f'export PATH="{folders}:$PATH"; ' if folders else ""
-
-
-def _in_front_of_path(plan: Plan) -> str:
-    return ":".join(step.path for step in plan.set_up if step.path)
-
-
-def _present(checkout: Checkout, plan: Plan, prefix: str) -> set[str]:
-    """Which of the needed programs are there."""
-    wanted = sorted({program for verifier in plan.verifiers for program in verifier.needs})
-    if not wanted:
-        return set()
-    asked = "; ".join(
-        f"{PROBES.get(name, f'command -v {shlex.quote(name)}')} >/dev/null 2>&1 && echo {shlex.quote(name)}"
-        for name in wanted
-    )
-    return set(checkout.run(Command(("sh", "-c", f"{prefix}{asked}; true"))).output.split())
 
 
 def _skipped(verifier: Verifier, summary: str) -> Check:
     return Check(verifier.name, "skipped", 0.0, summary, verifier.command, verifier.why)
 
 
-def _missing(verifier: Verifier, present: set[str], trouble: Check | None) -> Check | None:
-    missing = [program for program in verifier.needs if program not in present]
-    if not missing:
+def _missing(verifier: Verifier, missing: Mapping[str, Sequence[str]], trouble: Check | None) -> Check | None:
+    programs = missing.get(verifier.name)
+    if not programs:
         return None
-    remedy = "install it here, or say in honk.yaml how to check (`setup`, `verify`)."
-    if trouble:
-        remedy = "see what the set-up says."
-    named = ", ".join(missing)
-    verb = "is" if len(missing) == 1 else "are"
-    return _skipped(verifier, f"{named} {verb} not installed on this machine, so this was not checked: {remedy}")
-
-
-def _run(room: _Room, verifier: Verifier, trouble: Check | None) -> Check:
-    done = room.run(
-        verifier.name,
-        verifier.command,
-        verifier.timeout,
-        directory=verifier.directory,
-        registries=verifier.registries,
-    )
-    status: CheckStatus = "passed"
-    if done.ended_by != "itself":
-        status = "error"
-    elif done.exit_code != 0 or _ran_nothing(verifier, done):
-        status = "failed"
-    if status == "passed":
-        summary = green_line(done.output)
-    else:
-        summary = _reason(done, verifier.timeout)
-        if trouble:
-            summary = f"The set-up before it did not work, which may be why.\n{summary}"
-    return Check(verifier.name, status, done.seconds, summary, verifier.command, verifier.why)
+    told = "see what the set-up says." if trouble else remedy(programs)
+    named = ", ".join(programs)
+    verb = "is" if len(programs) == 1 else "are"
+    return _skipped(verifier, f"{named} {verb} not installed on this machine, so this was not checked: {told}")
 
 
 def _ran_nothing(verifier: Verifier, done: Completed) -> bool:
     """True for tests that were there but of which none ran: unittest calls that a success."""
     ran = _RAN.findall(done.output)
-    return verifier.name == "unittest" and not verifier.configured and bool(ran) and not any(map(int, ran))
-
-
-def _reason(done: Completed, seconds: float) -> str:
-    told = distil(done.output)
-    end = f"{told}\n{done.output[-_END:]}"
-    parts = []
-    if done.ended_by == "time limit":
-        parts.append(f"It took longer than {seconds:g} s and was ended.")
-    elif done.excess:
-        parts.append(done.excess.sentence)
-    elif done.exit_code == 127:
-        found = _NOT_FOUND.search(end)
-        named = f", {found[1]}" if found else ""
-        parts.append(f"A program is missing on this machine{named}: install it, or have `setup` in honk.yaml do so.")
-    elif done.exit_code == 126:
-        parts.append(
-            "A file may not be executed: mark it (`git update-index --chmod=+x FILE`) or name its interpreter."
-        )
-    elif done.exit_code == 0:
-        parts.append("There are test files, but no test ran: say in honk.yaml how to run them (`verify`).")
-    elif done.exit_code in _SIGNALS:
-        parts.append(_SIGNALS[done.exit_code])
-    for host in done.refused_hosts:
-        parts.append(f"It tried to reach {host}, which is not in `egress` of honk.yaml.")
-    if not done.refused_hosts and _NO_NETWORK.search(end):
-        parts.append("It has no network: name the hosts it needs under `egress` in honk.yaml.")
-    parts.append(told or f"It ended with {done.exit_code} and printed nothing.")
-    return "\n".join(parts)
+    return "unittest" in verifier.tools and not verifier.configured and bool(ran) and not any(map(int, ran))

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from honk.model import Checkout
 from honk.verify.plan import SetUp
+from honk.verify.tree import folder, join, within
 
 _DECLARATIONS = frozenset(
     {
@@ -21,21 +22,26 @@ _DECLARATIONS = frozenset(
         *("bun.lockb", "pnpm-workspace.yaml", ".npmrc", ".yarnrc", ".yarnrc.yml", ".nvmrc", ".node-version"),
         *("pyproject.toml", "setup.py", "setup.cfg", "uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"),
         *("pip.conf", "tox.ini", ".python-version", ".tool-versions", "mise.toml"),
-        *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml", "go.mod", "go.sum", "go.work"),
+        *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml"),
+        *("go.mod", "go.sum", "go.work", "go.work.sum", ".pre-commit-config.yaml"),
+        *("packages.lock.json", "nuget.config", "NuGet.Config", "global.json", "Package.swift", "Package.resolved"),
         *("Gemfile", "Gemfile.lock", "composer.json", "composer.lock", "mix.exs", "mix.lock"),
     }
 )
+_DOTNET = re.compile(r"\.(sln|slnx|[cfv][sb]proj|props|targets)$")
 _REQUIREMENTS = re.compile(r"(requirements|constraints)[^/]*\.(txt|in)$|(^|/)requirements/[^/]+\.(txt|in)$")
 
 # Only of these is it known that they read the declarations and nothing else of the tree.
 _INSTALLERS = re.compile(
     r"""(npm\ (ci|install|i)|pnpm\ (install|i)|yarn(\ install)?|bun\ install
-    |uv\ sync\ .*--no-install-project|poetry\ install\ .*--no-root|bundle\ install
-    |cargo\ fetch|go\ mod\ download
+    |uv\ sync|poetry\ install|bundle\ install|pre-commit\ install-hooks
+    |cargo\ fetch|go\ mod\ download|dotnet\ restore|swift\ package\ resolve|mkdir\ -p|ln\ -sf|export\ PATH=\S+
     |(uv\ venv|\S*python[\d.]*\ -m\ venv)
     |(uv\ pip|\S*pip[\d.]*|\S*python[\d.]*\ -m\ pip)\ install)(\s|$)""",
     re.VERBOSE,
 )
+_ASSIGNED = re.compile(r"[A-Z_]+=\S*")
+_READS_MORE = re.compile(r"dynamic|backend-path|build\.hooks|^\[tool\.poetry\.build|^build\s*=", re.MULTILINE)
 _LIFE_CYCLE = ("preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare")
 _COMPILED = frozenset({".c", ".cc", ".cpp", ".cxx", ".pyx", ".rs", ".f", ".f90", ".go", ".zig"})
 
@@ -47,10 +53,12 @@ def set_up_key(steps: Sequence[SetUp], checkout: Checkout, egress: Iterable[str]
     tracked file, because any of them may have been read.
     """
     blobs = checkout.blobs()
-    declared = {path: blob for path, blob in blobs.items() if _declares(path)}
-    installs = all(_only_installs(line, declared, blobs, checkout) for step in steps for line in _commands(step))
+    declared = {path: blob for path, blob in blobs.items() if _declares(path) and _concerns(path, steps)}
+    installs = all(
+        _only_installs(line, step.directory, declared, blobs, checkout) for step in steps for line in _commands(step)
+    )
     facts = {
-        "commands": [(step.command, step.path) for step in steps],
+        "commands": [(step.command, step.path, step.directory) for step in steps],
         "reads": declared if installs and declared else dict(blobs),
         "egress": sorted(egress),
         "machine": _machine(),
@@ -59,38 +67,59 @@ def set_up_key(steps: Sequence[SetUp], checkout: Checkout, egress: Iterable[str]
 
 
 def _declares(path: str) -> bool:
-    return PurePosixPath(path).name in _DECLARATIONS or bool(_REQUIREMENTS.search(path))
+    return PurePosixPath(path).name in _DECLARATIONS or bool(_REQUIREMENTS.search(path) or _DOTNET.search(path))
+
+
+def _concerns(path: str, steps: Sequence[SetUp]) -> bool:
+    """Whether one of the steps may read what another project declares there."""
+    return any(not any(within(path, other) for other in step.apart) for step in steps)
 
 
 def _commands(step: SetUp) -> list[str]:
     return [line.strip() for line in re.split(r"&&|;|\n", step.command) if line.strip()]
 
 
-def _only_installs(line: str, declared: Mapping[str, str], blobs: Mapping[str, str], checkout: Checkout) -> bool:
+def _only_installs(
+    line: str, directory: str, declared: Mapping[str, str], blobs: Mapping[str, str], checkout: Checkout
+) -> bool:
     try:
         words = shlex.split(line)
     except ValueError:
         return False
+    while words and _ASSIGNED.fullmatch(words[0]):
+        line, words = line.partition(" ")[2].lstrip(), words[1:]
     if not _INSTALLERS.match(line) or any(sign in word for word in words for sign in ("|", "`", "$(")):
         return False
     if "pip install" in line:
-        return _installs_packages_only(words, blobs, checkout)
+        return _installs_packages_only(words, directory, blobs, checkout)
+    if words[:2] in (["uv", "sync"], ["poetry", "install"]) and not {"--no-install-project", "--no-root"} & {*words}:
+        places = _projects(blobs, directory) if "--all-packages" in words else [directory]
+        return all(_described(place, blobs, checkout) for place in places)
     if words[0] in ("npm", "pnpm", "yarn", "bun"):
         packages = [path for path in declared if PurePosixPath(path).name == "package.json"]
         return not any(_has_life_cycle(checkout.read(path) or "") for path in packages)
     return True
 
 
-def _installs_packages_only(words: Sequence[str], blobs: Mapping[str, str], checkout: Checkout) -> bool:
+def _installs_packages_only(words: Sequence[str], directory: str, blobs: Mapping[str, str], checkout: Checkout) -> bool:
     """False where the project itself would be copied, compiled in place, or read for its own description."""
     editable = [after for word, after in pairwise(words) if word in ("-e", "--editable")]
     if any(word.startswith((".", "/", "file:")) and word not in editable for word in words[1:]):
         return False
-    if not editable:
-        return True
-    compiled = any(PurePosixPath(path).suffix in _COMPILED for path in blobs)
-    described = "setup.py" not in blobs and "dynamic" not in (checkout.read("pyproject.toml") or "")
-    return described and not compiled
+    return all(_described(join(directory, path.partition("[")[0]), blobs, checkout) for path in editable)
+
+
+def _described(directory: str, blobs: Mapping[str, str], checkout: Checkout) -> bool:
+    """Whether a project that is installed as it lies there is described by its pyproject.toml and nothing else."""
+    if join(directory, "setup.py") in blobs:
+        return False
+    if any(PurePosixPath(path).suffix in _COMPILED for path in blobs if within(path, directory)):
+        return False
+    return not _READS_MORE.search(checkout.read(join(directory, "pyproject.toml")) or "")
+
+
+def _projects(blobs: Mapping[str, str], directory: str) -> list[str]:
+    return [folder(path) for path in blobs if path.endswith("pyproject.toml") and within(path, directory)]
 
 
 def _has_life_cycle(text: str) -> bool:

@@ -35,8 +35,10 @@ def model_session(settings: Settings, model: str, budget: Budget) -> Iterator[Mo
     from honk.workspace.gateway import ModelGateway
 
     gateway = ModelGateway(settings, budget=budget)
-    with gateway, httpx.Client(transport=httpx.HTTPTransport(uds=str(gateway.socket)), timeout=_SECONDS) as client:
-        yield _Session(gateway, client, model)
+    with gateway:
+        transport = httpx.HTTPTransport(uds=str(gateway.socket))
+        with httpx.Client(transport=transport, timeout=_SECONDS, trust_env=False) as client:
+            yield _Session(gateway, client, model)
 
 
 class _Session:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from honk.model import Command, Completed, HonkError, Limits, UsageError
+from honk.git import git
+from honk.model import Checkout, Command, Completed, HonkError, Limits, UsageError
 from honk.workspace.mirror import locked
-from honk.workspace.processes import end_orphans
 from honk.workspace.sandbox import Sandbox
 from honk.workspace.set_ups import SetUpStand
 from honk.workspace.system import interpreter
-from honk.workspace.trees import blobs, committed_text, remove_tree, tracked
+from honk.workspace.trees import blobs, committed_text, remove_tree, texts, tracked
 
 _EXPORT = Path(__file__).with_name("export.py")
 _EXPORT_BYTES = 8 * 1024**3
@@ -36,9 +37,22 @@ class CleanCheckout:
         """Every tracked path, sorted."""
         return tracked(self.source, self.commit)
 
+    @property
+    def tree(self) -> str:
+        """Git's id of the commit's tree."""
+        return git("rev-parse", f"{self.commit}^{{tree}}", directory=self.source)
+
     def blobs(self) -> Mapping[str, str]:
         """The id of each tracked file's content, by path."""
+        return self._blobs
+
+    @cached_property
+    def _blobs(self) -> Mapping[str, str]:
         return blobs(self.source, self.commit)
+
+    def texts(self, paths: Collection[str], longest: int) -> Mapping[str, str]:
+        """The texts of those of these files that have at most `longest` bytes, as committed."""
+        return texts(self.source, {path: self._blobs[path] for path in paths if path in self._blobs}, longest)
 
     def read(self, path: str) -> str | None:
         """The file's text as committed, or None."""
@@ -69,6 +83,24 @@ class CleanCheckout:
         if kept := self.stands.keep(key, self.sandbox, self.files()):
             self.sandbox = self.stands.over(self.sandbox, below, kept)
         return True
+
+    @property
+    def layered(self) -> bool:
+        """Whether the tree has layers."""
+        return self.stands is not None and not isinstance(self.sandbox.tree, Path)
+
+    @contextmanager
+    def apart(self, before: Sequence[Checkout] = ()) -> Iterator[Checkout]:
+        """See `model.Checkout.apart`."""
+        if self.stands is None or isinstance(self.sandbox.tree, Path):
+            yield self
+            return
+        others = [one.sandbox for one in before if isinstance(one, CleanCheckout) and one is not self]
+        place, sandbox = self.stands.apart(self.sandbox, others)
+        try:
+            yield replace(self, sandbox=sandbox)
+        finally:
+            remove_tree(place)
 
     def export(self, pattern: str, destination: Path) -> Sequence[Path]:
         """Copy regular files and folders out of the tree as it is now. Raises `UsageError` for a pattern that leads
@@ -112,9 +144,7 @@ def temporary_place(home: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(home: Path) -> None:
-    """Delete the checkouts of processes that no longer live (their lock is free), and end what is left of their
-    sandboxes."""
-    end_orphans(home / "sandbox")
+    """Delete the checkouts of processes that no longer live: their lock is free."""
     folder = home / "checkouts"
     with locked(folder / ".lock"):
         for place in folder.iterdir():

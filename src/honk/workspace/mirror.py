@@ -142,6 +142,25 @@ class Mirrors:
         self._complete(mirror)
         return mirror
 
+    def commit(self, repository: Repository, name: str, head: str) -> str:
+        """The commit that a person names in a repository, as git would write it; `HEAD` is `head`. It is in the mirror
+        then. Raises `UsageError` if there is no such."""
+        wrong = UsageError(f"{name!r} names no commit of {repository.address}: name a branch, a tag or a commit of it.")
+        if name.startswith("-"):
+            raise wrong
+        mirror, local = self.path(repository), local_path(repository.git_url)
+        target = re.sub(r"^(?:HEAD|@)(?![\w{])", head, name)
+        if found := _commit(mirror, target) if target != name or not local else _commit(local, name):
+            if local and not _commit(mirror, found):
+                git("fetch", "--quiet", "--no-tags", "--", str(local), found, directory=mirror)
+            return found
+        if local:
+            raise wrong
+        try:
+            return self.fetch(repository, name)
+        except UsageError:
+            raise wrong from None
+
     def maintain(self) -> None:
         """Keep each mirror quick: its history whole, its packs indexed together, its commits' graph written, its
         references packed.

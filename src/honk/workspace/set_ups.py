@@ -19,10 +19,10 @@ from pathlib import Path
 from honk.model import HonkError
 from honk.settings import Settings
 from honk.workspace.fsmonitor import written
-from honk.workspace.layers import Layers, lay
+from honk.workspace.layers import MONITORED, Layers, entries, lay
 from honk.workspace.sandbox import Sandbox
 from honk.workspace.shared import Facts, SharedFolders
-from honk.workspace.trees import remove_tree
+from honk.workspace.trees import TREE_CONFIGURATION, remove_tree
 
 _TRY_AGAIN = 600.0
 """Seconds."""
@@ -162,6 +162,29 @@ class SetUpStand:
             tree=lay(self.place / f"over-{number}-tree", [*lowers[0], *given[0]], self.set_ups.home, {}),
             home=lay(self.place / f"over-{number}-home", [*lowers[1], *given[1]], self.set_ups.home, {}),
         )
+
+    def apart(self, sandbox: Sandbox, before: Sequence[Sandbox]) -> tuple[Path, Sandbox]:
+        """The sandbox with upper layers of its own, in a new folder, over all that it and those `before` have."""
+        place = self.place / f"apart-{secrets.token_hex(4)}"
+        trees = [layers for layers in (sandbox.tree, *(one.tree for one in before)) if isinstance(layers, Layers)]
+        files = {}
+        if entries(trees[0].index) >= MONITORED:
+            # The monitor looks at the upper layer alone, and not all that was written lies there now.
+            files[".git/config"] = TREE_CONFIGURATION
+        homes = (sandbox.home, *(one.home for one in before))
+        return place, replace(
+            sandbox,
+            tree=lay(place / "tree", _stacked(trees), self.set_ups.home, files),
+            home=lay(place / "home", _stacked(homes), self.set_ups.home, {}),
+        )
+
+
+def _stacked(places: Sequence[Path | Layers]) -> list[Path]:
+    """The folders that make these up, one over the other, the lowest first and each once."""
+    folders = [
+        folder for place in places for folder in ([place] if isinstance(place, Path) else [*place.lowers, place.upper])
+    ]
+    return list(dict.fromkeys(folders))
 
 
 def _upper(layers: Layers) -> bytes:

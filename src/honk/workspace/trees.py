@@ -132,6 +132,30 @@ def committed_text(git_dir: Path, sha: str, path: str) -> str | None:
     return git_bytes("cat-file", "blob", entry.split()[2].decode(), directory=git_dir).decode("utf-8", "replace")
 
 
+def texts(git_dir: Path, ids: Mapping[str, str], longest: int) -> dict[str, str]:
+    """The texts of these blobs, by the same names, without those of more than `longest` bytes."""
+    asked = "".join(f"{blob}\n" for blob in ids.values()).encode()
+    sizes = git("cat-file", "--batch-check=%(objectsize)", directory=git_dir, given=asked).splitlines()
+    short = [name for name, size in zip(ids, sizes, strict=True) if int(size) <= longest]
+    asked = "".join(f"{ids[name]}\n" for name in short).encode()
+    told = git_bytes("cat-file", "--batch=%(objectsize)", directory=git_dir, given=asked)
+    found: dict[str, str] = {}
+    start = 0
+    for name in short:
+        content = told.index(b"\n", start) + 1
+        start = content + int(told[start : content - 1])
+        found[name] = told[content:start].decode("utf-8", "replace")
+        start += 1
+    return found
+
+
+def changed_paths(git_dir: Path, since: str, sha: str) -> list[str]:
+    """Every path that differs from where `sha` and `since` parted, deleted ones and both names of a moved one among
+    them."""
+    names = git_bytes("diff", "--name-only", "--no-renames", "-z", f"{since}...{sha}", "--", directory=git_dir)
+    return [name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name]
+
+
 def remove_tree(folder: Path) -> None:
     """Delete `folder` whatever is in it: folders without permissions, names of any depth, links."""
     subprocess.run(["rm", "-rf", "--", str(folder)], capture_output=True, check=False)

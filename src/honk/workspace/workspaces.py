@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from honk.git import git, succeeds
 from honk.model import (
@@ -35,11 +36,12 @@ from honk.workspace.keeping import Keeping
 from honk.workspace.layers import Layers, kept_layers, kept_lowers
 from honk.workspace.mirror import Mirrors, locked
 from honk.workspace.overlays import overlays_work
-from honk.workspace.sandbox import Sandbox
+from honk.workspace.sandbox import Sandbox, backend
 from honk.workspace.set_ups import KeptSetUp, Readied, SetUps, SetUpStand
 from honk.workspace.submodules import populate
 from honk.workspace.trees import (
     borrow,
+    changed_paths,
     committed_text,
     empty_file,
     make_bare,
@@ -48,6 +50,9 @@ from honk.workspace.trees import (
     object_folders,
     remove_tree,
 )
+
+if TYPE_CHECKING:
+    from honk.workspace.containers.images import Recipe
 
 _TREE, _LAYERS, _HOME_WORK, _SET_UP = "tree", "layers", "home-work", "set-up.json"
 _LACKING = "lacking.json"
@@ -75,6 +80,7 @@ class Workspaces:
         self._bases = Bases(settings)
         self._set_ups = SetUps(settings)
         self._keeping = Keeping(settings, self._folder, kept)
+        backend(settings).remove_leftovers(settings)
         remove_leftovers(settings.home)
 
     def fetch(self, repository: Repository) -> str:
@@ -108,6 +114,12 @@ class Workspaces:
             self._texts[asked] = committed_text(mirror, commit, path)
         return self._texts[asked]
 
+    def changed(self, repository: Repository, since: str, commit: str) -> Sequence[str]:
+        """The paths that `commit` of the mirror changes against `since`: a commit, a tag, a branch, or as git writes it
+        from `HEAD`, which is `commit`. Raises `UsageError` if there is no such."""
+        mirror = self.mirrors.path(repository)
+        return changed_paths(mirror, self.mirrors.commit(repository, since, commit), commit)
+
     @contextmanager
     def checkout(
         self,
@@ -139,7 +151,8 @@ class Workspaces:
                 tree = place / "tree"
                 self._plain(repository, sha, git_dir, trusted, tree, None, unsafe=unsafe)
             binds = object_binds(git_dir, empty_file(home))
-            sandbox = Sandbox(self._settings, tree, place / "home", binds, unsafe, reach=reach)
+            image = self._image(repository, *trusted)
+            sandbox = Sandbox(self._settings, tree, place / "home", binds, unsafe, image=image, reach=reach)
             stand = None
             if isinstance(tree, Layers):
                 own = cache(partial(self._own, git_dir, sha, trusted))
@@ -166,13 +179,22 @@ class Workspaces:
     ) -> Mapping[str, str]:
         """A tree without layers: sharing its blocks with a base where that can be, otherwise checked out anew. Its
         submodules that stay empty, and why."""
-        if not unsafe and self._bases.copy_out(repository, sha, source, trusted, tree, branch):
+        apart = unsafe or not backend(self._settings).layered
+        if not apart and self._bases.copy_out(repository, sha, source, trusted, tree, branch):
             return self._bases.lacking(repository, sha)
         make_tree(source, sha, tree, branch=branch, inside=not unsafe)
         return populate(trusted, (source, sha), tree, repository.git_url, self._settings, unsafe=unsafe)
 
     def _layered(self, unsafe: bool) -> bool:
-        return not unsafe and overlays_work(self._settings.home)
+        return not unsafe and backend(self._settings).layered and overlays_work(self._settings.home)
+
+    def _image(self, repository: Repository, mirror: Path, base: str) -> str | Recipe | None:
+        """What containers for this repository are made of, as its base says; None where that says nothing."""
+        if backend(self._settings).layered:
+            return None
+        from honk.workspace.containers.images import image_of
+
+        return image_of(mirror, base)
 
     def ready(
         self, repository: Repository, base: str, set_up: Callable[[Checkout], str | None], reach: Reach | None = None
@@ -281,7 +303,8 @@ class Workspaces:
         if files:
             binds["/honk/attachments"] = files
         readied = _kept_readied(folder)
-        return Sandbox(self._settings, tree, self._home(repository, folder), binds, task.unsafe, readied.path)
+        image = self._image(repository, self.mirrors.path(repository), task.base_sha or "")
+        return Sandbox(self._settings, tree, self._home(repository, folder), binds, task.unsafe, readied.path, image)
 
     def _home(self, repository: Repository, folder: Path) -> Path | Layers:
         """The agent's home in a workspace: over what a set-up left there, if it stands on one."""

@@ -43,7 +43,7 @@ STAGES = {
     State.FAILED: ("❌", "Stopped"),
     State.CANCELLED: ("⏹️", "Cancelled"),
 }
-_MARKS = {"passed": "✓", "skipped": "–", "failed": "✗", "error": "✗"}
+_MARKS = {"passed": "✓", "flaky": "✓", "skipped": "–"}
 _TELLING = ("description", "command", "file_path", "path", "pattern", "query")
 _BLOCKED = 5
 """Blocked hosts that a card shows."""
@@ -51,6 +51,7 @@ _NOW = frozenset(
     {
         "set_up.started",
         "check.started",
+        "check.on_base",
         "judge.started",
         "build.started",
         "build.progress",
@@ -143,7 +144,7 @@ def _body(facts: Facts) -> list[Block]:
     lines += [f"{plain_line(one['kind'], 40)}: {plain_line(one['reason'], 300)}" for one in facts.view["not_built"][:3]]
     if lines:
         made.append(context(*lines))
-    red = [check for check in facts.view["checks"] if check["status"] in ("failed", "error")]
+    red = [check for check in facts.view["checks"] if check["status"] in ("failed", "error", "already_red")]
     if red and task.state is State.FAILED:
         told = mrkdwn(str(red[0]["summary"]).replace("```", "'''"), 1200)
         made.append(section(f"*{plain_line(red[0]['name'], 60)}*\n```\n{told}\n```"))
@@ -223,6 +224,7 @@ def doing_now(facts: Facts) -> str:
             "agent.text": str(data.get("text", "")),
             "set_up.started": f"setting up: {data.get('command', '')}",
             "check.started": f"checking {data.get('name', '')}",
+            "check.on_base": f"trying {', '.join(data.get('names', ()))} on {data.get('branch', '')}",
             "judge.started": "the judge looks at it",
             "gate.sent_back": f"sent back by guard and judge, round {data.get('round')} of {data.get('rounds')}",
             "build.started": f"building {data.get('kind', '')}",
@@ -243,9 +245,17 @@ def _stat(facts: Facts) -> str:
 def _checks(facts: Facts) -> str:
     told = [
         f"{_MARKS.get(check['status'], '✗')} {plain_line(check['name'], 40)} {duration(check['seconds'])}"
+        + _remark(check)
         for check in facts.view["checks"]
     ]
     return " · ".join(told[:30])
+
+
+def _remark(check: Mapping[str, Any]) -> str:
+    if not check.get("remark"):
+        return ""
+    often = f", {check['flaky_times']} times so far" if check["remark"] == "flaky" and check["flaky_times"] > 1 else ""
+    return f" ({plain_line(check['remark'], 60)}{often})"
 
 
 def duration(seconds: float) -> str:
@@ -320,8 +330,7 @@ def _buttons(facts: Facts) -> list[Block]:
 
 def _merge_question(facts: Facts) -> Block:
     task = facts.task
-    green = sum(bool(check["green"] if "green" in check else check["status"] in ("passed", "skipped"))
-                for check in facts.view["checks"])  # fmt: skip
+    green = sum(check["status"] in ("passed", "flaky", "skipped") for check in facts.view["checks"])
     deploys = mrkdwn(facts.will_deploy, 120) if facts.will_deploy else "Nothing is deployed."
     told = (
         f"*{plain_line(task.repository, 60)}* at `{(task.head_sha or '')[:8]}` into {plain_line(facts.branch, 40)}; "

@@ -30,7 +30,15 @@ from honk.surfaces.web.diff import highlight_css, read_diff
 from honk.surfaces.web.rendering import busy, fragment, page, row, stage_word
 from honk.surfaces.web.timeline import chain, lasted, picture
 
-_WORK = ("set_up.started", "check.started", "judge.started", "build.started", "build.progress", "agent.tool")
+_WORK = (
+    "set_up.started",
+    "check.started",
+    "check.on_base",
+    "judge.started",
+    "build.started",
+    "build.progress",
+    "agent.tool",
+)
 _RUNNING = {
     State.WORKING: _WORK,
     State.VERIFYING: _WORK,

@@ -171,6 +171,7 @@ _ROWS = {
     "agent.tool": "tool",
     "agent.tool_result": "result",
     "check.finished": "check",
+    "check.already_red": "check",
     "ready": "ready",
     "judge.finished": "verdict",
     "tamper.found": "findings",
@@ -179,7 +180,7 @@ _ROWS = {
     **dict.fromkeys(
         (
             "unsafe", "turn.started", "gate.blocked", "commit", "change.opened", "change.updated", "build.finished",
-            "build.skipped", "build.waiting", "build.failed", "tried",
+            "build.skipped", "build.waiting", "build.failed", "tried", "check.on_base",
             "answered", "merge.requested", "merge.verifying", "merge.refused", "merge.landed",
             "deploy.joined", "deploy.started", "attest.failed",
             "deploy.healthy", "deploy.ill", "service.ended", "service.restarted", "rolled_back",

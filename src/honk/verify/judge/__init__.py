@@ -68,7 +68,8 @@ def _ask(ask: Ask, request: Mapping[str, Any]) -> Mapping[str, Any]:
     except HonkError as error:
         if not _NOT_FORCED.search(str(error)):
             raise
-    return ask({**request, "tool_choice": {"type": "auto"}})
+    # What they think before they answer counts as a part of the answer.
+    return ask({**request, "tool_choice": {"type": "auto"}, "max_tokens": 2 * request["max_tokens"]})
 
 
 def _not_shown(left_out: Sequence[str]) -> str:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from honk.model import ChangedFile, Finding
 
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of finding, and what a serious one leads to where honk.yaml does not say."""
+
+    answer: Literal["protect", "show", "allow"]
+
+
+KINDS: Mapping[str, Kind] = {"merge-marker": Kind("protect")}
 _MARKER = re.compile(rb"^(<<<<<<<|>>>>>>>)( |$)")
 
 
@@ -18,3 +29,6 @@ def guard(changed: Sequence[ChangedFile]) -> list[Finding]:
         for number, line in enumerate((file.after or b"").split(b"\n"), 1)
         if _MARKER.match(line)
     ]
+
+
+__all__ = ["KINDS", "Kind", "guard"]

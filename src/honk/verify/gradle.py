@@ -1,0 +1,95 @@
+"""Gradle: `check`, which the plugins for tests, linters and formatters put themselves into."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from honk.verify.plan import Members, Plan, Verifier, Workspace, named
+from honk.verify.tree import Tree, folder, join, ours, uncommented, within
+
+_SETTINGS = ("settings.gradle", "settings.gradle.kts")
+_BUILDS = ("build.gradle", "build.gradle.kts")
+MARKERS = (*_SETTINGS, *_BUILDS)
+
+
+def find_gradle(tree: Tree) -> list[Workspace]:
+    """The Gradle builds: each with settings of its own, and projects outside of these."""
+    roots = {folder(path) for path in tree.named(*_SETTINGS) if ours(path)}
+    alone = {folder(path) for path in tree.named(*_BUILDS) if ours(path)}
+    grouped = {place: _projects(tree, place) for place in sorted(roots)}
+    inside = {folder for members in grouped.values() for folder in members.values()}
+    for place in sorted(alone - inside - roots, key=lambda one: one.count("/")):
+        if not any(within(place, other) for other in grouped):
+            grouped[place] = {":": place}
+    workspaces = []
+    for place, names in sorted(grouped.items()):
+        members = {one: frozenset(_uses(tree, one, place, names)) for one in names.values()}
+        plan = partial(_plan, tree, place, {folder: name for name, folder in names.items()})
+        workspaces.append(Workspace("Gradle", place, plan, members))
+    return workspaces
+
+
+def _read(tree: Tree, place: str, names: tuple[str, ...]) -> str:
+    return uncommented("\n".join(tree.text(join(place, name)) for name in names))
+
+
+def _projects(tree: Tree, root: str) -> dict[str, str]:
+    """The folders of a build's projects by their Gradle paths. Those that are included by a program are not among them;
+    they belong to the root."""
+    text = _read(tree, root, _SETTINGS)
+    calls = re.findall(r"\binclude\s*\(?((?:\s*[\"'][^\"']+[\"']\s*,?)+)", text)
+    paths = [":" + one.lstrip(":") for call in calls for one in re.findall(r"[\"']([^\"']+)[\"']", call)]
+    moved = dict(
+        re.findall(
+            r"project\(\s*[\"']([^\"']+)[\"']\s*\)\.projectDir\s*=\s*(?:new\s+File|file)\([^\"']*[\"']([^\"']+)", text
+        )
+    )
+    found = {path: join(root, moved.get(path, path.strip(":").replace(":", "/"))) for path in paths}
+    return {":": root} | found
+
+
+def _uses(tree: Tree, place: str, root: str, names: Mapping[str, str]) -> Iterator[str]:
+    text = _read(tree, place, _BUILDS)
+    for path in re.findall(r"\bproject\(\s*(?:path\s*[:=]\s*)?[\"'](:[^\"']*)[\"']", text):
+        if path in names:
+            yield names[path]
+    accessors = {_accessor(path): one for path, one in names.items() if path != ":"}
+    for words in re.findall(r"\bprojects\.([A-Za-z][\w.]*)", text):
+        if words in accessors:
+            yield accessors[words]
+    if place == root:
+        builds = re.findall(r"\bincludeBuild\s*\(?\s*[\"']([^\"']+)", _read(tree, root, _SETTINGS))
+        yield from (join(root, path) for path in builds)
+
+
+def _accessor(path: str) -> str:
+    """The name that build files have for a project: `:lib:data-store` is `projects.lib.dataStore`."""
+    parts = [re.split(r"[-_]", part) for part in path.strip(":").split(":")]
+    return ".".join(words[0] + "".join(word[:1].upper() + word[1:] for word in words[1:]) for words in parts)
+
+
+def _plan(tree: Tree, root: str, paths: Mapping[str, str], chosen: Members | None) -> Plan:
+    wrapper = join(root, "gradlew") in tree
+    program, needs = ("sh ./gradlew", ("java",)) if wrapper else ("gradle", ("gradle",))
+    found = tree.first(root, *_SETTINGS, *_BUILDS) or root
+    named_ones = sorted(paths[one] for one in chosen or ())
+    tasks = " ".join(shlex.quote(f"{path.rstrip(':')}:check") for path in named_ones) or "check"
+    # A task of the root's own is one that runs in all projects unless it begins with a colon.
+    return Plan(
+        [
+            Verifier(
+                named("gradle test", root),
+                f"{program} --console=plain --no-daemon --continue {tasks}",
+                f"{found} is there",
+                root,
+                1800.0,
+                needs=needs,
+                registries=True,
+                kind="test",
+                tools=("gradle",),
+            )
+        ]
+    )

@@ -1,0 +1,246 @@
+"""Where a repository's commands run: in a checkout, after its set-up, under conditions that are the same for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
+from honk.repository_file import RepositoryFile
+from honk.verify.detect import detect
+from honk.verify.distil import BUDGET, distil
+from honk.verify.plan import Plan, SetUp, Verifier, named
+from honk.verify.reasons import reason
+from honk.verify.registries import registry_environment, registry_hosts
+from honk.verify.set_up_key import set_up_key
+from honk.verify.tree import probe, within
+
+_SET_UP_SECONDS = 1_200.0
+_NAMED = 12
+"""Projects that are named in one line."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under what a repository's commands run.
+
+    `egress` are hosts that they may reach besides those that honk.yaml names, `registries` what `registry_hosts` is
+    asked with. `log` gets a command's name and its output as it comes, whole and unmasked. Once `stop()` turns true,
+    whatever runs is ended and `Cancelled` raised.
+    """
+
+    egress: Sequence[str] = ()
+    registries: Sequence[str] | None = None
+    stop: Callable[[], bool] = lambda: False
+    log: Callable[[str, str], None] | None = None
+    fresh: bool = False
+    """Whether set-ups are made again that are there from before."""
+    characters: int = BUDGET
+    """What is told of a failure, at most."""
+
+
+ALONE = Conditions()
+"""Nothing but what honk.yaml says."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """A checkout with what its repository asks for."""
+
+    checkout: Checkout
+    file: RepositoryFile
+    conditions: Conditions
+    plan: Plan
+
+    @classmethod
+    def of(
+        cls,
+        checkout: Checkout,
+        file: RepositoryFile,
+        conditions: Conditions,
+        changed: Collection[str] | None = None,
+    ) -> Room:
+        """Look at what the checkout holds, and at what of it has to do with the paths that are `changed`."""
+        plan = detect(checkout, file, changed=changed, egress=conditions.egress)
+        return cls(checkout, file, conditions, plan)
+
+    @property
+    def egress(self) -> Sequence[str]:
+        return [*self.file.egress, *self.conditions.egress]
+
+    @property
+    def set_up_key(self) -> str:
+        return set_up_key(self.plan.set_up, self.checkout, self.egress)
+
+    def apart(self, checkout: Checkout, stop: Callable[[], bool]) -> Room:
+        """The same in another checkout of the commit, with another reason to stop."""
+        return replace(self, checkout=checkout, conditions=replace(self.conditions, stop=stop))
+
+    def run(
+        self,
+        name: str,
+        line: str,
+        seconds: float,
+        *,
+        directory: str = ".",
+        registries: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Run a shell line. Raises `Cancelled` when `stop()` is or turns true."""
+        stop, log = self.conditions.stop, self.conditions.log
+        if stop():
+            raise Cancelled("Cancelled.")
+        fetching = registry_environment() if registries else {}
+        hosts = registry_hosts(self.conditions.registries) if registries else ()
+        command = Command(
+            ("sh", "-c", line),
+            environment={"CI": "true"} | fetching | dict(environment or {}),
+            directory=directory,
+            egress=tuple(dict.fromkeys([*self.egress, *hosts])),
+            limits=Limits(seconds=seconds),
+            nested=self.file.sandbox.nested,
+        )
+        done = self.checkout.run(command, on_output=(lambda chunk: log(name, chunk)) if log else None, stop=stop)
+        if done.ended_by == "cancel":
+            raise Cancelled("Cancelled.")
+        return done
+
+    def set_up(
+        self, on_start: Callable[[Verifier], None] = lambda _: None, *, as_one: bool = False
+    ) -> dict[str, Check]:
+        """Run the set-up of each project, unless what it leaves is there from before; what failed, by its folder.
+
+        One that honk.yaml names is red then. One that was only detected is told, and what can run without it still
+        runs. `as_one` keeps what all projects' set-ups leave together, for one that can stand on one only.
+        """
+        by_folder: dict[str, list[SetUp]] = {}
+        for step in self.plan.set_up:
+            by_folder.setdefault("" if as_one else step.directory, []).append(step)
+        trouble: dict[str, Check] = {}
+        for steps in by_folder.values():
+            trouble |= self._set_up(steps, on_start)
+        return trouble
+
+    def _set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> dict[str, Check]:
+        trouble: dict[str, Check] = {}
+
+        def run() -> bool:
+            trouble.update(self._run_set_up(steps, on_start))
+            return not trouble
+
+        if self.conditions.fresh:
+            run()
+        else:
+            self.checkout.set_up(set_up_key(steps, self.checkout, self.egress), run)
+        return trouble
+
+    def _run_set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> Iterator[tuple[str, Check]]:
+        """The first step's trouble, if one has any, with its folder."""
+        for number, step in enumerate(steps):
+            name = named("set-up" if number == 0 else f"set-up {number + 1}", step.directory)
+            on_start(
+                Verifier(name, step.command, step.why, step.directory, _SET_UP_SECONDS, configured=step.configured)
+            )
+            done = self.run(name, step.command, _SET_UP_SECONDS, registries=True, directory=step.directory)
+            if done.exit_code or done.ended_by != "itself":
+                told = distil(done.output, self.conditions.characters, tool=step.command)
+                yield step.directory, _trouble(name, step, done, told)
+                return
+
+
+def concerning(trouble: Mapping[str, Check], directory: str) -> Check | None:
+    """What is wrong with the set-up that a folder stands on."""
+    return next((check for place, check in trouble.items() if within(directory, place)), None)
+
+
+def _trouble(name: str, step: SetUp, done: Completed, told: str) -> Check:
+    summary = reason(done, _SET_UP_SECONDS, told)
+    if not step.configured:
+        summary = f"The dependencies could not be set up; name `setup` in honk.yaml to do it your way.\n{summary}"
+    status: CheckStatus = "skipped"
+    if step.configured:
+        status = "failed" if done.ended_by == "itself" else "error"
+    return Check(name, status, done.seconds, summary, step.command, step.why)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a shell line needs after the set-up: what goes in front of it, hosts it may reach, its environment, and
+    whether it may make user namespaces."""
+
+    prefix: str
+    egress: Sequence[str]
+    environment: Mapping[str, str]
+    nested: bool
+
+
+def prepare(checkout: Checkout, file: RepositoryFile, conditions: Conditions = ALONE) -> Prepared:
+    """Do for a build the set-up that the repository's checks get; dependencies, mostly.
+
+    Raises `HonkError` when a set-up that honk.yaml names fails. Without one that was only detected, the build is tried.
+    """
+    room = Room.of(checkout, file, conditions)
+    for check in room.set_up().values():
+        if not check.green:
+            raise HonkError(f"The set-up before the build failed (`{check.command}`):\n{check.summary}")
+    hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts(conditions.registries)]))
+    return Prepared(prefix(room.plan), hosts, registry_environment(), file.sandbox.nested)
+
+
+def equip(
+    checkout: Checkout,
+    file: RepositoryFile,
+    conditions: Conditions = ALONE,
+    *,
+    on_start: Callable[[Verifier], None] = lambda _: None,
+    on_trouble: Callable[[Check], None] = lambda _: None,
+) -> str | None:
+    """Do the set-up of a repository's checks where an agent will work: what goes in front of PATH then, or None if it
+    failed, which is told and keeps nobody from working."""
+    room = Room.of(checkout, file, conditions)
+    trouble = room.set_up(on_start, as_one=True)
+    for check in trouble.values():
+        on_trouble(check)
+    return None if trouble else in_front_of_path(room.plan)
+
+
+def in_front_of_path(plan: Plan, directory: str | None = None) -> str:
+    """What the set-ups of a folder and of those around it put there, the nearest first; of all where none is named."""
+    steps = [step for step in plan.set_up if step.path and (directory is None or within(directory, step.directory))]
+    if directory is not None:
+        steps.sort(key=lambda step: -len(step.directory) if step.directory != "." else 0)
+    return ":".join(dict.fromkeys(step.path for step in steps if step.path))
+
+
+def prefix(plan: Plan, directory: str | None = None) -> str:
+    """What goes in front of a shell line in a folder once the set-up is done."""
+    folders = in_front_of_path(plan, directory)
+    return f'export PATH="{folders}:$PATH"; ' if folders else ""
+
+
+def missing_programs(checkout: Checkout, plan: Plan, *, set_up: bool = False) -> dict[str, list[str]]:
+    """The programs that are needed and not there, by the name of the check. `set_up` tells that the set-up has run;
+    before that, what it will bring counts as there."""
+    needed: dict[str, set[str]] = {}
+    for verifier in plan.verifiers:
+        needed.setdefault(prefix(plan, verifier.directory), set()).update(verifier.needs)
+    present = {
+        first: set(checkout.run(Command(("sh", "-c", f"{first}{probe(sorted(names))}; true"))).output.split())
+        for first, names in needed.items()
+        if names
+    }
+    found: dict[str, list[str]] = {}
+    for verifier in plan.verifiers:
+        steps = [] if set_up else [step for step in plan.set_up if within(verifier.directory, step.directory)]
+        there = {*present.get(prefix(plan, verifier.directory), ()), *(name for step in steps for name in step.brings)}
+        if missing := [name for name in verifier.needs if name not in there]:
+            found[verifier.name] = missing
+    return found
+
+
+def untouched(plan: Plan) -> Check:
+    """What tells of the projects that a change has nothing to do with."""
+    told = ", ".join(plan.untouched[:_NAMED])
+    left = f" and {len(plan.untouched) - _NAMED} more" if plan.untouched[_NAMED:] else ""
+    summary = f"Not checked, because neither they nor what they use is touched: {told}{left}."
+    return Check("other projects", "skipped", 0.0, summary, why="the change does not touch them")
