@@ -149,13 +149,6 @@ def texts(git_dir: Path, ids: Mapping[str, str], longest: int) -> dict[str, str]
     return found
 
 
-def changed_paths(git_dir: Path, since: str, sha: str) -> list[str]:
-    """Every path that differs from where `sha` and `since` parted, deleted ones and both names of a moved one among
-    them."""
-    names = git_bytes("diff", "--name-only", "--no-renames", "-z", f"{since}...{sha}", "--", directory=git_dir)
-    return [name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name]
-
-
 def remove_tree(folder: Path) -> None:
     """Delete `folder` whatever is in it: folders without permissions, names of any depth, links."""
     subprocess.run(["rm", "-rf", "--", str(folder)], capture_output=True, check=False)
