@@ -18,6 +18,8 @@ import httpx
 
 from bench.agents import first_requests, many_at_once
 from bench.example import story_of_the_example
+from bench.history import files_before_history
+from bench.history import ratios as history_ratios
 from bench.previews import previews_against_starlette
 from bench.queue import CHANGES, queue_against_one_by_one
 from bench.shipping import words_to_production
@@ -160,6 +162,7 @@ PARTS: dict[str, Callable[[Path], dict[str, float]]] = {
     "session": _from_the_outside,
     "agents": _agents,
     "workspaces": workspaces_against_git,
+    "history": files_before_history,
     "previews": previews_against_starlette,
     "shipping": _shipping,
     "example": story_of_the_example,
@@ -199,6 +202,7 @@ def _ratios(figures: dict[str, float]) -> dict[str, float]:
             "by hand: all of that",
         ),
         **workspace_ratios(figures),
+        **history_ratios(figures),
     }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from honk.model import Command, Person, Repository, State, Task
 from honk.settings import read_settings
 from honk.workspace import Workspaces
-from honk.workspace.sandbox import bwrap
+from honk.workspace.bubblewrap import bwrap
 
 FILES = {"small": 600, "large": 60_000}
 BYTES = 7_500
@@ -70,7 +70,8 @@ def _median(rounds: int, act: Callable[[int], None]) -> float:
     return statistics.median(times)
 
 
-def _task(number: int, base: str) -> Task:
+def task_on(number: int, base: str) -> Task:
+    """A task that stands on a commit."""
     now = datetime.now(UTC)
     ada = Person("local:ada", "Ada", "ada@example.com")
     return Task(f"t{number}", "project", "Do it", "script:true", State.WORKING, ada, now, now, base_sha=base)
@@ -83,7 +84,7 @@ def _ours(repo: Path, scratch: Path) -> dict[str, float]:
     workspaces = Workspaces(read_settings(home=home))
     begun = time.perf_counter()
     base = workspaces.fetch(repository)
-    with workspaces.open(_task(999, base), repository) as workspace:
+    with workspaces.open(task_on(999, base), repository) as workspace:
         workspace.run(Command(("true",)))
     first = time.perf_counter() - begun
     fetched: list[float] = []
@@ -93,14 +94,14 @@ def _ours(repo: Path, scratch: Path) -> dict[str, float]:
 
     def use(number: int) -> None:
         begun = time.perf_counter()
-        task = _task(number, workspaces.fetch(repository))
+        task = task_on(number, workspaces.fetch(repository))
         fetched.append(time.perf_counter() - begun)
         with workspaces.open(task, repository) as workspace:
             workspace.run(Command(("true",)))
 
     usable = _median(ROUNDS, use)
     for number in range(5):
-        with workspaces.open(_task(100 + number, base), repository) as workspace:
+        with workspaces.open(task_on(100 + number, base), repository) as workspace:
             begun = time.perf_counter()
             workspace.run(Command(("true",)))
             alone.append(time.perf_counter() - begun)

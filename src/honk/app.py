@@ -24,6 +24,7 @@ from honk.flow import turn as _turn  # noqa: F401  registers its workflows
 from honk.flow.building import visited_service
 from honk.flow.deploy import deployed_service, tell_of_service
 from honk.flow.engine import Engine
+from honk.flow.freshening import Freshening
 from honk.flow.housekeeping import housekeeping
 from honk.flow.inbox import Inbox
 from honk.flow.ports import Rooms, furnish
@@ -117,6 +118,7 @@ class Installation:
     lock: HomeLock
     screenshots: Screenshots
     spares: Spares
+    freshening: Freshening
     github: GitHubApi | None = None
     previews: PreviewServer | None = None
     resting: Resting = field(default_factory=Resting)
@@ -222,6 +224,7 @@ class Installation:
     def close(self, patience: float = 0.0) -> None:
         """Stop; what still runs after so many seconds is taken up by the next life."""
         self.resting.close()
+        self.freshening.close()
         self.engine.close(patience)
         self.spares.close()
         if self.previews:
@@ -321,11 +324,18 @@ def assemble(settings: Settings) -> Installation:
         store = Store(open_database(settings.database), masker(settings.secrets))
     except Exception as error:
         raise HonkError(f"Honk's database cannot be opened: {str(error).splitlines()[0]}.") from error
-    github, accounts = _github(settings, store)
+    workspaces = Workspaces(
+        settings,
+        lambda repository, renew: forges.of(repository).credentials(repository, renew),
+        KeptWorkspaces(store.engine),
+        lambda repository: forges.of(repository).size(repository),
+    )
+    github, accounts = _github(settings, store, workspaces)
     forges = Forges(LocalForge(home, store), github[1] if github else None)
     distilled = partial(distil, budget=settings.distilled_characters)
     kept = ArtifactStore(settings, store, distilled, _preparing(settings))
     spares = Spares(settings.warm_agents)
+    freshening = Freshening(workspaces.refresh, spares.renew)
     services = versions(deployed_service, tell_of_service, distilled, deploy_environment(settings))
     production = Production(home / "production", kept.find, services)
     # One life at a time works on a home, so its next life takes up what it left.
@@ -343,18 +353,16 @@ def assemble(settings: Settings) -> Installation:
             engine,
             lambda agent: agent_ready(agent, settings),
             _expecting(settings, spares),
+            freshening.want,
         ),
         artifacts=kept,
-        workspaces=Workspaces(
-            settings,
-            lambda repository, renew: forges.of(repository).credentials(repository, renew),
-            KeptWorkspaces(store.engine),
-        ),
+        workspaces=workspaces,
         deployer=CommandDeployer(settings, distilled, production),
         production=production,
         lock=HomeLock(home),
         screenshots=Screenshots(home),
         spares=spares,
+        freshening=freshening,
         github=github[0] if github else None,
     )
 
@@ -367,14 +375,14 @@ def _close_to_others(home: Path) -> None:
 
 
 def _github(
-    settings: Settings, store: Store
+    settings: Settings, store: Store, workspaces: Workspaces
 ) -> tuple[tuple[GitHubApi, GitHubForge] | None, GitHubAccounts | NoAccounts]:
     """The GitHub App's side, if one is set up. Nothing is asked of GitHub yet."""
     if not (settings.github_app_id and settings.github_private_key):
         return None, NoAccounts()
     api = GitHubApi(settings)
     accounts = GitHubAccounts(settings, store, api)
-    return (api, GitHubForge(settings, store, api, accounts)), accounts
+    return (api, GitHubForge(settings, store, api, accounts, workspaces.mirrors.whole)), accounts
 
 
 def _flow_database(settings: Settings) -> str:

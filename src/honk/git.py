@@ -136,12 +136,23 @@ Credentials = Callable[[bool], Mapping[str, str]]
 
 
 def git_as(
-    credentials: Credentials, *arguments: str | Path, directory: Path | None = None, timeout: float = 600.0
+    credentials: Credentials,
+    *arguments: str | Path,
+    directory: Path | None = None,
+    given: bytes | None = None,
+    timeout: float = 600.0,
 ) -> str:
     """As `git`, with credentials, and once more with new ones if those were refused."""
     for renew in (False, True):
         try:
-            return git(*arguments, directory=directory, person=True, environment=credentials(renew), timeout=timeout)
+            return git(
+                *arguments,
+                directory=directory,
+                person=True,
+                environment=credentials(renew),
+                given=given,
+                timeout=timeout,
+            )
         except GitError as error:
             refused = re.search(r"Authentication failed|could not read Username|returned error: 40[13]", str(error))
             if renew or not refused:

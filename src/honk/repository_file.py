@@ -39,6 +39,7 @@ _FINDING = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 _BUILD_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 _ADDRESS = re.compile(r"^https?://[^\s/?#]+\S*$")
 _HOST = re.compile(r"^((\*\.)?\w[\w-]*(\.\w[\w-]*)*\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$")
+_IMAGE = re.compile(r"^[a-z0-9][\w.:/@-]{0,254}$", re.ASCII)
 _LISTEN = re.compile(r"^([0-9.]{7,15}|\[[0-9A-Fa-f:.]+\]):\d{1,5}$")
 
 
@@ -133,6 +134,11 @@ Listen = Annotated[
     str,
     _matching(_LISTEN, "must be an address and a port such as `127.0.0.1:8080` or `[::]:8080`"),
     _text(_LISTEN.pattern),
+]
+Image = Annotated[
+    str,
+    _matching(_IMAGE, "must be the name of a container image such as `docker.io/library/python:3.12`"),
+    _text(_IMAGE.pattern),
 ]
 Pattern = Annotated[str, AfterValidator(_pattern), _text(r"\S")]
 CheckName = Annotated[str, _matching(_NAME, "must be a name of one line and at most 60 characters"), _text(r"\S")]
@@ -302,6 +308,16 @@ class Sandboxing(_Part):
 
     nested: bool = False
     """Whether they may make user namespaces of their own, for a sandbox in the sandbox."""
+    image: Image | None = None
+    """What containers are made of, where Honk's sandboxes are such; default: what devcontainer.json names."""
+    dockerfile: Below | None = None
+    """The Dockerfile that makes it, with the repository as context."""
+
+    @model_validator(mode="after")
+    def _is_made_of_one_thing(self) -> Sandboxing:
+        if self.image and self.dockerfile:
+            raise ValueError("must name an image or a dockerfile, not both")
+        return self
 
 
 JudgeMode = Literal["off", "advise", "veto"]

@@ -111,6 +111,14 @@ class Settings(BaseSettings):
     egress_connection_seconds: float = Field(default=3600.0, gt=0)
     egress_idle_seconds: float = Field(default=300.0, gt=0)
     """How long a connection may rest."""
+    sandbox: Literal["auto", "local", "docker", "podman", "kubernetes"] = "auto"
+    """What sandboxes are made of. `auto`: the local one, else Docker, else Podman; on macOS Docker first."""
+    sandbox_image: str = "docker.io/library/buildpack-deps:bookworm"
+    """What containers are made of for repositories that name no image. It needs python3 (3.9 or newer), git and sh."""
+    sandbox_runtime: str | None = None
+    """The runtime of containers: `runsc` (gVisor), `crun`…; with Kubernetes the name of a RuntimeClass."""
+    sandbox_namespace: str | None = None
+    """The Kubernetes namespace for sandboxes; default: Honk's own."""
     sandbox_readable: list[Path] = Field(default_factory=list)
     """Further folders of this machine that sandboxes may read, e.g. a toolchain in an unusual place."""
     sandbox_memory: int | None = Field(default=None, ge=16 * 1024**2)

@@ -18,7 +18,7 @@ import pytest
 from honk.model import Command
 from honk.settings import Settings
 from honk.workspace import Sandbox
-from honk.workspace.sandbox import bwrap
+from honk.workspace.bubblewrap import bwrap
 from honk.workspace.system import system
 from tests.workspace.conftest import shell
 

@@ -156,6 +156,15 @@ def test_honk_yaml_of_the_base_lets_what_is_already_red_pass_and_nothing_more(de
     assert in_the_way(worse, [check]) == [check]
 
 
+def test_a_program_that_is_missing_on_the_machine_is_never_already_red(desk: Desk) -> None:
+    desk.commit({"honk.yaml": ALLOWING.replace("sh tests.sh", "no-such-program")}, branch="main")
+    task = desk.task(desk.commit({"c.test": "good\n"}))
+    check = desk.verify(task)
+    assert check.status == "failed"
+    assert "A program is missing on this machine, no-such-program" in check.summary
+    assert in_the_way(task, [check]) == [check]
+
+
 def test_a_change_cannot_allow_itself_what_the_base_does_not(desk: Desk) -> None:
     desk.commit({"a.test": "bad\n"}, branch="main")
     task = desk.task(desk.commit({"honk.yaml": ALLOWING}))
@@ -269,20 +278,16 @@ def test_a_change_lands_on_a_red_main_that_allows_it_and_its_log_is_there_to_rea
 ) -> None:
     files = {"honk.yaml": ALLOWING, "tests.sh": TESTS, "a.test": "bad\n", "b.test": "good\n"}
     repo = make_repository(files)
-    command = ("run", "More", "--repo", str(repo), "--merge", "--json", "--agent")
-    task = json.loads(honk(*command, "script:echo good > c.test", check=0).stdout)
+    agent = "script:echo good > c.test"
+    done = honk("run", "More", "--repo", str(repo), "--merge", "--json", "--agent", agent, check=0)
+    task = json.loads(done.stdout)
     assert task["state"] == "merged"
     assert git(repo, "show", "main:c.test") == "good"
     (check,) = task["checks"]
     assert (check["status"], check["remark"]) == ("already_red", f"already red on {task['base_sha'][:8]}")
+    assert "trying test on main, too" in done.stderr
+    assert f"already red on {task['base_sha'][:8]}" in done.stderr
     assert "FAILED tests.py::a.test" in honk("task", "show", task["id"], "--log", "test", check=0).stdout
-    told = honk("task", "show", task["id"], check=0).stdout
-    assert "trying test on main, too" in told
-    assert f"already red on {task['base_sha'][:8]}" in told
-
-    worse = honk(*command, "script:echo bad > b.test", check=1)
-    assert "new here: FAILED tests.py::b.test" in json.loads(worse.stdout)["error"]
-    assert git(repo, "show", "main:b.test") == "good"
 
 
 def test_of_several_projects_only_those_are_checked_that_the_change_touches(

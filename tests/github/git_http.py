@@ -30,7 +30,7 @@ async def serve_git(request: Request, folder: Path, allowed: Allowed) -> Respons
     body = await request.body()
     suffix = path.strip("/").split("/", 2)
     process = await asyncio.create_subprocess_exec(
-        "git", "-c", "http.receivepack=true", "http-backend",
+        "git", "-c", "http.receivepack=true", "-c", "uploadpack.allowFilter=true", "http-backend",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         env={
             "PATH": "/usr/bin:/bin", "GIT_PROJECT_ROOT": str(folder), "GIT_HTTP_EXPORT_ALL": "1",

@@ -116,6 +116,9 @@ class PlayedGitHub:
         self.faults: list[Fault] = []
         self.webhook_url: str | None = None
         self.secret = "it is signed with this"
+        self.git_asked: list[str] = []
+        self.kilobytes = 30
+        """How large it says that each repository is."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.private_key = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
@@ -512,7 +515,7 @@ class PlayedGitHub:
         return {
             "id": 1, "node_id": "R", "name": short, "full_name": name, "owner": self.user(owner), "private": True,
             "html_url": f"{self.root}/{name}", "clone_url": f"{self.root}/{name}.git", "default_branch": head,
-            "fork": False,
+            "fork": False, "size": self.kilobytes,
         }  # fmt: skip
 
     def _head(self, name: str, branch: str) -> str:
@@ -917,6 +920,7 @@ class PlayedGitHub:
         return PlainTextResponse(text)
 
     async def _git(self, request: Request) -> Response:
+        self.git_asked.append(f"{request.method} {request.url.path}?{request.url.query}")
         return await serve_git(request, self._folder, self._allowed)
 
 

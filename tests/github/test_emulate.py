@@ -27,6 +27,7 @@ from honk.forges.github.pulls import merge_pull, obstacle_of
 from honk.model import Check, HonkError, NotFound, Person, Refused, Repository
 from honk.settings import read_settings
 from honk.store import Store, open_database
+from tests.conftest import git
 from tests.github.description import cache_folder
 from tests.github.played import APP_ID, SLUG, PlayedGitHub
 
@@ -214,7 +215,10 @@ def forge(home: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> GitHub
     monkeypatch.setenv("HONK_GITHUB_GIT_URL", server.url.removesuffix("/api/v3"))
     settings = read_settings()
     store, api = Store(open_database(settings.database)), GitHubApi(settings)
-    return GitHubForge(settings, store, api, GitHubAccounts(settings, store, api))
+    # The emulator has no git, so there is no history either.
+    empty = home / "mirrors" / "empty.git"
+    git(home, "init", "-q", "--bare", str(empty))
+    return GitHubForge(settings, store, api, GitHubAccounts(settings, store, api), lambda _: empty)
 
 
 @pytest.fixture

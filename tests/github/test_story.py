@@ -35,8 +35,10 @@ def test_a_request_becomes_a_pull_request_that_tells_what_was_asked_and_what_spe
 
 
 def test_the_tap_merges_exactly_the_tried_commit(team: Team) -> None:
-    task = team.ask()
+    task = team.ask(agent="script:echo hello >> app.txt; curl -sm 5 http://nowhere.invalid:8080/ || true")
     team.until("ready")
+    # What it could not reach is said where it is reviewed.
+    team.until_true(lambda: "Blocked: nowhere.invalid:8080, asked for by the agent" in str(team.github.repositories))
     team.tap(task, "merge")
     landed = team.until("merge.landed").data["sha"]
     assert team.pull["merge_commit_sha"] == landed
@@ -44,6 +46,12 @@ def test_the_tap_merges_exactly_the_tried_commit(team: Team) -> None:
     sent = next(body for verb, path, body, _ in team.github.calls if (verb, path[-6:]) == ("PUT", "/merge"))
     assert sent["sha"] == team.task(task.id).head_sha
     assert sent["merge_method"] == "squash"
+    # Nothing of the history before is kept twice on Honk's machine.
+    base, forge = team.task(task.id).base_sha or "", team.honk.settings.home / "forge" / "encore.git"
+    assert git(forge, "cat-file", "-t", base) == "commit"
+    (forge / "objects" / "info" / "alternates").rename(forge / "borrowed")
+    assert base not in git(forge, "cat-file", "--batch-all-objects", "--batch-check")
+    (forge / "borrowed").rename(forge / "objects" / "info" / "alternates")
 
 
 def test_a_review_comment_and_a_mention_start_turns_on_the_same_branch(team: Team) -> None:
@@ -150,6 +158,25 @@ def test_who_may_not_write_cannot_merge_and_who_may_not_read_cannot_ask(team: Te
     team.until("merge.landed")
 
 
+def test_a_version_that_is_held_back_is_told_on_github_and_overridden_by_who_may_write(team: Team) -> None:
+    conflict = "<<<<<<< mine\\na = 1\\n=======\\na = 2\\n>>>>>>> theirs\\n"
+    task = team.ask(agent=f"script:printf '{conflict}' > code.py", person="carol")
+    team.until("ready")
+    assert "## Verdict" in team.pull["body"]
+    assert "(merge-marker, wants a tap)" in team.pull["body"]
+    (run,) = team.github.repositories[PLACE].runs
+    assert run["conclusion"] == "neutral"
+    said = team.github.repositories[PLACE].comments
+    team.until_true(lambda: any("has to override this" in one["body"] for one in said.get(1, [])))
+    with pytest.raises(Refused, match=r"code\.py:1: "):
+        team.tap(task, "merge", person="bob")
+    with pytest.raises(Refused, match="may not write"):
+        team.tap(task, "override", person="carol")
+    team.tap(task, "override", person="bob")
+    team.tap(task, "merge", person="bob")
+    team.until("merge.landed")
+
+
 def test_a_protected_branch_wants_somebody_elses_review(team: Team) -> None:
     team.github.protect(PLACE, "main", approvals=1)
     task = team.ask()
@@ -224,6 +251,7 @@ def test_who_goes_on_after_their_pull_request_was_closed_is_not_stopped_by_that_
 
 
 def test_a_change_that_contradicts_the_newest_base_is_put_together_with_it(team: Team) -> None:
+    team.github.kilobytes = 10_000_000  # so its files come before its history
     mend = "script:if grep -q '<<<<' app.txt; then echo both > app.txt; else echo mine > app.txt; fi"
     task = team.ask(agent=mend)
     team.until("ready")

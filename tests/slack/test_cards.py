@@ -328,6 +328,15 @@ def test_a_blocked_host_cannot_write_into_the_card(team: Team) -> None:
     assert {method for method, *_ in team.slack.refusals} <= {"assistant.threads.setStatus"}
 
 
+def test_what_a_tree_does_not_have_is_on_the_card(team: Team) -> None:
+    team.up()
+    task, _ = team.asked()
+    reason = "The submodule `lib` is at another host: name it in `egress`, and use its https address."
+    team.happens(task, "submodule.missing", {"path": "lib", "reason": reason})
+    team.happens(task, "workspace.left_out", {"paths": ["big"], "count": 1, "bytes": 300_000_000})
+    team.card("is at another host: name it in", "Too large to be kept while the task rested (300.0 MB): big")
+
+
 def test_a_veto_is_on_the_card_and_is_overridden_by_whoever_may_write(team: Team) -> None:
     team.up()
     task, _ = team.asked()

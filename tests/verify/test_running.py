@@ -208,6 +208,12 @@ verify: {lint: "git diff --exit-code", types: 'test -z "$(git status -s many)"'}
     assert _statuses(place.verify(text, files)) == {"lint": "failed", "types": "passed"}
 
 
+def test_what_cannot_run_at_all_is_not_run_again_and_tells_of_no_failure(place: Place) -> None:
+    checks = place.verify("verify: {test: 'echo ran; no-such-program', e2e: 'echo ran; kill -9 $$'}\n")
+    assert [(check.status, check.failures) for check in checks] == [("failed", ()), ("failed", ())]
+    assert (place.runs("test"), place.runs("e2e")) == (1, 1)
+
+
 class Kept:
     """What a run is given to keep its results in: a store, and nothing from before."""
 

@@ -70,6 +70,15 @@ def test_a_tap_on_the_card_lets_the_running_agent_through(phone: Page, up: Up) -
     phone.get_by_text("is ready to try").wait_for()
     assert phone.get_by_role("list", name="Blocked").count() == 0
     assert phone.locator(".note.egress-refused").count() == 1
+    phone.get_by_role("link", name="take it back").click()
+    allowed = phone.get_by_role("list", name="Allowed")
+    assert "nowhere.invalid:8080 by You" in allowed.inner_text()
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    phone.get_by_role("button", name="Take back nowhere.invalid").click()
+    phone.get_by_text("Nobody has allowed any host in").wait_for()
+    again = up.client.post(f"{up.url}/tasks/{task}/egress", data={"entry": "nowhere.invalid:8080"})
+    assert again.status_code == 409
+    assert "Nobody has allowed nowhere.invalid:8080" in again.text
 
 
 def test_the_interface_allows_for_good_and_the_owner_takes_it_back(up: Up, honk: Honk) -> None:

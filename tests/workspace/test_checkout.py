@@ -166,6 +166,29 @@ def test_submodules_are_filled_in_where_they_can_be_had(
         assert done.output == "library\n"
 
 
+def test_a_submodule_that_stays_empty_is_told_of_and_filled_once_it_can_be_had(
+    workspaces: Workspaces, make_repository: Make, tmp_path: Path
+) -> None:
+    make_repository({"lib.txt": "library\n"}, name="library")
+    path = make_repository({"a": "1"})
+    git(path, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../library", "deps/library")
+    git(path, "config", "-f", ".gitmodules", "submodule.deps/library.url", "../nowhere")
+    git(path, "commit", "-qam", "A submodule that is nowhere")
+    repository = repository_at(path)
+    first, second = task_on(workspaces.fetch(repository), id="first"), path / ".gitmodules"
+    with workspaces.open(first, repository):
+        (told,) = workspaces.lacking(first).values()
+        assert told.startswith("The submodule deps/library cannot be fetched: ")
+        assert "nowhere" in told
+    (tmp_path / "library").rename(tmp_path / "nowhere")
+    second.write_text(second.read_text() + "# it is there now\n")
+    git(path, "commit", "-qam", "Another commit")
+    later = task_on(workspaces.fetch(repository), id="later")
+    with workspaces.open(later, repository) as workspace:
+        assert workspaces.lacking(later) == {}
+        assert workspace.run(shell("cat deps/library/lib.txt")).output == "library\n"
+
+
 def test_addresses_of_submodules_that_an_agent_wrote_are_not_fetched(
     workspaces: Workspaces, make_repository: Make, tmp_path: Path
 ) -> None:

@@ -27,9 +27,18 @@ def can_layer(settings: Settings) -> None:
 
 @pytest.fixture(scope="session")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with so many files that git is told what was written instead of looking."""
-    path = tmp_path_factory.mktemp("large") / "project"
-    for number in range(MONITORED // 50 + 1):
+    """A repository with so many files that git is told which of them were written instead of looking."""
+    return made(tmp_path_factory.mktemp("large") / "project", MONITORED // 50 + 1)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with so few files that git is told only where at the root something was written."""
+    return made(tmp_path_factory.mktemp("small") / "project", 3)
+
+
+def made(path: Path, folders: int) -> Path:
+    for number in range(folders):
         folder = path / "src" / f"part{number}"
         folder.mkdir(parents=True)
         for name in range(50):
@@ -63,6 +72,7 @@ def has_files(folder: Path) -> list[str]:
     )
 
 
+NAMES = '?? *\n?? -e\n?? ..odd\n?? .hidden\n?? "with space"\n'
 CHANGES = {
     "an edit": ("echo more >> src/part1/1.txt", " M src/part1/1.txt\n"),
     "an edit of the same length": ("printf '1 X\\n' > src/part1/1.txt", " M src/part1/1.txt\n"),
@@ -82,20 +92,38 @@ CHANGES = {
     "a folder moved": ("mv src/part1 src/moved", "{deleted}?? src/moved/\n"),
     "a link": ("ln -sf /etc/passwd src/part1/1.txt", " T src/part1/1.txt\n"),
     "an ignored file": ("mkdir out; echo built > out/app", ""),
+    "names at the root": ("touch -- -e '*' 'with space' .hidden ..odd", NAMES),
     "an edit undone": ("echo more >> src/part1/1.txt; git checkout -q src/part1/1.txt", ""),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_git_sees_every_kind_of_change_in_a_large_repository(change: str, shared: Workspaces, large: Path) -> None:
+    sees(change, shared, replace(repository_at(large), name="large"), "fsmonitor.py")
+
+
+FEWER = (
+    "an edit of the same length",
+    "a new file",
+    "a deletion",
+    "a folder deleted and made anew",
+    "names at the root",
+)
+
+
+@pytest.mark.parametrize("change", FEWER)
+def test_git_sees_changes_in_a_small_repository(change: str, shared: Workspaces, small: Path) -> None:
+    sees(change, shared, replace(repository_at(small), name="small"), "/honk/upper")
+
+
+def sees(change: str, shared: Workspaces, repository: Repository, monitor: str) -> None:
     line, told = CHANGES[change]
     all_deleted = sorted(f" D src/part1/{name}.txt\n" for name in range(50))
     told = told.replace("{deleted}", "".join(all_deleted))
     told = told.replace("{all but 1}", "".join(one for one in all_deleted if "/1.txt" not in one))
-    repository = repository_at(large)
-    task = replace(task_on(shared.fetch(repository)), id=change.replace(" ", "-"))
+    task = replace(task_on(shared.fetch(repository)), id=f"{repository.name}-{change.replace(' ', '-')}")
     with shared.open(task, repository) as workspace:
-        assert "fsmonitor.py" in do(workspace, "git config core.fsmonitor")
+        assert monitor in do(workspace, "git config core.fsmonitor")
         assert do(workspace, "git status -s") == ""
         do(workspace, line)
         assert do(workspace, "git status -s") == told
@@ -122,7 +150,7 @@ def test_what_one_workspace_writes_no_other_sees(workspaces: Workspaces, make_re
 
 
 def test_a_workspace_is_a_few_small_files(shared: Workspaces, large: Path) -> None:
-    repository = repository_at(large)
+    repository = replace(repository_at(large), name="large")
     task = task_on(shared.fetch(repository))
     with shared.open(task, repository):
         folder = shared.change_git_dir(task).parent

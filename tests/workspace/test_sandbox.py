@@ -16,7 +16,7 @@ import pytest
 from honk.model import Command, HonkError, Limits, UsageError
 from honk.settings import Settings
 from honk.workspace import Sandbox, Workspaces
-from honk.workspace.sandbox import bwrap
+from honk.workspace.bubblewrap import bwrap
 
 from .conftest import shell
 

@@ -75,6 +75,7 @@ class Inbox:
         engine: Engine,
         agent_ready: Callable[[str], None],
         expect: Callable[[Repository], None] = lambda _: None,
+        freshen: Callable[[Repository], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -84,6 +85,7 @@ class Inbox:
         self._engine = engine
         self._agent_ready = agent_ready
         self._expect = expect
+        self._freshen = freshen
 
     def expect(self, repo: str) -> None:
         """Somebody seems about to ask for something in a repository that is known: an agent may be made ready."""
@@ -194,6 +196,10 @@ class Inbox:
         # A merge may be asked for before this begins, which is then told of again: not by the same id.
         number = sum(self._store.count_events(task.id, kind) for kind in ("turn.started", "merge.refused"))
         self._engine.start("adopt", f"adopt:{task.id}:{sha}:{number}", TASKS, task.id, task.id, sha, number)
+
+    def moved(self, repository: Repository) -> None:
+        """Somebody pushed to the default branch: who asks for something next is not to wait for that."""
+        self._freshen(repository)
 
     def red_elsewhere(self, task_id: str, name: str, head_sha: str, text: str, key: str) -> bool:
         """A check of the team's own went red on the commit that is offered: the agent mends it, a few times at most;

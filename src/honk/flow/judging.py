@@ -63,7 +63,8 @@ def judged_at(task: Task, commit: str, file: RepositoryFile, *, left: float, onl
         verdict = _ask(task, commit, model, words, judged.findings, about, left)
         judged = _judged(task, commit, file, findings, verdict)
     kept = verdict if verdict and (verdict.decision != "abstain" or verdict.cost_usd) else None
-    room.store.save_verdict(task.repository, commit, configuration, findings, kept)
+    if known is None or known[1] != kept:
+        room.store.save_verdict(task.repository, commit, configuration, findings, kept)
     _tell_verdict(task, judged, mode, file.judging.threshold, f"judged:{about}:", rules)
     return judged
 

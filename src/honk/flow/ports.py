@@ -49,6 +49,14 @@ class Workspaces(Protocol):
         """Bring the mirror up to date; the newest commit of the default branch."""
         ...
 
+    def has_history(self, repository: Repository) -> bool:
+        """Whether the files of older commits are here too, or still come."""
+        ...
+
+    def need_history(self, repository: Repository) -> None:
+        """Wait until they are."""
+        ...
+
     def read(self, repository: Repository, commit: str, path: str) -> str | None:
         """A file's text at a base commit, or None."""
         ...
@@ -116,6 +124,10 @@ class Workspaces(Protocol):
         """The bare repository that holds the task's commits, outside every sandbox."""
         ...
 
+    def lacking(self, task: Task) -> Mapping[str, str]:
+        """The submodules that stayed empty in the task's workspace: why, and what to do, by path."""
+        ...
+
     def here(self) -> Collection[str]:
         """The tasks that have a workspace on this machine."""
         ...
@@ -156,6 +168,10 @@ class Forge(Protocol):
     def credentials(self, repository: Repository, renew: bool = False) -> Mapping[str, str]:
         """The environment with which git reads and writes the repository; empty where the person's own serve.
         With `renew`, not those that were given before: they were refused."""
+        ...
+
+    def size(self, repository: Repository) -> int | None:
+        """How many bytes the repository has, about; None where nobody tells."""
         ...
 
     def git_dir(self, repository: Repository) -> Path:

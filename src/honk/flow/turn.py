@@ -20,6 +20,7 @@ from honk.flow.building import describe_built, make, plan
 from honk.flow.engine import TASKS, follow, step, workflow
 from honk.flow.equipping import equip
 from honk.flow.judging import judge, judged_cost
+from honk.flow.lacking import tell_lacking
 from honk.flow.ports import known_repository, rooms
 from honk.flow.reach import agents_reach, make_ready, thinks
 from honk.flow.verification import base_file, in_the_way, verify_commit
@@ -286,10 +287,12 @@ def work(task_id: str, turn_id: str, conflicts: Sequence[str]) -> None:
     reach, files = agents_reach(task, turn_id, file), room.attachments.folder(task_id)
     session = task.session if task.agent == "claude" and task.session else str(uuid.uuid5(_SESSIONS, task_id))
     with entered(task, repository, files, reach, budget, session, first=not resume, nested=file.sandbox.nested) as at:
+        lacking = tell_lacking(task, repository)
         result = at.run(
             Turn(
                 task=task,
-                prompt=brief(task, words, fresh, file, again=resume, interrupted=interrupted, conflicts=conflicts),
+                prompt=brief(task, words, fresh, file, again=resume, interrupted=interrupted, conflicts=conflicts)
+                + lacking,
                 workspace=at.workspace,
                 session=at.session,
                 resume=resume,
@@ -385,6 +388,8 @@ def propose(task_id: str, turn_id: str) -> bool:
     task, repository = known_repository(task_id)
     _stop_if_cancelled(task_id)
     head, branch = task.head_sha or "", task.branch or f"honk/{task_id}"
+    # What is pushed is told apart from what is there by its history.
+    room.workspaces.need_history(repository)
     try:
         room.forges.of(repository).push(repository, room.workspaces.change_git_dir(task), head, branch)
     except Conflict:

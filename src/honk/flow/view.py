@@ -83,11 +83,29 @@ def blocked(store: Store, task: Task) -> list[dict[str, Any]]:
         place = (str(data["host"]), int(data["port"]))
         if event.id > max(begun, default=0) and place not in allowed:
             told = {"host": place[0], "port": place[1], "by": data["by"], "why": data["why"]}
-            found.setdefault(place, told | {"allow": _entry(*place) if allowable(data) else None})
+            found.setdefault(place, told | {"allow": allowance_entry(*place) if allowable(data) else None})
     return list(found.values())
 
 
-def _entry(host: str, port: int) -> str:
+def lacking(store: Store, task: Task) -> list[str]:
+    """What the task's tree does not have though the repository or the agent meant it to, in sentences with the
+    reason."""
+    empty = [str(event.data["reason"]) for event in store.events_of(task.id, "submodule.missing")]
+    return empty + [left_out(event.data) for event in store.events_of(task.id, "workspace.left_out")[-1:]]
+
+
+def left_out(data: Mapping[str, Any]) -> str:
+    """In a sentence, what was too large to be kept while a task rested."""
+    more = f" and {data['count'] - 3} more" if data["count"] > 3 else ""
+    names = ", ".join(map(str, data["paths"][:3])) + more
+    return (
+        f"Too large to be kept while the task rested ({data['bytes'] / 1e6:.1f} MB): {names}. "
+        "HONK_DELTA_BYTES says how much is kept."
+    )
+
+
+def allowance_entry(host: str, port: int) -> str:
+    """A host and a port as people allow it and take it back."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -286,6 +304,7 @@ def task_view(
         ],
         "not_built": not_built(store, task),
         "blocked": blocked(store, task),
+        "lacking": lacking(store, task),
         "tried": [
             {"kind": event.data["kind"], "device": event.data["device"], "at": event.at.isoformat()} for event in tried
         ],

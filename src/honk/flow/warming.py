@@ -84,6 +84,7 @@ class Spares:
         self._lock = threading.Lock()
         self._spares: dict[str, Spare] = {}
         self._wanted: set[str] = set()
+        self._making: set[str] = set()
         self._workers = ThreadPoolExecutor(1, "honk-warm")
 
     def want(self, repository: Repository) -> None:
@@ -94,11 +95,12 @@ class Spares:
             self._wanted.add(repository.name)
         self._workers.submit(self._make, repository)
 
-    def renew(self, repository: Repository) -> None:
+    def renew(self, repository: Repository, newest: str | None = None) -> None:
         """The repository has a newer commit: if an agent waits there, have it wait on that."""
         with self._lock:
-            waits = repository.name in self._spares
-        if waits:
+            spare = self._spares.get(repository.name)
+            stale = (spare and spare.base != newest) or repository.name in self._making
+        if stale:
             self.want(repository)
 
     def take(self, task: Task, budget: Budget, *, nested: bool) -> Spare | None:
@@ -119,6 +121,10 @@ class Spares:
             spare.stack.close()
 
     def _make(self, repository: Repository) -> None:
+        # What is pushed from here on may come too late for this one, so it asks for another.
+        with self._lock:
+            self._wanted.discard(repository.name)
+            self._making.add(repository.name)
         try:
             room = rooms()
             base = room.workspaces.fetch(repository)
@@ -144,7 +150,7 @@ class Spares:
             log.exception("an agent could not be started ahead")
         finally:
             with self._lock:
-                self._wanted.discard(repository.name)
+                self._making.discard(repository.name)
 
     def _make_room(self, repository: str) -> None:
         """End an older one of the repository, and the oldest of all where there are as many as there may be."""

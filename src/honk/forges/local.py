@@ -105,6 +105,10 @@ class LocalForge:
         """See `Forge.credentials`: the person's own serve."""
         return {}
 
+    def size(self, repository: Repository) -> int | None:
+        """See `Forge.size`: nobody tells."""
+        return None
+
     def push(self, repository: Repository, source: Path, sha: str, branch: str) -> None:
         """See `Forge.push`."""
         directory, reference = self.git_dir(repository), f"refs/heads/{branch}"

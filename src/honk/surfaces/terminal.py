@@ -215,8 +215,13 @@ def line(event: Event) -> str | None:  # noqa: PLR0911, PLR0912, PLR0915  one li
             what = "What was pushed" if event.kind == "branch.taken_in" else f"The newest {escape(data['branch'])}"
             return f"[blue]●[/] {what} was merged into the change{mend}"
         case "workspace.left_out":
-            names = ", ".join(data["paths"][:3]) + (" …" if data["count"] > 3 else "")
-            return f"[yellow]●[/] Too large to be kept while the task rests: {escape(names)}"
+            from honk.flow.view import left_out
+
+            return f"[yellow]●[/] {escape(left_out(data))}"
+        case "submodule.missing":
+            return f"   [yellow]empty:[/] {escape(data['path'])} [dim]{escape(data['reason'])}[/]"
+        case "history.late":
+            return "   [dim]older files are still being fetched: git log -p and git blame work when they are here[/]"
         case "ci.failed":
             return f"[red]✗[/] The check {escape(data['name'])} is red on the pull request"
         case "merge.elsewhere":

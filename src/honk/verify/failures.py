@@ -16,6 +16,8 @@ from honk.verify.distil import Report, clean
 _MOST = 200
 """Failures that are kept by name."""
 _LONGEST = 300
+_COULD_NOT_RUN = 126
+"""The shell's code for a file that may not be executed; above it are a program that is missing, and signals."""
 _PATTERNS = (
     # Names of tests, as their runners tell them in the end.
     re.compile(r"^(?P<name>(?:FAILED|ERROR) \S+?\.py(?:::.+?)?)(?: - .*)?$"),  # pytest
@@ -44,8 +46,11 @@ _PASSING = re.compile(
 def failures(done: Completed, reports: Sequence[Report] = ()) -> list[str]:
     """How the command ended, and each test or place that it or its reports name as failed, as often as they do.
 
-    Where it names none, all that it printed stands for what failed, so that only the same counts as the same.
+    Where it names none, all that it printed stands for what failed, so that only the same counts as the same. Empty
+    for what could not run or was killed: that says nothing of what would have failed.
     """
+    if done.exit_code >= _COULD_NOT_RUN:
+        return []
     lines = clean(done.output)
     found = Counter(name for line in lines if (name := _named(line)))
     found.update(name[:_LONGEST] for report in reports for name in _failed_tests(report))

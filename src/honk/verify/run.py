@@ -220,7 +220,7 @@ class _Run:
         with self._turn():
             self.on_start(verifier)
             checkout, check, output = self._attempt(verifier, trouble, before, stack)
-            if check.status == "failed" and _kind(verifier) not in _STEADY:
+            if check.failures and _kind(verifier) not in _STEADY:
                 checkout, again, printed = self._attempt(verifier, trouble, before, stack)
                 check = _flaky(check, again) if again.green else replace(check, seconds=check.seconds + again.seconds)
                 output += f"\n\n--- run again ---\n\n{printed}"

@@ -2,9 +2,10 @@
 
 from honk.workspace.addresses import may_be_public, parse_entry
 from honk.workspace.asking import USUAL_MODEL
+from honk.workspace.bubblewrap import probe
 from honk.workspace.doctor import promises
 from honk.workspace.mirror import Mirrors
-from honk.workspace.sandbox import Sandbox, probe
+from honk.workspace.sandbox import Sandbox
 from honk.workspace.workspaces import Workspaces
 
 

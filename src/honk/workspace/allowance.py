@@ -79,12 +79,13 @@ def machine_memory() -> int:
     return min(found)
 
 
-def ulimits(allowed: Allowance) -> str:
+def ulimits(allowed: Allowance, *, counting: bool = True) -> str:
     """The shell's words that limit each process by itself. Blocks of `ulimit -f` are 512 bytes (POSIX).
 
     Ordinary users' processes are counted for each user namespace since Linux 5.14, so this stops a fork bomb and
     nothing else; root's are never counted, and are left to the control group or the watcher. There is room above the
-    limit, because these make programs fail in odd ways where the others say what happened.
+    limit, because these make programs fail in odd ways where the others say what happened. Without `counting` the
+    number of processes is left to others: one user's are counted together over all containers.
     """
     processes = 2 * allowed.processes
     cpu = f"ulimit -t {int(allowed.cpu_seconds) + 1}; " if allowed.cpu_seconds else ""
@@ -93,7 +94,7 @@ def ulimits(allowed: Allowance) -> str:
         f"echo 500 2>/dev/null >/proc/self/oom_score_adj; ulimit -c 0; {cpu}"
         f"ulimit -n {allowed.open_files} 2>/dev/null; ulimit -f {allowed.file_size // 512} 2>/dev/null; "
         # Shells disagree on the letter for the number of processes.
-        f"ulimit -p {processes} 2>/dev/null || ulimit -u {processes} 2>/dev/null; "
+        + (f"ulimit -p {processes} 2>/dev/null || ulimit -u {processes} 2>/dev/null; " if counting else "")
     )
 
 

@@ -7,7 +7,7 @@ path they will have in every other, so that what git remembers of the files stay
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 from honk.git import git, succeeds
 from honk.model import Command, HonkError, Limits, Repository
 from honk.settings import Settings
-from honk.workspace.layers import MONITOR_COMMAND, MONITORED, Layers, entries, lay, monitor_alone
+from honk.workspace.layers import COARSE_MONITOR, MONITOR_COMMAND, MONITORED, Layers, entries, lay, monitor_alone
 from honk.workspace.overlays import overlays_work, sharing_works
 from honk.workspace.sandbox import Sandbox
 from honk.workspace.set_ups import KeptSetUp
@@ -37,17 +37,18 @@ _SECONDS = 900.0
 
 _CHECK_OUT = f"""set -e
 git -c core.fsmonitor=false -c checkout.workers=0 -c submodule.recurse=false reset --quiet --hard
+git config core.fsmonitorHookVersion 2
 if [ "$(git ls-files | wc -l)" -ge {MONITORED} ]; then
-  git config core.fsmonitor '{MONITOR_COMMAND}'
-  git config core.fsmonitorHookVersion 2
+  git config core.fsmonitor "$1"
   git config core.untrackedCache true
-  git status --porcelain >/dev/null
-  git status --porcelain >/dev/null
 else
   # What is as young as the index, git reads again to be sure, in every tree that is laid over this (racy-git(7)).
   git ls-files -z | xargs -0 -r touch --no-dereference --no-create --date="@$(($(date +%s) - 10))"
   git update-index -q --refresh
+  git config core.fsmonitor "$2"
 fi
+git status --porcelain >/dev/null
+git status --porcelain >/dev/null
 """
 _SWITCH = 'git -c submodule.recurse=false read-tree -m -u "$1" "$2"'
 
@@ -83,6 +84,11 @@ class Bases:
     def has(self, repository: Repository, sha: str) -> bool:
         """Whether the tree of this commit is there."""
         return self._shared.facts(repository.name, sha) is not None
+
+    def lacking(self, repository: Repository, sha: str) -> Mapping[str, str]:
+        """The submodules that stayed empty in the base of `sha`: why, and what to do, by path."""
+        lacking: dict[str, str] = (self._shared.facts(repository.name, sha) or {}).get("lacking", {})
+        return lacking
 
     @contextmanager
     def ensured(self, repository: Repository, sha: str, source: Path, trusted: tuple[Path, str]) -> Iterator[Base]:
@@ -144,7 +150,9 @@ class Bases:
         with self.near(repository, sha, source, trusted) as base:
             if len(base.lowers) > 1 or not share_copy(base.lowers[0], tree):
                 return False
-            write_files(tree, git_files(sha, len(object_folders(source)), branch))
+            # Whoever works there can write what lies below, of which no monitor would know.
+            files = git_files(sha, len(object_folders(source)), branch) | {".git/config": TREE_CONFIGURATION}
+            write_files(tree, files)
             self._switch(tree, base, repository, sha, source, trusted)
         return True
 
@@ -162,7 +170,10 @@ class Bases:
             return
         written = tree if isinstance(tree, Path) else tree.upper
         self._run(tree, source, written.parent, (_SWITCH, base.sha, sha))
-        populate(trusted, (source, sha), written, repository.git_url, self._settings, below=base.sha)
+        lacking = self.lacking(repository, base.sha)
+        populate(
+            trusted, (source, sha), written, repository.git_url, self._settings, below=base.sha, lacking_below=lacking
+        )
 
     # -- how they are made -------------------------------------------------------------------------------------------
 
@@ -172,8 +183,11 @@ class Bases:
             whole = self._whole_near(repository, sha, source) if layered else None
             tree = self._grow(whole, sha, source, draft) if whole else self._check_out(sha, source, draft)
             below = whole.sha if whole else None
-            populate(trusted, (source, sha), tree, repository.git_url, self._settings, below=below)
-            return {"over": whole.sha if whole else None}
+            before = self.lacking(repository, below) if below else {}
+            lacking = populate(
+                trusted, (source, sha), tree, repository.git_url, self._settings, below=below, lacking_below=before
+            )
+            return {"over": below, "lacking": lacking}
 
         if not self.has(repository, sha):
             self._shared.make(repository.name, sha, fill)
@@ -197,7 +211,7 @@ class Bases:
         tree = draft / "tree"
         write_files(tree, git_files(sha, len(object_folders(source))) | {".git/config": TREE_CONFIGURATION})
         (tree / ".git" / "refs").mkdir()
-        self._run(tree, source, draft, (_CHECK_OUT,))
+        self._run(tree, source, draft, (_CHECK_OUT, MONITOR_COMMAND, COARSE_MONITOR))
         return tree
 
     def _grow(self, whole: Base, sha: str, source: Path, draft: Path) -> Path:
@@ -210,11 +224,14 @@ class Bases:
 
     def _run(self, tree: Path | Layers, source: Path, folder: Path, line: Sequence[str]) -> None:
         binds = object_binds(source, empty_file(self._settings.home))
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".home-") as home:
-            done = Sandbox(self._settings, tree, Path(home), binds).run(
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".home-") as name:
+            home, empty = Path(name, "home"), Path(name, "empty")
+            home.mkdir()
+            empty.mkdir()
+            done = Sandbox(self._settings, tree, home, binds).run(
                 Command(
                     ("sh", "-c", line[0], "sh", *line[1:]),
-                    readable=monitor_alone() if isinstance(tree, Path) else {},
+                    readable=monitor_alone(empty) if isinstance(tree, Path) else {},
                     limits=Limits(seconds=_SECONDS, output=1 << 20),
                 )
             )

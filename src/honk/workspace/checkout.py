@@ -14,7 +14,6 @@ from pathlib import Path
 from honk.git import git
 from honk.model import Checkout, Command, Completed, HonkError, Limits, UsageError
 from honk.workspace.mirror import locked
-from honk.workspace.processes import end_orphans
 from honk.workspace.sandbox import Sandbox
 from honk.workspace.set_ups import SetUpStand
 from honk.workspace.system import interpreter
@@ -145,9 +144,7 @@ def temporary_place(home: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(home: Path) -> None:
-    """Delete the checkouts of processes that no longer live (their lock is free), and end what is left of their
-    sandboxes."""
-    end_orphans(home / "sandbox")
+    """Delete the checkouts of processes that no longer live: their lock is free."""
     folder = home / "checkouts"
     with locked(folder / ".lock"):
         for place in folder.iterdir():

@@ -15,7 +15,7 @@ from honk.model import Command, Completed, HonkError, Limits
 from honk.settings import Settings
 from honk.workspace.cgroups import places
 from honk.workspace.overlays import overlay_refusal, sharing_works
-from honk.workspace.sandbox import Sandbox, probe
+from honk.workspace.sandbox import Backend, Sandbox, backend, backends
 from honk.workspace.seccomp import supported
 
 _GIT = (2, 38)
@@ -24,17 +24,39 @@ _GIT = (2, 38)
 def promises(settings: Settings) -> list[tuple[str, bool, str]]:
     """Rows of name, whether it holds here, and what to do or know if it does not."""
     checks: dict[str, Callable[[Settings], str]] = {
-        "sandbox": lambda _: probe() or "",
+        "sandbox": _sandbox,
         "git": lambda _: _git(),
         "gateway": _gateway,
+    }
+    chosen = backend(settings)
+    local: dict[str, Callable[[Settings], str]] = {
         "overlay": _overlay,
         "system-call filter": _filter,
         "limits by watching": _watching,
         "memory limit by control group": lambda _: _grouped("memory"),
         "process limit by control group": lambda _: _grouped("pids"),
     }
-    remedies = {name: check(settings) for name, check in checks.items()}
-    return [(name, not remedy, remedy) for name, remedy in remedies.items()]
+    remedies = {name: check(settings) for name, check in (checks | (local if chosen.name == "local" else {})).items()}
+    rows = [(name, not remedy, remedy) for name, remedy in remedies.items()]
+    # A cluster is only asked where somebody says so: it would be given a policy.
+    others = [one for one in backends(settings) if one.name not in (chosen.name, "kubernetes")]
+    return [*rows, *(_instead(one, settings) for one in others)]
+
+
+def _sandbox(settings: Settings) -> str:
+    chosen = backend(settings)
+    if (refusal := chosen.refusal(settings)) is None:
+        return ""
+    if settings.sandbox == "auto":
+        return f"{refusal} Docker or Podman would do instead: docs/sandboxes.md."
+    return f"{refusal} (HONK_SANDBOX is {chosen.name}: docs/sandboxes.md.)"
+
+
+def _instead(other: Backend, settings: Settings) -> tuple[str, bool, str]:
+    """What else sandboxes could be made of here."""
+    refusal = other.refusal(settings)
+    found = f"Not needed: HONK_SANDBOX={other.name} would make sandboxes of it. {refusal}" if refusal else ""
+    return f"sandboxes of {other.name}", refusal is None, found
 
 
 def _git() -> str:

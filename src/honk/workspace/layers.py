@@ -21,6 +21,12 @@ MONITOR_COMMAND = f"{interpreter()} -I -S /honk/fsmonitor.py"
 """What git in a sandbox asks for the paths that may have changed."""
 MONITORED = 4_000
 """With so many files, asking that is quicker for git than looking at each."""
+COARSE_MONITOR = (
+    "cd /honk/upper || exit 1; printf 'honk\\0'; for at in * .[!.]* ..?*; do case $at in .git) ;; *) "
+    'if [ -e "$at" ] || [ -L "$at" ]; then printf \'%s\\0%s/\\0\' "$at" "$at"; fi ;; esac; done; :'
+)
+"""The same for smaller trees, by the names at the root alone and in the shell that git starts for it in any case: git
+looks below those that were written, and at nothing else. A new layer has to look each file up, so that is slow once."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,9 @@ def entries(index: Path) -> int:
         return int.from_bytes(file.read(12)[8:12], "big")
 
 
-def monitor_alone() -> dict[str, Path]:
-    """What `MONITOR_COMMAND` needs in a sandbox whose tree has no layers: there it tells of nothing."""
-    return {"/honk/fsmonitor.py": _MONITOR}
+def monitor_alone(empty: Path) -> dict[str, Path]:
+    """What monitors need in a sandbox whose tree has no layers: of the folder `empty` they tell nothing."""
+    return {"/honk/fsmonitor.py": _MONITOR, "/honk/upper": empty}
 
 
 def lay(folder: Path, lowers: Sequence[Path], home: Path, files: Mapping[str, str]) -> Layers:

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from honk.model import HonkError
+from honk.workspace.bubblewrap import bwrap, isolation
 from honk.workspace.layers import lay
-from honk.workspace.sandbox import bwrap, isolation
 from honk.workspace.system import system
 from honk.workspace.trees import share_copy
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import posixpath
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from honk.git import git, git_bytes
 from honk.model import Command, HonkError, Limits, UsageError
@@ -43,26 +43,31 @@ def populate(
     *,
     unsafe: bool = False,
     below: str | None = None,
-) -> list[str]:
-    """Fill the submodules of `commit` in `tree` and return the paths that could be filled.
+    lacking_below: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
+    """Fill the submodules of `commit` in `tree`, and return those that stay empty: why, and what to do, by path.
 
-    Both commits are given with the git directory they are in. The tree may be a layer over one of the commit `below`:
-    then what is the same there is left alone. Addresses are taken from the `.gitmodules` of the
-    `trusted` one, a base: what an agent wrote there could lead anywhere. The person's credentials are used only for
-    the repository's own host; other hosts must be in `egress`, and are asked from inside a sandbox. Folders of this
-    machine are only for repositories that lie on it themselves. Nothing of a submodule runs.
+    Both commits are given with the git directory they are in. The tree may be a layer over one of the commit `below`,
+    in which `lacking_below` stayed empty: then what is the same there is left alone. Addresses are taken from the
+    `.gitmodules` of the `trusted` one, a base: what an agent wrote there could lead anywhere. The person's credentials
+    are used only for the repository's own host; other hosts must be in `egress`, and are asked from inside a sandbox.
+    Folders of this machine are only for repositories that lie on it themselves. Nothing of a submodule runs.
     """
-    filled = []
+    lacking = {}
     if declared := _declared(trusted, commit):
         there = set(_declared(trusted, (commit[0], below))) if below else set()
         rules = _Rules(settings, git_url, [*settings.egress, *_egress(trusted)], unsafe)
         for path, url, wanted in declared:
-            if (path, url, wanted) in there:
+            if (path, url, wanted) in there and path not in lacking_below:
                 continue
-            with contextlib.suppress(HonkError, OSError):
+            try:
                 _fill(tree, path, _resolved(url, git_url), wanted, rules)
-                filled.append(path)
-    return filled
+            except (HonkError, OSError) as error:
+                told = str(error)
+                if not told.startswith("The submodule "):
+                    told = f"The submodule {path} cannot be fetched: {told.removesuffix('.')}."
+                lacking[path] = told
+    return lacking
 
 
 def _egress(trusted: tuple[Path, str]) -> Sequence[str]:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from honk.git import changed_paths, git, succeeds
 from honk.model import (
@@ -35,7 +36,7 @@ from honk.workspace.keeping import Keeping
 from honk.workspace.layers import Layers, kept_layers, kept_lowers
 from honk.workspace.mirror import Mirrors, locked
 from honk.workspace.overlays import overlays_work
-from honk.workspace.sandbox import Sandbox
+from honk.workspace.sandbox import Sandbox, backend
 from honk.workspace.set_ups import KeptSetUp, Readied, SetUps, SetUpStand
 from honk.workspace.submodules import populate
 from honk.workspace.trees import (
@@ -49,7 +50,11 @@ from honk.workspace.trees import (
     remove_tree,
 )
 
+if TYPE_CHECKING:
+    from honk.workspace.containers.images import Recipe
+
 _TREE, _LAYERS, _HOME_WORK, _SET_UP = "tree", "layers", "home-work", "set-up.json"
+_LACKING = "lacking.json"
 _TEXTS = 256
 _OLD = ".replaced"
 """What the name of a workspace's tree ends with while another takes its place."""
@@ -63,8 +68,9 @@ class Workspaces:
         settings: Settings,
         credentials: Callable[[Repository, bool], Mapping[str, str]] = lambda _, __: {},
         kept: KeptWorkspaces | None = None,
+        size: Callable[[Repository], int | None] = lambda _: None,
     ) -> None:
-        self.mirrors = Mirrors(settings.home, credentials)
+        self.mirrors = Mirrors(settings.home, credentials, size)
         self._settings = settings
         self._folder = settings.home / "workspaces"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -73,14 +79,27 @@ class Workspaces:
         self._bases = Bases(settings)
         self._set_ups = SetUps(settings)
         self._keeping = Keeping(settings, self._folder, kept)
+        backend(settings).remove_leftovers(settings)
         remove_leftovers(settings.home)
 
     def fetch(self, repository: Repository) -> str:
         """Bring the mirror up to date and return the newest commit of the default branch. Raises as `Mirrors.fetch`."""
         return self.mirrors.fetch(repository)
 
+    def refresh(self, repository: Repository) -> str | None:
+        """As `fetch`, but None for a repository that nobody has worked on here."""
+        return self.mirrors.fetch(repository) if self.mirrors.path(repository).is_dir() else None
+
+    def has_history(self, repository: Repository) -> bool:
+        """See `Mirrors.is_whole`."""
+        return self.mirrors.is_whole(repository)
+
+    def need_history(self, repository: Repository) -> None:
+        """Wait until all of the repository's history is here. Raises as `Mirrors.fetch`."""
+        self.mirrors.whole(repository)
+
     def maintain(self) -> None:
-        """Keep the mirrors quick; objects stay."""
+        """Keep the mirrors whole and quick; objects stay."""
         self.mirrors.maintain()
 
     def read(self, repository: Repository, commit: str, path: str) -> str | None:
@@ -88,9 +107,7 @@ class Workspaces:
         asked = (repository.name, commit, path)
         if asked not in self._texts:
             mirror = self.mirrors.path(repository)
-            if not self._has(mirror, commit):
-                self.mirrors.fetch(repository)
-            self._need(mirror, commit, repository)
+            self._need_base(repository, commit)
             if len(self._texts) >= _TEXTS:
                 self._texts.clear()
             self._texts[asked] = committed_text(mirror, commit, path)
@@ -120,6 +137,8 @@ class Workspaces:
         """
         mirror = self.mirrors.path(repository)
         git_dir = source or mirror
+        if source is None:
+            self.mirrors.has(repository, sha)
         self._need(git_dir, sha, repository)
         trusted = (mirror, f"refs/heads/{repository.default_branch}")
         home = self._settings.home
@@ -133,7 +152,8 @@ class Workspaces:
                 tree = place / "tree"
                 self._plain(repository, sha, git_dir, trusted, tree, None, unsafe=unsafe)
             binds = object_binds(git_dir, empty_file(home))
-            sandbox = Sandbox(self._settings, tree, place / "home", binds, unsafe, reach=reach)
+            image = self._image(repository, *trusted)
+            sandbox = Sandbox(self._settings, tree, place / "home", binds, unsafe, image=image, reach=reach)
             stand = None
             if isinstance(tree, Layers):
                 own = cache(partial(self._own, git_dir, sha, trusted))
@@ -157,14 +177,25 @@ class Workspaces:
         branch: str | None,
         *,
         unsafe: bool,
-    ) -> None:
-        """A tree without layers: sharing its blocks with a base where that can be, otherwise checked out anew."""
-        if unsafe or not self._bases.copy_out(repository, sha, source, trusted, tree, branch):
-            make_tree(source, sha, tree, branch=branch, inside=not unsafe)
-            populate(trusted, (source, sha), tree, repository.git_url, self._settings, unsafe=unsafe)
+    ) -> Mapping[str, str]:
+        """A tree without layers: sharing its blocks with a base where that can be, otherwise checked out anew. Its
+        submodules that stay empty, and why."""
+        apart = unsafe or not backend(self._settings).layered
+        if not apart and self._bases.copy_out(repository, sha, source, trusted, tree, branch):
+            return self._bases.lacking(repository, sha)
+        make_tree(source, sha, tree, branch=branch, inside=not unsafe)
+        return populate(trusted, (source, sha), tree, repository.git_url, self._settings, unsafe=unsafe)
 
     def _layered(self, unsafe: bool) -> bool:
-        return not unsafe and overlays_work(self._settings.home)
+        return not unsafe and backend(self._settings).layered and overlays_work(self._settings.home)
+
+    def _image(self, repository: Repository, mirror: Path, base: str) -> str | Recipe | None:
+        """What containers for this repository are made of, as its base says; None where that says nothing."""
+        if backend(self._settings).layered:
+            return None
+        from honk.workspace.containers.images import image_of
+
+        return image_of(mirror, base)
 
     def ready(
         self, repository: Repository, base: str, set_up: Callable[[Checkout], str | None], reach: Reach | None = None
@@ -273,7 +304,8 @@ class Workspaces:
         if files:
             binds["/honk/attachments"] = files
         readied = _kept_readied(folder)
-        return Sandbox(self._settings, tree, self._home(repository, folder), binds, task.unsafe, readied.path)
+        image = self._image(repository, self.mirrors.path(repository), task.base_sha or "")
+        return Sandbox(self._settings, tree, self._home(repository, folder), binds, task.unsafe, readied.path, image)
 
     def _home(self, repository: Repository, folder: Path) -> Path | Layers:
         """The agent's home in a workspace: over what a set-up left there, if it stands on one."""
@@ -290,6 +322,7 @@ class Workspaces:
         Returns the change's newest commit and the paths with conflicts, whose markers the tree then shows. What was
         not committed in the tree is lost. Raises as `open`, and `HonkError` if git cannot do it.
         """
+        self.mirrors.whole(repository)
         with self._keeping.in_use(task.id), ExitStack() as stack:
             folder = self._made(task, repository)
             base = task.base_sha or ""
@@ -333,6 +366,14 @@ class Workspaces:
                 elif replaced.is_dir():
                     replaced.rename(place)
         return folder
+
+    def lacking(self, task: Task) -> Mapping[str, str]:
+        """The submodules that stayed empty in the task's workspace: why, and what to do, by path."""
+        try:
+            lacking: dict[str, str] = json.loads((self._folder / task.id / _LACKING).read_text())
+        except FileNotFoundError:
+            return {}
+        return lacking
 
     def here(self) -> Sequence[str]:
         """The ids of the tasks that have a workspace on this machine."""
@@ -404,13 +445,17 @@ class Workspaces:
         if not self._has(git_dir, sha):
             raise UsageError(f"The commit {sha[:12]} of {repository.name} is not here: fetch the repository first.")
 
+    def _need_base(self, repository: Repository, sha: str) -> None:
+        if not self.mirrors.has(repository, sha):
+            self.mirrors.fetch(repository)
+            self.mirrors.has(repository, sha)
+            self._need(self.mirrors.path(repository), sha, repository)
+
     def _make(self, task: Task, base: str, repository: Repository, folder: Path) -> None:
         for left in self._folder.glob(f".new-{task.id}-*"):
             remove_tree(left)
-        mirror = self.mirrors.path(repository)
-        if not (self._bases.has(repository, base) or self._has(mirror, base)):
-            self.mirrors.fetch(repository)
-            self._need(mirror, base, repository)
+        if not self._bases.has(repository, base):
+            self._need_base(repository, base)
         draft = self._folder / f".new-{task.id}-{secrets.token_hex(4)}"
         with self._laid(draft, base, repository, unsafe=task.unsafe):
             draft.rename(folder)
@@ -431,9 +476,10 @@ class Workspaces:
             ):
                 self._bases.lay_out(found, repository, base, change, trusted, draft / _LAYERS, IN_TREE, kept)
                 _keep_readied(draft, readied, kept)
+                _keep_lacking(draft, self._bases.lacking(repository, base))
                 yield
             return
-        self._plain(repository, base, change, trusted, draft / _TREE, IN_TREE, unsafe=unsafe)
+        _keep_lacking(draft, self._plain(repository, base, change, trusted, draft / _TREE, IN_TREE, unsafe=unsafe))
         if unsafe:
             borrow(draft / _TREE / ".git", object_folders(mirror))
         yield
@@ -444,6 +490,8 @@ class Workspaces:
         base, commit, unsafe = kept.facts["base"], kept.facts["commit"], kept.facts["unsafe"]
         mirror, change = self.mirrors.path(repository), draft / "change.git"
         trusted = (mirror, base)
+        # What was merged into the change may be any commit's.
+        self.mirrors.whole(repository)
         if not self._has(mirror, base):
             self.mirrors.fetch(repository)
         borrow(change, object_folders(mirror))
@@ -463,6 +511,12 @@ class Workspaces:
         if unsafe:
             borrow(draft / _TREE / ".git", [draft.parent / task_id / "change.git" / "objects", *object_folders(mirror)])
         return draft / _TREE, draft / "home"
+
+
+def _keep_lacking(folder: Path, lacking: Mapping[str, str]) -> None:
+    """Put down which submodules stayed empty in the workspace in `folder`."""
+    if lacking:
+        (folder / _LACKING).write_text(json.dumps(dict(lacking)))
 
 
 def _keep_readied(folder: Path, readied: Readied | None, kept: KeptSetUp | None) -> None:

@@ -52,7 +52,7 @@ def install(tools: Path) -> None:
         subprocess.run(["npm", "install", "--no-audit", "--no-fund", *NODE], cwd=tools / "node", check=True)
 
 
-def run(case: Case, tools: Path, project: Path) -> tuple[int, str]:
+def run(case: Case, tools: Path, project: Path, seconds: float = 600) -> tuple[int, str]:
     """The command's exit code and all it printed."""
     for path, text in case.files.items():
         (project / path).parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,17 @@ def run(case: Case, tools: Path, project: Path) -> tuple[int, str]:
     path = f"{tools}/python/bin:{modules}/.bin:{os.environ['PATH']}"
     command = [
         *(str(bwrap()), *binds, "--proc", "/proc", "--dev", "/dev", "--bind", str(project), "/workspace", *linked),
-        *("--tmpfs", "/home", "--dir", "/home/honk", "--unshare-net", "--die-with-parent", "--chdir", "/workspace"),
+        *(
+            "--tmpfs",
+            "/home",
+            "--dir",
+            "/home/honk",
+            "--unshare-net",
+            "--unshare-pid",
+            "--die-with-parent",
+            "--chdir",
+            "/workspace",
+        ),
         *("--setenv", "HOME", "/home/honk", "--setenv", "CI", "true", "--setenv", "PATH", path, "--clearenv"),
         *(
             "--setenv",
@@ -89,22 +99,28 @@ def run(case: Case, tools: Path, project: Path) -> tuple[int, str]:
         *("sh", "-c", case.command),
     ]
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=600
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=seconds,
     )
     return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
-def keep(case: Case, output: str, project: Path) -> None:
-    LOGS.mkdir(exist_ok=True)
+def keep(case: Case, output: str, project: Path, folder: Path = LOGS) -> None:
+    """The output, packed, and beside it what must be told."""
+    folder.mkdir(exist_ok=True)
     said = lzma.compress(output.encode(), preset=9 | lzma.PRESET_EXTREME)
-    (LOGS / f"{case.name}.log.xz").write_bytes(said)
+    (folder / f"{case.name}.log.xz").write_bytes(said)
     beside: dict[str, object] = {"tool": case.tool, "must": list(case.must), "must_not": list(case.must_not)}
     found = {
         str(path.relative_to(project)): path.read_text() for glob in case.reports for path in sorted(project.glob(glob))
     }
     if found:
         beside["reports"] = found
-    (LOGS / f"{case.name}.json").write_text(json.dumps(beside, indent=1, ensure_ascii=False) + "\n")
+    (folder / f"{case.name}.json").write_text(json.dumps(beside, indent=1, ensure_ascii=False) + "\n")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import logging
 import re
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,13 +46,25 @@ CHECK_NAME = "Honk"
 
 
 class GitHubForge:
-    """Implements the flow's `Forge` on GitHub."""
+    """Implements the flow's `Forge` on GitHub.
 
-    def __init__(self, settings: Settings, store: Store, api: GitHubApi, accounts: GitHubAccounts) -> None:
+    `history` gives a git directory that has all of a repository's history and never loses any: what is there is
+    borrowed instead of being fetched and kept again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        api: GitHubApi,
+        accounts: GitHubAccounts,
+        history: Callable[[Repository], Path],
+    ) -> None:
         self._settings = settings
         self._store = store
         self._api = api
         self._accounts = accounts
+        self._history = history
         self._folder = settings.home / "forge"
         self._root = settings.github_git_url.rstrip("/")
 
@@ -116,10 +129,24 @@ class GitHubForge:
     def git_dir(self, repository: Repository) -> Path:
         """See `Forge.git_dir`. Made where it is not there: another machine may have come to know the repository."""
         directory = self._folder / f"{repository.name}.git"
+        history = self._history(repository) / "objects"
         if not directory.exists():
             directory.parent.mkdir(parents=True, exist_ok=True)
             git("init", "-q", "--bare", directory)
+        borrowed = directory / "objects" / "info" / "alternates"
+        if not borrowed.exists():
+            draft = borrowed.with_name(f"alternates-{secrets.token_hex(4)}")
+            draft.write_text(f"{history}\n")
+            draft.rename(borrowed)
         return directory
+
+    def size(self, repository: Repository) -> int | None:
+        """See `Forge.size`."""
+        try:
+            told = self._api.call("GET", "", self.place(repository), to="ask for its size").get("size")
+        except GitHubError:
+            return None
+        return None if told is None else int(told) * 1024
 
     def access(self, repository: Repository, person: Person) -> Access:
         """See `Forge.access`. Whoever works at the installation itself is its owner."""

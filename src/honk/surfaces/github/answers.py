@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from honk.model import Event, HonkError, Repository
+from honk.flow.view import blocked, lacking
+from honk.model import WHY, Event, HonkError, Repository, Task
 from honk.settings import Settings
 from honk.store import Store
 from honk.surfaces.github.calls import NAME, Calls, Repositories
@@ -37,6 +38,25 @@ def _sentence(event: Event) -> str | None:
     return told
 
 
+_SETTLED = frozenset({"ready", "answered", "failed", "limit"})
+_NAMED = 10
+"""Hosts, and folders, that a comment names."""
+
+
+def _missing(store: Store, task: Task, url: str) -> str | None:
+    """What a turn was refused or did not have, if anything: whoever looks only at the pull request would not know."""
+    hosts, told = blocked(store, task), []
+    for one in hosts[:_NAMED]:
+        why = f"; {WHY[one['why']]}" if WHY[one["why"]] else ""
+        told.append(f"- Blocked: {for_markdown(one['host'], 120)}:{one['port']}, asked for by the {one['by']}{why}")
+    if len(hosts) > _NAMED:
+        told.append(f"- {len(hosts) - _NAMED} more hosts were blocked")
+    told += [f"- {for_markdown(sentence, 600)}" for sentence in lacking(store, task)[:_NAMED]]
+    if any(one["allow"] for one in hosts):
+        told += ["", f"Whoever may write allows a host with one tap: {url}/tasks/{task.id}"]
+    return "\n".join(["Not everything could be had while this was made:", "", *told]) if told else None
+
+
 class Answers:
     """Tails the log with a cursor of its own."""
 
@@ -54,7 +74,7 @@ class Answers:
             return
         events = self._store.events(after=int(kept["event"]))
         for event in events:
-            sentence = _sentence(event)
+            sentence = self._told(event)
             if sentence and event.task_id:
                 try:
                     self._say(event, sentence)
@@ -64,6 +84,12 @@ class Answers:
                     log.info("an answer is left out: %s", error)
             if sentence or event is events[-1]:
                 self._store.remember(NAME, "cursor", "log", {"event": event.id})
+
+    def _told(self, event: Event) -> str | None:
+        missing = None
+        if event.kind in _SETTLED and (task := self._store.find_task(event.task_id)):
+            missing = _missing(self._store, task, self._settings.url)
+        return "\n\n".join(part for part in (_sentence(event), missing) if part) or None
 
     def _say(self, event: Event, sentence: str) -> None:
         task = self._store.find_task(event.task_id)

@@ -39,6 +39,7 @@ class GitHubSurface:
         self, store: Store, inbox: Inbox, settings: Settings, calls: Calls, repositories: Repositories
     ) -> None:
         self._store = store
+        self._inbox = inbox
         self._settings = settings
         self._repositories = repositories
         self._answers = Answers(store, settings, calls, repositories)
@@ -118,6 +119,9 @@ class GitHubSurface:
         elif delivery.event == "issue_comment" and "pull_request" not in payload["issue"]:
             if payload.get("action") == "created":
                 self._listener.issue_comment(repository, payload["issue"], comment(payload["comment"]))
+        elif delivery.event == "push":
+            if payload.get("ref") == f"refs/heads/{repository.default_branch}":
+                self._inbox.moved(repository)
         elif delivery.event in ("check_run", "status"):
             self._looker.red(repository, str(payload.get("sha") or payload["check_run"]["head_sha"]))
         else:
@@ -169,7 +173,7 @@ class GitHubSurface:
 _HANDLED = frozenset(
     {
         "issues", "issue_comment", "pull_request", "pull_request_review", "pull_request_review_comment", "check_run",
-        "status", "installation", "installation_repositories",
+        "status", "push", "installation", "installation_repositories",
     }
 )  # fmt: skip
 
@@ -183,7 +187,7 @@ def _hint(payload: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-_WORDS = ("action", "sha", "sender", "label", "assignee", "issue", "comment", "review")
+_WORDS = ("action", "sha", "ref", "sender", "label", "assignee", "issue", "comment", "review")
 _PARTS = {"repository": ("full_name",), "pull_request": ("number",), "check_run": ("head_sha",)}
 
 

@@ -137,6 +137,8 @@ def _body(facts: Facts) -> list[Block]:
         made.append(section("*Try it first*: honk.yaml asks that a version is tried before it is merged."))
     made += judged(facts.view) if task.state.resting else []
     made += _blocked(facts)
+    if missing := facts.view["lacking"]:
+        made.append(context(*(plain_line(sentence, 400) for sentence in missing[:5])))
     lines = [line for line in (_stat(facts), _checks(facts), _tried(facts)) if line]
     lines += _builds(facts) + _packages(facts)
     lines += [f"{plain_line(one['kind'], 40)}: {plain_line(one['reason'], 300)}" for one in facts.view["not_built"][:3]]

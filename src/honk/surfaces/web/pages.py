@@ -19,7 +19,7 @@ from fastapi.responses import (
 from starlette.concurrency import run_in_threadpool
 
 from honk.flow.inbox import Action, Inbox
-from honk.flow.view import task_view
+from honk.flow.view import allowance_entry, task_view
 from honk.model import HonkError, NotFound, State, Task
 from honk.settings import Settings
 from honk.ship.installs import install_links
@@ -108,6 +108,7 @@ def page_routes(
     _thread_routes(inside, pages)
     _screenshot_routes(inside, store, *pictures)
     _form_routes(inside, pages, access)
+    _egress_routes(inside, pages, access)
     router.include_router(inside)
     return router
 
@@ -283,6 +284,28 @@ def _form_routes(inside: APIRouter, pages: _Pages, access: Access) -> None:
         if "hx-request" not in request.headers and not notice:
             return _go(request, f"/tasks/{task_id}")
         return HTMLResponse(pages.card(task_id, notice), status_code=409 if notice else 200)
+
+
+def _egress_routes(inside: APIRouter, pages: _Pages, access: Access) -> None:
+    """What people have allowed a task's repository to reach, and taking that back."""
+    store, inbox = pages.store, pages.inbox
+
+    def shown(task_id: str, notice: str = "") -> HTMLResponse:
+        task = store.task(task_id)
+        allowed = [(one, allowance_entry(one.host, one.port)) for one in store.allowances(task.repository)]
+        return page("egress.html", task=pages.view(task), allowed=allowed, notice=notice, status=409 if notice else 200)
+
+    @inside.get("/tasks/{task_id}/egress")
+    def allowances(task_id: str) -> HTMLResponse:
+        return shown(task_id)
+
+    @inside.post("/tasks/{task_id}/egress")
+    def revoke(request: Request, task_id: str, entry: Annotated[str, Form()] = "") -> Response:
+        try:
+            inbox.revoke(store.task(task_id).repository, entry, access.person)
+        except HonkError as refused:
+            return shown(task_id, str(refused))
+        return _go(request, f"/tasks/{task_id}/egress")
 
 
 def _go(request: Request, address: str) -> Response:

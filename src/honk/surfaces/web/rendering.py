@@ -188,7 +188,7 @@ _ROWS = {
             "limit", "failed", "cancelled", "approved", "overridden",
             "egress.refused", "egress.allowed", "set_up.failed",
             "branch.pushed", "branch.taken_in", "base.renewed", "ci.failed",
-            "workspace.left_out",
+            "workspace.left_out", "submodule.missing", "history.late",
             "merge.elsewhere", "message.edited", "message.withdrawn",
         ),
         "note",

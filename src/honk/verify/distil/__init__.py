@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from honk.verify.distil.cleaning import clean, cut, mask
 from honk.verify.distil.diagnostics import arrows, diagnostics, shellcheck
-from honk.verify.distil.fault import Distilled, Distiller, Fault, Printed, Report
+from honk.verify.distil.fault import Distil, Distilled, Distiller, Fault, Printed, Report
 from honk.verify.distil.fitting import LINE, fitted
 from honk.verify.distil.general import errors_before, general, last_words
 from honk.verify.distil.green import green_line
@@ -73,6 +73,9 @@ DISTILLERS = (
     Distiller(npm, ("npm error", "npm ERR!"), ("npm",)),
 )  # fmt: skip
 
+_FOR_PEOPLE = (jest, vitest, numbered)
+"""What these read says the same as their tools' JSON, which goes to the standard output beside it."""
+
 
 def distil(output: str, budget: int = BUDGET, *, tool: str = "", reports: Sequence[Report] = ()) -> str:
     """The lines that matter of a failed tool's output: the first error always, `budget` characters at most, and not
@@ -95,8 +98,11 @@ def _asked(printed: Printed, reports: Sequence[Report], tool: str) -> Distilled 
     faults: list[Fault] = []
     closings: list[str] = []
     taken: set[int] = set()
+    skipped: Sequence[Distil] = ()
     for distiller in sorted(DISTILLERS, key=lambda one: not any(name in tool.lower() for name in one.names)):
-        if distiller.signs and not any(sign in printed.text for sign in distiller.signs):
+        if distiller.distil in skipped or (
+            distiller.signs and not any(sign in printed.text for sign in distiller.signs)
+        ):
             continue
         told = distiller.distil(printed, reports)
         if told is None:
@@ -108,8 +114,7 @@ def _asked(printed: Printed, reports: Sequence[Report], tool: str) -> Distilled 
         if told.closing and new:
             closings.append(told.closing)
         if distiller.distil is structured and any(fault.sure for fault in new):
-            # The same is said once more for people, often.
-            break
+            skipped = _FOR_PEOPLE
     if not faults:
         return None
     faults.sort(key=lambda fault: fault.at)

@@ -43,6 +43,9 @@ _CLOSING = re.compile(
 )
 _SOURCE = re.compile(r"\.\w{1,10}$|^(?:Makefile|Dockerfile|BUILD|WORKSPACE|Jenkinsfile|GNUmakefile|CMakeLists\.txt)$")
 
+_MANY = 5_000
+"""Errors that are looked at; after so many no other kind is to be expected."""
+
 
 def diagnostics(printed: Printed, _: Sequence[Report]) -> Distilled | None:
     """Errors; where there is none, what a linter tells without saying how bad it is; else warnings."""
@@ -51,6 +54,8 @@ def diagnostics(printed: Printed, _: Sequence[Report]) -> Distilled | None:
     coded: list[Fault] = []
     mild: list[Fault] = []
     for at, line in enumerate(lines):
+        if len(errors) + len(coded) == _MANY:
+            break
         if len(line) > 6 and _QUICK.search(line) and (found := _LINE.match(line)) and _SOURCE.search(found["path"]):
             message = found["message"]
             told = Fault(at, *_with_context(lines, at))

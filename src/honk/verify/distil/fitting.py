@@ -10,6 +10,10 @@ from honk.verify.distil.fault import Distilled, Fault
 
 LINE = 300
 """Characters of one line that are told."""
+_SHORTEST = 12
+"""Characters of a line that is worth telling."""
+_MISSES = 50
+"""Headlines that are too long for the room before it is left as it is."""
 _FIRST = 0.6
 """How much of the room the first fault may take where there are others."""
 
@@ -22,9 +26,13 @@ def fitted(told: Distilled, room: int) -> str:
     left = room - (len(closing) + 1 if closing else 0)
     texts: list[list[str]] = [[] for _ in faults]
     for turn in (0, 1):
+        misses = 0
         for number, fault in enumerate(faults):
+            if number and (left < _SHORTEST or misses == _MISSES):
+                break
             if turn == 0:
                 left -= _take(texts[number], [_headline(fault, alike[number])], left, needed=number == 0)
+                misses += not texts[number]
                 if number == 0:
                     share = left if len(faults) == 1 else min(left, int(room * _FIRST) - len(texts[0][0]))
                     left -= _take(texts[0], fault.details, share)
@@ -91,11 +99,13 @@ def _once(faults: Sequence[Fault]) -> tuple[list[Fault], list[int]]:
     return [first[key] for key in keys], [counts[key] for key in keys]
 
 
-_PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|‘[^’]*’|\S*[/\\.]\S*|[\w-]*\d[\w-]*")
+_PARTICULAR = re.compile(r"[\d/\\.'\"`‘’]")
 _RULE = re.compile(r"\b[A-Z]{1,6}\d{2,5}\b|[\[(]([\w-]+(?:[/.-][\w-]+)*)[\])]\s*$|\blint/\S+")
 
 
 def _kind(fault: Fault) -> str:
     """The rule that was broken, or else the headline without names, numbers and places."""
     rule = _RULE.search(fault.headline)
-    return rule[0] if rule else _PARTICULAR.sub("#", fault.headline)
+    if rule:
+        return rule[0]
+    return " ".join("#" if _PARTICULAR.search(word) else word for word in fault.headline[:LINE].split())

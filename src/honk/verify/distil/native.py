@@ -28,7 +28,10 @@ def go_test(printed: Printed, _: Sequence[Report]) -> Distilled | None:
     """Each failing test with what it said, also where -v prints that before the verdict; panics."""
     lines = printed.lines
     faults = []
+    told = 0
     for at, line in enumerate(lines):
+        if at < told:
+            continue
         if (found := _GO_FAIL.match(line)) and not _has_failing_child(lines, at, found["name"]):
             said, until = _go_said(lines, at, len(found["indent"]))
             if said:
@@ -36,11 +39,16 @@ def go_test(printed: Printed, _: Sequence[Report]) -> Distilled | None:
             elif not any(_GO_PANIC.match(text) for text in lines[at + 1 : at + 3]):
                 faults.append(Fault(at, until, line.strip()))
         elif _GO_PANIC.match(line):
-            until = next((n for n in range(at + 1, min(len(lines), at + 200)) if _GO_ENDS.match(lines[n])), at + 1)
+            until = at + 1
+            while until < min(len(lines), at + 200) and not (
+                _GO_ENDS.match(lines[until]) or _GO_PANIC.match(lines[until])
+            ):
+                until += 1
             frames = [found["place"] for text in lines[at:until] if (found := _GO_FRAME.match(text))]
             own = [place for place in frames if not any(word in place for word in _ELSEWHERE)]
             said = [text for text in lines[at + 1 : min(until, at + 4)] if text.startswith(("\t", "[signal"))]
             faults.append(Fault(at, until, f"{own[0]}: {line}" if own else line, [*said[:1], *own[1:4]]))
+            told = until
     closing = next((line for line in reversed(lines[-200:]) if _GO_CLOSING.match(line)), "")
     return Distilled(faults, closing) if faults or closing else None
 
@@ -62,7 +70,7 @@ def _go_said(lines: Sequence[str], at: int, indent: int) -> tuple[list[str], int
     said = _go_remarks(lines[at + 1 : until])
     if not said:
         end = at
-        while end > 0 and _GO_FAIL.match(lines[end - 1]):
+        while end > max(0, at - 20) and _GO_FAIL.match(lines[end - 1]):
             end -= 1
         begun = end
         while (

@@ -38,7 +38,9 @@ def jest(printed: Printed, _: Sequence[Report]) -> Distilled | None:
         until = next((index for index in range(at + 1, limit) if _JEST_ENDS.match(lines[index])), limit)
         title, begun = named, at
         if title == _NOT_RUN:
-            files = (found["path"] for index in range(at, -1, -1) if (found := _JEST_FILE.match(lines[index])))
+            files = (
+                found["path"] for index in range(at, max(-1, at - 200), -1) if (found := _JEST_FILE.match(lines[index]))
+            )
             title = next(files, title)
             # Above what was thrown there is advice.
             begun = next((n for n in range(at + 1, until) if re.match(r"^\s+\w*Error: ", lines[n])), at + 1) - 1
@@ -111,14 +113,20 @@ def node_test(printed: Printed, _: Sequence[Report]) -> Distilled | None:
     faults = []
     for number, at in enumerate(starts):
         limit = starts[number + 1] - 1 if number + 1 < len(starts) else len(lines)
-        place = re.match(r"^test at (\S+)$", lines[at - 1])
-        title = f"{place[1]}: " if place else ""
-        faults.append(_told(lines, at - 1, limit, title + _SPEC.sub(r"\g<title>", lines[at]).strip(), head_until=at))
+        declared = re.match(r"^test at (\S+)$", lines[at - 1])
+        title = _SPEC.sub(r"\g<title>", lines[at]).strip()
+        faults.append(_told(lines, at - 1, limit, title, head_until=at, declared=declared[1] if declared else ""))
     return Distilled(faults, _closing(lines)) if faults else None
 
 
 def _told(
-    lines: Sequence[str], at: int, until: int, title: str, more: Sequence[str] = (), head_until: int | None = None
+    lines: Sequence[str],
+    at: int,
+    until: int,
+    title: str,
+    more: Sequence[str] = (),
+    head_until: int | None = None,
+    declared: str = "",
 ) -> Fault:
     """A failure as all these runners tell it: what was said, a difference, a frame of code, a stack."""
     body = lines[(at if head_until is None else head_until) + 1 : until]
@@ -131,7 +139,12 @@ def _told(
         "",
     )
     said = [line.strip() for line in body if line.strip() and not _AT.match(line) and not _FRAME.match(line)]
-    said = [line for line in said if not re.match(r"^\d+: |^\S+\.\w+:\d+$|^Difference \(", line)]
+    place = place or declared
+    said = [
+        line
+        for line in said
+        if not re.match(r"^(?:generatedMessage|code|operator|diff): |^[{}]$|^\d+: |^\S+\.\w+:\d+$|^Difference \(", line)
+    ]
     said = [line for line in said if not _POINTED.match(line) and not line.startswith(("⎯", "at ")) | (line in _LABELS)]
     pointed = [line.strip() for line in body if _POINTED.match(line)][:2]
     first, rest = (said[0], difference(said[1:])) if said else ("", [])

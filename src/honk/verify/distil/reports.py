@@ -74,7 +74,8 @@ def _fault(title: str, message: str, trace: str, file: str) -> Fault:
 def _own_place(trace: Sequence[str], title: str) -> str:
     """The line of the test itself, or of the last frame that is not of the test runner."""
     words = {part for part in re.split(r"\W+", title) if part}
-    places = [found["place"] for line in trace if (found := _FRAME.match(line))]
+    lines = (re.sub(r" in (\S+):line (\d+)$", r" (\1:\2)", line) for line in trace)
+    places = [found["place"] for line in lines if (found := _FRAME.match(line))]
     own = [place for place in places if place.partition(".")[0].rpartition("/")[2] in words]
     python = [found["place"] for line in trace if (found := _PYTHON_PLACE.match(line)) and "site-packages" not in line]
     return (own or python[-1:] or [place for place in places if "node_modules" not in place] or [""])[0]

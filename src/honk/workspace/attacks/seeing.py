@@ -267,7 +267,11 @@ for folder in processes():
         Promise.ENVIRONMENT,
         """
 for folder in processes():
-    for name in os.listdir(f"{folder}/fd"):
+    try:
+        names = os.listdir(f"{folder}/fd")
+    except OSError:
+        continue
+    for name in names:
         try:
             target = os.readlink(f"{folder}/fd/{name}")
         except OSError:
@@ -300,6 +304,13 @@ raise refusal
     ),
 )
 
+_KEYS = """
+keys = open("/proc/keys").read()
+if not keys:
+    raise OSError("nothing is in it")
+got(keys)
+"""
+
 _KEYRING = (
     Attack(
         "read a key in a keyring that it joins by its number",
@@ -315,7 +326,7 @@ got(buffer.raw[:length])
         works_outside=True,
         needs=FILTER,
     ),
-    Attack("list the machine's keys", Promise.KEYRING, "got(open('/proc/keys').read())", works_outside=True),
+    Attack("list the machine's keys", Promise.KEYRING, _KEYS, works_outside=True),
 )
 
 _NETWORK = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -16,9 +16,18 @@ from honk.settings import Settings
 from honk.workspace.attacks.attack import FILTER, Attack, Outcome
 from honk.workspace.attacks.bait import Bait, planted
 from honk.workspace.attacks.harmless import HARMLESS
-from honk.workspace.sandbox import Sandbox
+from honk.workspace.sandbox import Sandbox, backend
 from honk.workspace.system import interpreter
 
+SHOWN_BY_CONTAINERS = frozenset(
+    {
+        "find devices and control groups below /sys",
+        "see how the machine's memory is used",
+        "find a setuid program that counts",
+    }
+)
+"""What the engines leave in every container, to be read only: the hardware's names, a list of addresses without the
+addresses, and programs with a setuid bit, which changes nothing where no process can gain privileges."""
 _HOW = {"be refused": "refused", "find nothing": "nothing"}
 
 
@@ -31,7 +40,14 @@ def outcomes(sandbox: Sandbox, bait: Bait, attacks: Sequence[Attack]) -> list[Ou
         told = json.loads(done.output.rstrip().splitlines()[-1])
     except (ValueError, IndexError) as error:
         raise HonkError(f"The attacks cannot be tried: {done.output.strip()[-300:] or done.ended_by}.") from error
-    return [_outcome(attack, told["results"][attack.name], told["filtered"]) for attack in attacks]
+    found = [_outcome(attack, told["results"][attack.name], told["filtered"]) for attack in attacks]
+    if backend(sandbox.settings).name == "local":
+        return found
+    return [
+        one if one.held or one.attack.name not in SHOWN_BY_CONTAINERS
+        else replace(one, told=f"{one.told} (containers show that)", skipped=True)
+        for one in found
+    ]  # fmt: skip
 
 
 def attack_here(settings: Settings, attacks: Sequence[Attack] = HARMLESS) -> Iterator[Outcome]:
