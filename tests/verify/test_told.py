@@ -11,7 +11,7 @@ import pytest
 from honk.model import Check, Repository
 from honk.repository_file import parse_repository_file
 from honk.settings import read_settings
-from honk.verify import verify
+from honk.verify import Conditions, verify
 from honk.workspace import Workspaces
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -29,7 +29,7 @@ def run(home: Path, make_repository: Callable[..., Path]) -> Run:
         repository = Repository("project", str(repo), str(repo), "main")
         workspaces = Workspaces(read_settings(home=home))
         with workspaces.checkout(repository, workspaces.fetch(repository)) as checkout:
-            return verify(checkout, parse_repository_file(text), **given)[0]
+            return verify(checkout, parse_repository_file(text), Conditions(**given))[0]
 
     return run
 
