@@ -42,6 +42,12 @@ def test_of_more_than_is_kept_the_first_error_and_the_last_words_are_told(run: R
     assert len(check.summary) <= 2_000
 
 
+def test_an_error_in_the_middle_of_more_than_is_kept_is_told(run: Run) -> None:
+    noise = "yes 'all is well here' | head -c 25000000"
+    check = run(f"{noise}; echo 'orders.c:4:2: error: no such article'; {noise}; exit 1")
+    assert check.summary.startswith("orders.c:4:2: error: no such article")
+
+
 def test_output_that_is_no_text_is_told_as_far_as_it_is(run: Run) -> None:
     check = run(r"head -c 300000 /dev/urandom; printf '\nerror: the file k\344se is missing\n'; exit 1")
     assert "error: the file k\ufffdse is missing" in check.summary
