@@ -16,7 +16,7 @@ _IGNORES = re.compile(
     r"|;\s*(true|exit\s+0|:)\s*([\"'&)]|$)|(^|[\s;&\"'])set\s+\+\w*e\w*\b|(^|\s)set\s+\+o\s+errexit"
     r"|^\s*-?\s*[\"']?continue-on-error[\"']?\s*:\s*(true|\$\{\{)|^\s*allow_failure\s*:(?!\s*false)|^\s*continueOnError\s*:\s*true"
     r"|^\s*ignore_(errors|failures?)\s*:\s*(true|yes)|ignoreFailures\s*=\s*true|ignoreTestFailures|setIgnoreFailures\(true\)"
-    r"|maven\.test\.(failure|error)\.ignore(=true)?\b|testFailureIgnore>\s*true|-DskipTests\b(?!=false)|-Dmaven\.test\.skip|<skipTests>\s*true"
+    r"|maven\.test\.(failure|error)\.ignore(=true)?\b|testFailureIgnore>\s*true"
     r"|<skip>\s*true|failOnError\s*[=:>]\s*false|failOnViolation\s*[=:>]\s*false"
     r"|abortOnError\s*[= ]\s*false|haltonfailure\s*=\s*[\"'](no|false)"
     r"|--exit-zero\b|--no-fail\b|--passWithNoTests\b|passWithNoTests\s*:\s*true|--pass-with-no-tests\b|--no-error-on-unmatched|--if-present\b"

@@ -8,17 +8,24 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import IO, Any
 
 from honk.model import ChangedFile, Finding
 from honk.verify.tamper.reporting import finding
 
-_SILENT = 30.0
+_READER = [sys.executable, "-I", "-m", "honk.verify.tamper.reader"]
+_START = 120.0
+"""Seconds that the reader may take to its first word, on a machine that is busy."""
+_SILENT = 60.0
 """Seconds without a word from the reader after which it is ended; it speaks at each file."""
-_TRIES = 8
+_PER_BYTE = 10e-6
+"""Seconds more for each byte of a change: between its last file and its findings the reader compares."""
+_TRIES = 4
 """How often it is started again without the file it died of."""
+_LONGEST = 64 << 20
+"""Bytes of the longest line that is listened to."""
 
 
 def guard(changed: Sequence[ChangedFile]) -> list[Finding]:
@@ -65,42 +72,52 @@ def _read(changes: Sequence[Sequence[ChangedFile]]) -> tuple[list[list[Finding]]
     """The findings about the first changes, and at which file of the next one the reader ended."""
     done: list[list[Finding]] = []
     at: int | None = None
+    patience = [_SILENT + _PER_BYTE * sum(_size(one) for one in change) for change in changes]
     with tempfile.TemporaryFile() as handed:
         _hand_over(changes, handed)
         handed.seek(0)
-        for word in _words(handed):
-            if isinstance(word, int):
-                at = word
-            else:
-                done.append([Finding(**one) for one in word])
-                at = None
+        with _Reader(handed) as reader:
+            wait = _START
+            while (word := reader.word(wait)) is not None:
+                if isinstance(word, int):
+                    at = word
+                else:
+                    done.append([Finding(**one) for one in word])
+                    at = None
+                wait = patience[min(len(done), len(patience) - 1)]
     return done, at
 
 
-def _words(handed: IO[bytes]) -> Iterator[Any]:
-    """What the reader says, one JSON value a line, until it ends or falls silent."""
-    reader = subprocess.Popen(
-        [sys.executable, "-I", "-m", "honk.verify.tamper.reader"],
-        stdin=handed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment(),
-        cwd="/", start_new_session=True,
-    )  # fmt: skip
-    said: IO[bytes] = reader.stdout  # type: ignore[assignment]
-    timer = threading.Timer(_SILENT, reader.kill)
-    timer.start()
-    try:
-        for line in said:
+class _Reader:
+    """The process that reads. It is gone when the block is left."""
+
+    def __init__(self, handed: IO[bytes]) -> None:
+        self._process = subprocess.Popen(
+            _READER, stdin=handed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment(), cwd="/",
+            start_new_session=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> _Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        if self._process.stdout:
+            self._process.stdout.close()
+        self._process.wait()
+
+    def word(self, seconds: float) -> Any:
+        """What it says next: a number or a list; None once it ended, or said nothing for so long."""
+        said = self._process.stdout
+        timer = threading.Timer(seconds, self._process.kill)
+        timer.start()
+        try:
+            line = said.readline(_LONGEST) if said else b""
+            return json.loads(line) if line else None
+        except ValueError:
+            return None
+        finally:
             timer.cancel()
-            timer = threading.Timer(_SILENT, reader.kill)
-            timer.start()
-            try:
-                yield json.loads(line)
-            except ValueError:
-                return
-    finally:
-        timer.cancel()
-        reader.kill()
-        said.close()
-        reader.wait()
 
 
 def _environment() -> dict[str, str]:
@@ -122,6 +139,10 @@ def _hand_over(changes: Sequence[Sequence[ChangedFile]], to: IO[bytes]) -> None:
             to.write(one.before or b"")
             to.write(one.after or b"")
     to.flush()
+
+
+def _size(one: ChangedFile) -> int:
+    return len(one.before or b"") + len(one.after or b"")
 
 
 def _length(data: bytes | None) -> int | None:

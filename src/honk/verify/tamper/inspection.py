@@ -12,7 +12,7 @@ from honk.verify.tamper import content, paths
 from honk.verify.tamper.facts import Source, Test
 from honk.verify.tamper.failing import ignoring
 from honk.verify.tamper.flattening import Configured
-from honk.verify.tamper.languages import read
+from honk.verify.tamper.languages import read, read_by_patterns
 from honk.verify.tamper.matching import Sides
 from honk.verify.tamper.pipelines import reconfigured
 from honk.verify.tamper.reporting import evidence, finding
@@ -88,6 +88,10 @@ def _text(data: bytes | None, mode: str | None) -> str | None:
 def _sides(file: ChangedFile, before: str | None, after: str | None) -> tuple[Sides | None, list[Finding]]:
     old_path = file.old_path or file.path
     old, new = _source(old_path, before), _source(file.path, after)
+    if old and new and before and after and bool(old.problem) != bool(new.problem):
+        # Only what was read in one way can be compared.
+        old = old if old.problem else read_by_patterns(old_path, before)
+        new = new if new.problem else replace(read_by_patterns(file.path, after), problem=old.problem)
     problems = []
     for side, problem in ((new, new.problem if new else None), (None, _too_large(file))):
         if problem:

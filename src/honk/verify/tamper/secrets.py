@@ -31,7 +31,7 @@ _PLACEHOLDER = re.compile(
     r"|^[a-z]+([-_. ][a-z]+)*$|^[A-Z]+(_[A-Z]+)+$|^[A-Z]?[a-z]+([A-Z][a-z]+)+$",
     re.IGNORECASE,
 )
-_WORDY = re.compile(r"^[a-z]+([-_. ][a-z]+)*$|^[A-Z]+(_[A-Z]+)+$|^[A-Z]?[a-z]+([A-Z][a-z]+)+$")
+_WORDY = re.compile(r"^[a-z]+([-_./ ][a-z]+)*$|^[A-Z]+(_[A-Z]+)+$|^[A-Z]?[a-z]+([A-Z][a-z]+)+$")
 _KNOWN_FAKE = re.compile(r"EXAMPLE|AKIAIOSFODNN7|wJalrXUtnFEMI|0{8,}|1234567|abcdefg|x{6,}|deadbeef", re.IGNORECASE)
 _HASHES = re.compile(
     r"(^|[\"'\s:=/@-])(sha\d+|md5|integrity|checksum|digest|hash|commit|rev|resolved|etag)\b", re.IGNORECASE
@@ -79,14 +79,15 @@ def committed(path: str, before: str | None, after: str) -> Iterator[Finding]:
     if paths.is_lock(path):
         return
     known = Counter(line.strip() for line in before.split("\n")) if before else Counter[str]()
-    for number, line in enumerate(after.split("\n"), 1):
+    lines = after.split("\n")
+    for number, line in enumerate(lines, 1):
         text = line.strip()
         if len(text) < 12 or len(line) > _LONGEST_LINE:
             continue
         if known[text] > 0:
             known[text] -= 1
             continue
-        found = _in_line(text)
+        found = _private_key(lines, number) if "PRIVATE KEY" in text else _in_line(text)
         if found and not (before and found[1] in before):
             yield _told(path, number, line, *found)
 
@@ -107,21 +108,22 @@ def _told(path: str, number: int, line: str, kind: str, secret: str, sure: bool)
     )
 
 
+def _private_key(lines: list[str], number: int) -> tuple[str, str, bool] | None:
+    """As `_in_line`, for what stands on lines of its own behind its first."""
+    block = "\n".join(line.strip() for line in lines[number - 1 : number + 3])
+    shape = next(one for one in SHAPES if one.name == "private key")
+    found = shape.pattern.search(block)
+    return (shape.name, found.group().split("\n", 1)[0], True) if found else None
+
+
 def _in_line(text: str) -> tuple[str, str, bool] | None:
     """What kind of secret, the secret, and whether its form alone tells."""
     low = text.lower()
     for shape in SHAPES:
         if shape.hint in low and (found := shape.pattern.search(text)):
             secret = found.group()
-            if shape.name in {
-                "password in an address",
-                "authorization header",
-                "netrc",
-                "private key",
-            } and _PLACEHOLDER.search(secret[len(found["kept"]) :]):
+            if shape.name in _LOOSE and _PLACEHOLDER.search(secret[len(found["kept"]) :]):
                 continue
-            if shape.name == "private key" and "\\n" not in text and len(secret) < 60:
-                return shape.name, secret, not re.search(r"[\"'`(]", text)
             return shape.name, secret, True
     for detector in _detectors():
         for secret in detector.analyze_string(text):

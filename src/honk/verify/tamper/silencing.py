@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from honk.model import Finding, Severity
-from honk.verify.tamper.facts import Mark
+from honk.verify.tamper.facts import Mark, Source
 from honk.verify.tamper.matching import Sides
 from honk.verify.tamper.reporting import finding
 
@@ -118,61 +118,84 @@ _SILENCERS = (
 
 
 def silenced(files: Iterable[Sides]) -> Iterator[Finding]:
-    """Findings about what is switched off where it was not. What only moved within the change is none."""
-    listed = [(one, list(_found(one.before)), list(_found(one.after))) for one in files]
-    removed: Counter[tuple[str, str]] = Counter()
-    for _, before, _ in listed:
-        removed.update((silencer.tool, _plain(mark.text)) for silencer, mark in before)
-    fresh = []
-    for one, _, after in listed:
-        for silencer, mark in after:
-            known = (silencer.tool, _plain(mark.text))
-            if removed[known] > 0:
-                removed[known] -= 1
-            else:
-                fresh.append((one, silencer, mark))
-    for one, silencer, mark in fresh:
-        yield _told(one, silencer, mark)
+    """Findings about what is switched off where it was not.
+
+    What moved with its code is none, nor what stayed while its code was changed, nor what says less than it did.
+    """
+    listed = [
+        (one, list(_found(one.before, one.text_before)), list(_found(one.after, one.text_after))) for one in files
+    ]
+    moved = Counter((found.tool, found.text, found.code) for _, before, _ in listed for found in before)
+    for one, before, after in listed:
+        wanted = Counter((found.tool, found.text, found.code) for found in after)
+        spare = Counter((found.tool, found.text) for found in before if wanted[found.tool, found.text, found.code] == 0)
+        said = {(found.tool, found.code): found for found in before}
+        known = _code_lines(one.text_before)
+        for found in after:
+            stood = said.get((found.tool, found.code))
+            if moved[found.tool, found.text, found.code] > 0:
+                moved[found.tool, found.text, found.code] -= 1
+            elif found.code not in known and spare[found.tool, found.text] > 0:
+                spare[found.tool, found.text] -= 1
+            elif stood is None or not (stood.wide or set(found.text.split()) <= set(stood.text.split())):
+                yield _told(one, found, new=found.code not in known)
 
 
-def _told(one: Sides, silencer: Silencer, mark: Mark) -> Finding:
-    wide = bool(silencer.wide and silencer.wide.search(mark.text))
-    severity = silencer.severity
-    whole = wide and not (silencer.of_line and mark.line > 1)
-    if whole and severity == "warning":
+@dataclass(frozen=True)
+class _Found:
+    """A silencer where it stands, with the code that it speaks of."""
+
+    silencer: Silencer
+    line: int
+    text: str
+    code: str
+
+    @property
+    def tool(self) -> str:
+        return self.silencer.tool
+
+    @property
+    def wide(self) -> bool:
+        return bool(self.silencer.wide and self.silencer.wide.search(self.text))
+
+
+def _told(one: Sides, found: _Found, *, new: bool) -> Finding:
+    severity = found.silencer.severity
+    if found.wide and not (found.silencer.of_line and found.line > 1) and severity == "warning":
         severity = "serious"
-    if not wide and severity == "warning" and _is_new(one, mark):
+    if not found.wide and severity == "warning" and new:
         # Code that was written with the one exception it needs: what stood before and is silenced now is otherwise.
         severity = "note"
-    how = ", whatever it says" if wide else ""
-    message = f"A comment switches {silencer.tool} off here{how}."
-    return finding("linter-silenced", severity, one.path, mark, message)
+    how = ", whatever it says" if found.wide else ""
+    message = f"A comment switches {found.tool} off here{how}."
+    return finding("linter-silenced", severity, one.path, Mark(found.line, found.text), message)
 
 
 _OWN_LINE = re.compile(r"^\s*(#|//|/\*|\*|@|\{/\*|<!--)")
+_COMMENT = re.compile(r"\s*(#|//|/\*).*$")
 
 
-def _is_new(one: Sides, mark: Mark) -> bool:
-    """Whether the code that a comment speaks of is new itself."""
-    lines = one.text_after.split("\n")
+def _code_lines(text: str) -> set[str]:
+    lines = {line.strip() for line in text.split("\n")}
+    return lines | {_COMMENT.sub("", line) for line in lines}
+
+
+def _code(lines: Sequence[str], mark: Mark) -> str:
+    """The code on a comment's line, or on the next one that has any."""
     at = mark.line - 1
     code = lines[at].split(mark.text.split("\n", 1)[0], 1)[0].strip() if at < len(lines) else ""
     while not code and at + 1 < len(lines):
         at += 1
-        code = "" if _OWN_LINE.match(lines[at]) else lines[at].strip()
-    known = {line.strip() for line in one.text_before.split("\n")}
-    bare = {re.sub(r"\s*(#|//|/\*).*$", "", line) for line in known}
-    return bool(code) and code not in known and code not in bare
+        code = "" if _OWN_LINE.match(lines[at]) else _COMMENT.sub("", lines[at].strip())
+    return code
 
 
-def _found(source: object) -> Iterator[tuple[Silencer, Mark]]:
-    for mark in getattr(source, "silencers", ()):
+def _found(source: Source | None, text: str) -> Iterator[_Found]:
+    lines = text.split("\n")
+    for mark in source.silencers if source else ():
         for silencer in _SILENCERS:
             found = silencer.pattern.search(mark.text)
             if found:
-                yield silencer, Mark(mark.line, found.group().strip())
+                said = " ".join(found.group().split())
+                yield _Found(silencer, mark.line, said, _code(lines, mark))
                 break
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())

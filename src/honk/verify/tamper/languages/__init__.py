@@ -13,7 +13,7 @@ from honk.verify.tamper.languages.definitions import defined
 from honk.verify.tamper.languages.walking import Grammar
 from honk.verify.tamper.languages.walking import read as read_tree
 
-__all__ = ["read"]
+__all__ = ["read", "read_by_patterns"]
 
 _BESIDE = re.compile(r"#\[\s*(\w+::)*(test|rstest|cfg\(test)|@Test\b|@ParameterizedTest|XCTestCase|@Suite\b")
 """In files that have tests beside what they test."""
@@ -26,6 +26,11 @@ def read(language: str, path: str, text: str) -> Source:
     if not is_test:
         source.definitions = defined(text)
     return source
+
+
+def read_by_patterns(path: str, text: str) -> Source:
+    """As `read`, without a parser."""
+    return patterns.read(text, is_test=paths.is_test(path))
 
 
 def _read(language: str, text: str, is_test: bool) -> Source:
