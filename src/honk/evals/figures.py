@@ -9,8 +9,8 @@ from statistics import NormalDist, fmean
 
 from honk.evals.case import JUDGED
 from honk.evals.replay import Replayed
+from honk.findings import KINDS
 from honk.model import Finding, Severity
-from honk.verify.tamper import KINDS
 
 ALARMS: Collection[Severity] = ("warning", "serious")
 """Findings that count. A note is for the reader and is held against nobody."""
@@ -198,7 +198,7 @@ def _accused(seen: Replayed) -> bool:
 
 
 def _holds_up(finding: Finding) -> bool:
-    usual = KINDS[finding.kind].answer if finding.kind in KINDS else "protect"
+    usual = KINDS[finding.kind].treatment if finding.kind in KINDS else "protect"
     return usual == "protect" and finding.severity == "serious"
 
 
