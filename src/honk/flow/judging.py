@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from honk.findings import KINDS, Treatment
 from honk.flow.approvals import takes_back
 from honk.flow.engine import step
 from honk.flow.ports import known_repository, rooms
@@ -20,9 +21,8 @@ from honk.flow.verification import base_file
 from honk.flow.warming import left_to
 from honk.gate import Judged, Override, place
 from honk.model import Budget, Finding, HonkError, Message, Task, Verdict
-from honk.repository_file import JudgeMode, RepositoryFile, Treatment
+from honk.repository_file import JudgeMode, RepositoryFile
 from honk.verify.judge import EDITION, decided
-from honk.verify.tamper import KINDS
 from honk.workspace import USUAL_MODEL
 
 log = logging.getLogger("honk.flow")
@@ -139,7 +139,7 @@ def _judged(
 
 def _usual(finding: Finding) -> Treatment:
     """What a finding leads to where honk.yaml does not say: a serious one to what is usual for its kind."""
-    usual = KINDS[finding.kind].answer if finding.kind in KINDS else "protect"
+    usual = KINDS[finding.kind].treatment
     return usual if finding.severity == "serious" or usual == "allow" else "show"
 
 
@@ -156,7 +156,7 @@ def _findings(task: Task, commit: str) -> list[Finding]:
 
 
 def _unseen(path: str, why: str) -> Finding:
-    return Finding("not-examined", "serious", path, None, f"This was not examined, {why}.")
+    return Finding("not-read", "serious", path, None, f"This was not read, {why}.")
 
 
 def _ask(

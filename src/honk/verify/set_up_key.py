@@ -61,7 +61,7 @@ def set_up_key(steps: Sequence[SetUp], checkout: Checkout, egress: Iterable[str]
         "commands": [(step.command, step.path, step.directory) for step in steps],
         "reads": declared if installs and declared else dict(blobs),
         "egress": sorted(egress),
-        "machine": _machine(),
+        "machine": [*_machine(), checkout.made_of],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
