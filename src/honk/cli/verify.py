@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from secrets import token_hex
 from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
@@ -66,9 +67,14 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, c
             ),
             turns=Semaphore(settings.checks_at_once or checks_at_once()),
         )
+    for check in checks:
+        if check.status == "flaky":
+            installation.store.note_flaky(repository.name, check.name, f"verify:{token_hex(8)}")
     if as_json:
         left_out = [asdict(one) for plan in plans for one in plan.left_out]
-        print_json(head | {"checks": [asdict(check) for check in checks], "left_out": left_out})
+        flaky = installation.store.flaky(repository.name)
+        told = [asdict(check) | {"flaky_times": flaky.get(check.name, 0)} for check in checks]
+        print_json(head | {"checks": told, "left_out": left_out})
     else:
         _say_left_out(plans[0])
         if not checks:

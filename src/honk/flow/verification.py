@@ -11,7 +11,7 @@ from honk.flow.ports import rooms
 from honk.flow.reach import reach_of
 from honk.flow.view import check_view
 from honk.gate import red
-from honk.git import changed_paths
+from honk.git import changed_paths, git
 from honk.model import Check, Checkout, CheckStatus, Repository, Task
 from honk.repository_file import RepositoryFile, parse_repository_file
 from honk.store import Store
@@ -81,7 +81,8 @@ def verify_commit(
         return known
     one = _Verification(task, repository, commit, base, source, changed, stop)
     checks = one.run(configuration)
-    room.store.save_checks(repository.name, commit, configuration, checks)
+    tree = git("rev-parse", f"{commit}^{{tree}}", directory=source)
+    room.store.save_checks(repository.name, commit, configuration, checks, tree)
     green = not in_the_way(task, checks, base)
     room.store.record(
         task.id, "verify.finished", {"commit": commit, "green": green}, key=f"{one.place(configuration)}:finished"
