@@ -332,7 +332,9 @@ def follow(
                 found = watcher.look()
         if outcome is None:
             session.stop()
-        session.fetch()
+        # Of one that wrote too much there may be too much to bring back, which is no news.
+        with contextlib.suppress(*((HonkError,) if found or (outcome and outcome[1]) else ())):
+            session.fetch()
     finally:
         session.close()
     seconds = time.monotonic() - began
