@@ -200,7 +200,7 @@ def attempt(project: Project, seed: int, tools: Path, downloads: Path) -> bool:
         files = {"package.json": (folder / "package.json").read_text()} if project.modules else {}
         case = Case(f"{project.name}-{seed}", project.tool, project.command, files, ())
         try:
-            code, output = run(case, tools, folder, seconds=180)
+            code, output = run(case, tools, folder, seconds=120)
         except subprocess.TimeoutExpired:
             print(f"{case.name}: does not end ({where})")
             return False
