@@ -150,6 +150,7 @@ def test_of_a_workspace_run_the_packages_that_are_touched_and_those_that_use_the
         "npm test (packages/app)": "packages/app$ npm run test",
     }
     assert app.verifiers[0].why == "packages/app uses packages/core"
+    assert app.untouched == ["Node in packages/core", "Node in packages/site", "Node in packages/old"]
     assert len(plan_of(WORKSPACE, changed=["package-lock.json"]).verifiers) == 6
 
 
