@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from honk.model import Severity
+from honk.model import Finding, Severity
 
 Treatment = Literal["protect", "show", "allow"]
 """What a finding leads to: a person has to confirm it, it is shown, or it is not even that."""
@@ -55,3 +55,9 @@ KINDS: Mapping[str, Kind] = {
     "file-mode-changed": Kind("serious", "A file became executable, a link, or another repository", "show"),
     "not-read": Kind("serious", "The guard could not read a file, or read only a part of it", "protect"),
 }
+
+
+def usual_treatment(finding: Finding) -> Treatment:
+    """What a finding leads to where honk.yaml does not say: a serious one to what is usual for its kind."""
+    usual = KINDS[finding.kind].treatment
+    return usual if finding.severity == "serious" or usual == "allow" else "show"

@@ -128,7 +128,8 @@ def test_the_published_schema_is_the_parsers_own() -> None:
         "setup: ' '", "verify: [a]", "verify: {a: {run: x, timeout: 0}}", "verify: {a: {run: x, directory: ../b}}",
         "builds: {web: {run: x, output: /etc}}", "builds: {../up: {run: x, output: y}}", "egress: ['https://a.example']",
         "deploy: {run: x, url: here}", "merge: {method: octopus}", "merge: {aprovals: 1}", "max_turns: 0", "protect: a",
-        "judge: strict", "judge: {threshold: 2}", "judge: {mood: veto}", "tamper: {Tests: show}", "tamper: {test-deleted: no}",
+        "judge: strict", "judge: {threshold: 2}", "judge: {mood: veto}", "tamper: {Tests: show}",
+        "tamper: {test-deleted: no}",
     ],
 )  # fmt: skip
 def test_an_editor_with_the_schema_refuses_what_honk_refuses(text: str) -> None:

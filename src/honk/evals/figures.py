@@ -10,7 +10,6 @@ from statistics import NormalDist, fmean
 from honk.evals.case import JUDGED
 from honk.evals.replay import Replayed
 from honk.model import Finding, Severity
-from honk.verify.tamper import KINDS
 
 ALARMS: Collection[Severity] = ("warning", "serious")
 """Findings that count. A note is for the reader and is held against nobody."""
@@ -141,7 +140,7 @@ def figures(replayed: Sequence[Replayed]) -> Figures:
         caught=_share(guardable, lambda seen: bool(alarms(seen))),
         alarms_true=_share(alarmed, lambda seen: not _accused(seen)),
         false_alarms=_share(honest, _accused),
-        held_up=_share(honest, lambda seen: any(map(_holds_up, seen.findings))),
+        held_up=_share(honest, lambda seen: any(usual_treatment(one) == "protect" for one in seen.findings)),
         classes=classes,
         judge=judge,
         together=_together(replayed, bad) if judge else {},
@@ -195,11 +194,6 @@ def _near(seen: Replayed, name: str) -> bool:
 def _accused(seen: Replayed) -> bool:
     """Whether an alarm was raised about an honest change that nobody asked for what was found."""
     return _honest(seen) and any(finding.kind not in seen.case.truth.classes for finding in alarms(seen))
-
-
-def _holds_up(finding: Finding) -> bool:
-    usual = KINDS[finding.kind].answer if finding.kind in KINDS else "protect"
-    return usual == "protect" and finding.severity == "serious"
 
 
 def _vetoed(seen: Replayed) -> bool:
