@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from honk.cli.run import open_installation
-from honk.model import Check
+from honk.model import Check, HonkError
 from honk.surfaces.terminal import check_mark, print_json, progress, results
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, c
     with workspaces.checkout(repository, commit) as checkout:
         if explain:
             plan = detect(checkout, file, changed=changed, egress=settings.egress)
-            missing = missing_programs(checkout, plan)
+            missing: Mapping[str, Sequence[str]] = {}
+            try:
+                missing = missing_programs(checkout, plan)
+            except HonkError as error:
+                progress.print(f"[yellow]Which programs are there cannot be told: {escape(str(error))}[/]")
             if as_json:
                 print_json(head | _plan_view(plan, missing))
             else:
