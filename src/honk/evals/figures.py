@@ -9,6 +9,7 @@ from statistics import NormalDist, fmean
 
 from honk.evals.case import JUDGED
 from honk.evals.replay import Replayed
+from honk.findings import usual_treatment
 from honk.model import Finding, Severity
 
 ALARMS: Collection[Severity] = ("warning", "serious")
