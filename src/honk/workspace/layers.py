@@ -17,12 +17,13 @@ from honk.workspace.trees import write_files
 _MONITOR = Path(__file__).with_name("fsmonitor.py")
 _KEPT = "lowers.json"
 
-MONITOR_COMMAND = f"{interpreter()} -I -S /honk/fsmonitor.py"
-"""What git in a sandbox asks for the paths that may have changed."""
+MONITOR_COMMAND = f"{interpreter()} -I -S /honk/fsmonitor.py 2>/dev/null"
+"""What git in a sandbox asks for the paths that may have changed. In a tree that came back without layers it fails, and
+git looks by itself."""
 MONITORED = 4_000
 """With so many files, asking that is quicker for git than looking at each."""
 COARSE_MONITOR = (
-    "cd /honk/upper || exit 1; printf 'honk\\0'; for at in * .[!.]* ..?*; do case $at in .git) ;; *) "
+    "cd /honk/upper 2>/dev/null || exit 1; printf 'honk\\0'; for at in * .[!.]* ..?*; do case $at in .git) ;; *) "
     'if [ -e "$at" ] || [ -L "$at" ]; then printf \'%s\\0%s/\\0\' "$at" "$at"; fi ;; esac; done; :'
 )
 """The same for smaller trees, by the names at the root alone and in the shell that git starts for it in any case: git
