@@ -17,14 +17,14 @@ test: $(READY)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 check: $(READY)
-	@$(BIN)/ruff format --check src tests bench
-	@$(BIN)/ruff check src tests bench
+	@$(BIN)/ruff format --check src tests bench evals
+	@$(BIN)/ruff check src tests bench evals
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
 format: $(READY)
-	@$(BIN)/ruff format src tests bench
-	@$(BIN)/ruff check --fix src tests bench
+	@$(BIN)/ruff format src tests bench evals
+	@$(BIN)/ruff check --fix src tests bench evals
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(PARTS)

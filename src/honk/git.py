@@ -160,6 +160,12 @@ def git_as(
     raise AssertionError("the second try returned or raised")
 
 
+def changed_paths(directory: Path, base: str, head: str) -> list[str]:
+    """Every path that differs between two commits, deleted ones and both names of a moved one among them."""
+    names = git_bytes("diff", "--name-only", "--no-renames", "-z", base, head, "--", directory=directory)
+    return [name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name]
+
+
 def succeeds(*arguments: str | Path, directory: Path | None = None) -> bool:
     """True if the git command ends with 0; its output is dropped."""
     try:

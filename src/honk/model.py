@@ -433,6 +433,11 @@ class Checkout(Protocol):
     @property
     def commit(self) -> str: ...
 
+    @property
+    def made_of(self) -> str:
+        """What its programs come from, if not from this machine: an image and what runs it."""
+        ...
+
     def files(self) -> Sequence[str]:
         """Every tracked path, `/`-separated, sorted. Read from git, so no symlink is followed."""
         ...

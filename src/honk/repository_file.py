@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
+from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from honk.findings import KINDS, Treatment
 from honk.freeze import Window
 from honk.model import UsageError
 
@@ -35,7 +37,6 @@ _MAX_SECONDS = 7 * 24 * 3600.0
 _DURATION = re.compile(r"^(\d{1,9}(?:\.\d{1,9})?)\s*(ms|s|m|h)?$", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _NAME = re.compile(r"^[^\s\x00-\x1f]([^\r\n\t\x00-\x1f]{0,58}[^\s\x00-\x1f])?$")
-_FINDING = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 _BUILD_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 _ADDRESS = re.compile(r"^https?://[^\s/?#]+\S*$")
 _HOST = re.compile(r"^((\*\.)?\w[\w-]*(\.\w[\w-]*)*\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?$")
@@ -103,6 +104,13 @@ def _matching(pattern: re.Pattern[str], sentence: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _finding(kind: str) -> str:
+    if kind not in KINDS:
+        near = get_close_matches(kind, KINDS, 1) or ["test-deleted"]
+        raise ValueError(f"must be a kind of finding, such as `{near[0]}`: docs/tamper-guard.md has them all")
+    return kind
+
+
 def _text(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern})
 
@@ -142,9 +150,7 @@ Image = Annotated[
 ]
 Pattern = Annotated[str, AfterValidator(_pattern), _text(r"\S")]
 CheckName = Annotated[str, _matching(_NAME, "must be a name of one line and at most 60 characters"), _text(r"\S")]
-FindingKind = Annotated[
-    str, _matching(_FINDING, "must be a kind of finding, such as `test-deleted`"), _text(_FINDING.pattern)
-]
+FindingKind = Annotated[str, AfterValidator(_finding), WithJsonSchema({"type": "string", "enum": sorted(KINDS)})]
 BuildName = Annotated[
     str,
     _matching(_BUILD_NAME, "must be a name of letters, digits, `_` and `-`, at most 40"),
@@ -345,9 +351,6 @@ JudgeEntry = Annotated[
     Annotated[JudgeMode, Tag("mode")] | Annotated[Judge, Tag("rules")], Discriminator(_kind_of_judge)
 ]
 
-Treatment = Literal["protect", "show", "allow"]
-"""What a finding of the tamper guard leads to: a person has to confirm it, it is shown, or it is not even that."""
-
 
 class Freeze(_Part):
     """A time in which nothing is merged: each week (`Fri 16:00`), or between two dates (`2026-12-20`)."""
@@ -379,9 +382,9 @@ class Merge(_Part):
         return [Window(one.begin, one.end, one.zone) for one in self.freeze]
 
 
-def _named(pattern: re.Pattern[str]) -> dict[str, Any]:
+def _named(names: re.Pattern[str] | Mapping[str, Any]) -> dict[str, Any]:
     """What pydantic leaves out of the schema: which keys a mapping may have."""
-    return {"propertyNames": {"pattern": pattern.pattern}}
+    return {"propertyNames": {"pattern": names.pattern} if isinstance(names, re.Pattern) else {"enum": sorted(names)}}
 
 
 def _kind_of_step(value: object) -> str:
@@ -398,7 +401,7 @@ class RepositoryFile(_Part):
     verify: dict[CheckName, Step] | None = None
     """None: found by what the repository contains. Empty: no checks."""
     judge: JudgeEntry | None = None
-    tamper: dict[FindingKind, Treatment] = Field(default_factory=dict, json_schema_extra=_named(_FINDING))
+    tamper: dict[FindingKind, Treatment] = Field(default_factory=dict, json_schema_extra=_named(KINDS))
     """By kind. What is not named is as usual for its kind where it is serious, and `show` where it is not."""
     protect: list[Pattern] = Field(default_factory=list)
     builds: dict[BuildName, Build] | None = Field(default=None, json_schema_extra=_named(_BUILD_NAME))

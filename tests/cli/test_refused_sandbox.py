@@ -40,6 +40,13 @@ def test_nothing_runs_and_the_remedy_is_named(home: Path, make_repository: Calla
     assert task["head_sha"] is None
 
 
+def test_what_would_be_checked_is_explained_all_the_same(home: Path, make_repository: Callable[..., Path]) -> None:
+    done = _honk("verify", "--repo", str(make_repository({"Makefile": "test:\n\ttrue\n"})), "--explain")
+    assert done.returncode == 0, done.stderr
+    assert "make test" in done.stdout
+    assert "The kernel refuses the sandbox" in done.stderr
+
+
 def test_the_doctor_says_so(home: Path) -> None:
     done = _honk("doctor", "--json")
     assert done.returncode == 1

@@ -11,8 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from honk.cli.commands import app
+from honk.evals import Case, Truth, missed, read_cases, replay, untrue
 from honk.repository_file import parse_repository_file
 from honk.settings import Settings, read_settings
+from honk.verify.tamper import guard_each
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -58,7 +60,20 @@ def test_the_examples_about_installing_are_read_and_its_obstacles_are_those_that
         assert words in text and words in told
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/setup-slack.md", "docs/setup-github.md", "docs/provenance.md"])
+def test_the_example_of_a_case_is_read_and_every_field_of_one_is_described(tmp_path: Path) -> None:
+    text = (ROOT / "docs/evals.md").read_text()
+    (example,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "case.json").write_text(example)
+    (case,) = read_cases(tmp_path)
+    (seen,) = replay([case], guard_each)
+    assert missed(seen) == [] and untrue(seen) == []
+    described = {name.removeprefix("truth.") for name in re.findall(r"^\| `([a-z.]+)` \|", text, re.MULTILINE)}
+    assert described == (set(Case.model_fields) | set(Truth.model_fields)) - {"truth"}
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/setup-slack.md", "docs/setup-github.md", "docs/provenance.md", "docs/evals.md"]
+)
 def test_every_command_of_a_page_exists(page: str) -> None:
     lines = re.findall(r"^    (?:\w+=\S+ )*(?:\.venv/bin/)?honk (.+)$", (ROOT / page).read_text(), re.MULTILINE)
     assert len(lines) >= 5

@@ -112,13 +112,16 @@ def test_what_decides_a_result_has_it_made_again(desk: Desk) -> None:
 
 
 def test_a_retry_and_the_setting_for_none_run_everything_afresh(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = desk.task(desk.commit({"c.test": "good\n"}))
-    desk.verify(task)
-    desk.verify(task)
-    assert desk.runs(task) == 1
+    first, task = (
+        desk.task(desk.commit({"c.test": "good\n"})),
+        desk.task(desk.commit({"c.test": "good\n"}, message="2")),
+    )
+    desk.verify(first)
+    assert desk.verify(task) == desk.verify(task)
+    assert desk.runs(task) == 0
     take_again(task.id, "retry:1")
-    desk.verify(task)
-    assert desk.runs(task) == 2
+    assert desk.verify(task).unchanged_since is None
+    assert desk.runs(task) == 1
     monkeypatch.setattr(desk.honk.settings, "checks_cache_hours", 0.0)
     other = desk.task(desk.commit({"c.test": "good\n"}, message="2"))
     assert desk.verify(other).unchanged_since is None

@@ -11,7 +11,7 @@ PAGE = (Path(__file__).parents[2] / "docs/tamper-guard.md").read_text()
 def test_the_page_names_every_kind_as_the_code_has_it():
     rows = re.findall(r"^\| `([\w-]+)` \| (\w+) \| (\w+) \| (.*) \|$", PAGE, re.MULTILINE)
 
-    assert rows == [(name, kind.severity, kind.answer, kind.about) for name, kind in KINDS.items()]
+    assert rows == [(name, kind.severity, kind.treatment, kind.about) for name, kind in KINDS.items()]
 
 
 def test_the_page_s_example_holds():

@@ -25,6 +25,10 @@ class Listed:
     def files(self) -> Sequence[str]:
         return sorted(self.texts_by_path)
 
+    @property
+    def made_of(self) -> str:
+        return ""
+
     def blobs(self) -> Mapping[str, str]:
         return {path: str(hash(text)) for path, text in self.texts_by_path.items()}
 

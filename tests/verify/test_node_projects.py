@@ -56,6 +56,8 @@ def test_tools_that_are_configured_run_where_there_is_no_script_for_it() -> None
     assert list(commands(plan_of(without))) == ["tsc", "vitest"]
     several = files | {"tsconfig.json": '{"files": [], "references": [ {"path": "./app"}]}'}
     assert commands(plan_of(several))["tsc"] == "npx --no -- tsc --build --pretty false"
+    inside = {"package.json": {"devDependencies": tools, "eslintConfig": {}, "prettier": {}}}
+    assert list(commands(plan_of(inside))) == ["prettier", "eslint", "vitest"]
     biome = {"package.json": {"devDependencies": {"@biomejs/biome": "1", "jest": "29"}}, "biome.json": "{}"}
     assert commands(plan_of(biome)) == {
         "biome": "npx --no -- biome ci --colors=off .",
@@ -148,6 +150,7 @@ def test_of_a_workspace_run_the_packages_that_are_touched_and_those_that_use_the
         "npm test (packages/app)": "packages/app$ npm run test",
     }
     assert app.verifiers[0].why == "packages/app uses packages/core"
+    assert app.untouched == ["Node in packages/core", "Node in packages/site", "Node in packages/old"]
     assert len(plan_of(WORKSPACE, changed=["package-lock.json"]).verifiers) == 6
 
 
@@ -160,6 +163,14 @@ def test_a_script_of_the_root_that_runs_in_all_packages_does_so_unless_only_some
     assert left_out(plan)["npm test (packages/core)"] == "the root's script runs it"
     changed = plan_of(files, changed=["packages/site/a.ts"])
     assert list(commands(changed)) == ["npm test (packages/site)"]
+
+
+def test_the_settings_that_packages_extend_are_no_project_of_the_compiler() -> None:
+    root = {**WORKSPACE["package.json"], "devDependencies": {"typescript": "5"}}
+    files = {**WORKSPACE, "package.json": root, "tsconfig.json": "{}"}
+    assert "tsc" in left_out(plan_of(files))
+    solution = {**files, "tsconfig.json": '{"references": [{"path": "packages/core"}]}'}
+    assert commands(plan_of(solution))["tsc"] == "npx --no -- tsc --build --pretty false"
 
 
 def test_pnpm_names_its_packages_in_a_file_of_its_own() -> None:

@@ -39,6 +39,7 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/honk-yaml.md").read_te
         ("tamper: protect", "line 1: `tamper` must be keys and values, such as `test-deleted: show`"),
         ("tamper:\n  test-deleted: never\n", "line 2: `tamper.test-deleted` must be 'protect', 'show' or 'allow'"),
         ("tamper: {Tests: show}", "line 1: `tamper.Tests` must be a kind of finding, such as `test-deleted`"),
+        ("tamper: {lint-silenced: show}", "`tamper.lint-silenced` must be a kind of finding, such as `linter-s"),
         ("setup: ' '\n", "line 1: `setup` must be a shell line, not blank"),
         ("verify:\n  test:\n    run: ''\n", "line 3: `verify.test.run` must be a shell line, not blank"),
         ("verify: npm test\n", "line 1: `verify` must be keys and values, such as `test: npm test`"),
@@ -127,7 +128,8 @@ def test_the_published_schema_is_the_parsers_own() -> None:
         "setup: ' '", "verify: [a]", "verify: {a: {run: x, timeout: 0}}", "verify: {a: {run: x, directory: ../b}}",
         "builds: {web: {run: x, output: /etc}}", "builds: {../up: {run: x, output: y}}", "egress: ['https://a.example']",
         "deploy: {run: x, url: here}", "merge: {method: octopus}", "merge: {aprovals: 1}", "max_turns: 0", "protect: a",
-        "judge: strict", "judge: {threshold: 2}", "judge: {mood: veto}", "tamper: {Tests: show}", "tamper: {a: never}",
+        "judge: strict", "judge: {threshold: 2}", "judge: {mood: veto}", "tamper: {Tests: show}",
+        "tamper: {test-deleted: no}",
     ],
 )  # fmt: skip
 def test_an_editor_with_the_schema_refuses_what_honk_refuses(text: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from honk.model import Check, Repository
 from honk.repository_file import parse_repository_file
 from honk.settings import read_settings
-from honk.verify import verify
+from honk.verify import Conditions, verify
 from honk.workspace import Workspaces
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -29,7 +29,7 @@ def run(home: Path, make_repository: Callable[..., Path]) -> Run:
         repository = Repository("project", str(repo), str(repo), "main")
         workspaces = Workspaces(read_settings(home=home))
         with workspaces.checkout(repository, workspaces.fetch(repository)) as checkout:
-            return verify(checkout, parse_repository_file(text), **given)[0]
+            return verify(checkout, parse_repository_file(text), Conditions(**given))[0]
 
     return run
 
@@ -40,6 +40,12 @@ def test_of_more_than_is_kept_the_first_error_and_the_last_words_are_told(run: R
     assert check.summary.startswith("error: no such article")
     assert check.summary.endswith("gave up")
     assert len(check.summary) <= 2_000
+
+
+def test_an_error_in_the_middle_of_more_than_is_kept_is_told(run: Run) -> None:
+    noise = "yes 'all is well here' | head -c 25000000"
+    check = run(f"{noise}; echo 'orders.c:4:2: error: no such article'; {noise}; exit 1")
+    assert check.summary.startswith("orders.c:4:2: error: no such article")
 
 
 def test_output_that_is_no_text_is_told_as_far_as_it_is(run: Run) -> None:

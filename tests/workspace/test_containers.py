@@ -444,6 +444,7 @@ def test_a_repositorys_own_image_is_that_of_its_base_whatever_a_change_says(
     assert commit
     with workspaces.checkout(repository, commit, source=workspaces.change_git_dir(task)) as checkout:
         assert "change/image" in checkout.run(shell("cat honk.yaml")).output
+        assert "base/image:1" in checkout.made_of  # so that no result of another image counts for it
     used = {image for call in played_engine.calls(engine) if call[0] == "run" for image in call if "/image:1" in image}
     assert used == {"base/image:1", played_engine.IMAGE}  # the latter for what is Honk's own
 

@@ -62,7 +62,7 @@ def far(make_repository: Make, tmp_path: Path) -> Iterator[Far]:
 
 
 def until(what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -149,6 +149,16 @@ def test_what_one_workspace_writes_no_other_sees(workspaces: Workspaces, make_re
         assert do(one, "cat a; ls") == "9\na\nc\n"
 
 
+def test_git_beside_a_checkout_sees_what_was_written_in_it_before(
+    workspaces: Workspaces, make_repository: Make
+) -> None:
+    repository = repository_at(make_repository({"a": "1\n", "b": "2\n"}))
+    with workspaces.checkout(repository, workspaces.fetch(repository)) as checkout:
+        assert checkout.run(shell("git status -s; echo 9 > a; echo new > c; git status -s")).exit_code == 0
+        with checkout.apart() as beside:
+            assert beside.run(shell("git status -s; rm b; git status -s")).output == " M a\n?? c\n M a\n D b\n?? c\n"
+
+
 def test_a_workspace_is_a_few_small_files(shared: Workspaces, large: Path) -> None:
     repository = replace(repository_at(large), name="large")
     task = task_on(shared.fetch(repository))

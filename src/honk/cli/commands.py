@@ -126,6 +126,42 @@ def verify(
     )
 
 
+@app.command("eval")
+def evaluate(
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE|FOLDER]", help="Cases as docs/evals.md says; default: those that come with Honk."
+        ),
+    ] = None,
+    judge: Annotated[
+        bool | None,
+        typer.Option(
+            "--judge/--no-judge", " /--guard-only", help="Ask the judge, too; default: if there is a key for a model."
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="A score below it is a veto; default: as where honk.yaml says nothing.", min=0, max=1),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="US dollars that all verdicts may cost; default: HONK_MAX_COST_USD.", min=0)
+    ] = None,
+    from_tasks: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write what became of this home's tasks there as cases, and stop."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure tamper guard and judge on changes of which the truth is known."""
+    from honk.cli.evals import evaluate as measure
+    from honk.cli.evals import export_outcomes
+
+    if from_tasks is not None:
+        raise typer.Exit(export_outcomes(from_tasks, as_json=as_json))
+    raise typer.Exit(measure(path, judge=judge, threshold=threshold, budget=budget, as_json=as_json))
+
+
 @app.command()
 def worker(
     labels: Annotated[str, typer.Option(help="What this machine can do, such as macos; separated by commas.")] = "",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from secrets import token_hex
 from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from honk.cli.run import open_installation
-from honk.model import Check
+from honk.model import Check, HonkError
 from honk.surfaces.terminal import check_mark, print_json, progress, results
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, c
     with workspaces.checkout(repository, commit) as checkout:
         if explain:
             plan = detect(checkout, file, changed=changed, egress=settings.egress)
-            missing = missing_programs(checkout, plan)
+            missing: Mapping[str, Sequence[str]] = {}
+            try:
+                missing = missing_programs(checkout, plan)
+            except HonkError as error:
+                progress.print(f"[yellow]Which programs are there cannot be told: {escape(str(error))}[/]")
             if as_json:
                 print_json(head | _plan_view(plan, missing))
             else:
@@ -62,9 +67,14 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, c
             ),
             turns=Semaphore(settings.checks_at_once or checks_at_once()),
         )
+    for check in checks:
+        if check.status == "flaky":
+            installation.store.note_flaky(repository.name, check.name, f"verify:{token_hex(8)}")
     if as_json:
         left_out = [asdict(one) for plan in plans for one in plan.left_out]
-        print_json(head | {"checks": [asdict(check) for check in checks], "left_out": left_out})
+        flaky = installation.store.flaky(repository.name)
+        told = [asdict(check) | {"flaky_times": flaky.get(check.name, 0)} for check in checks]
+        print_json(head | {"checks": told, "left_out": left_out})
     else:
         _say_left_out(plans[0])
         if not checks:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from honk.findings import usual_treatment
 from honk.flow.approvals import takes_back
 from honk.flow.engine import step
 from honk.flow.ports import known_repository, rooms
@@ -20,9 +21,8 @@ from honk.flow.verification import base_file
 from honk.flow.warming import left_to
 from honk.gate import Judged, Override, place
 from honk.model import Budget, Finding, HonkError, Message, Task, Verdict
-from honk.repository_file import JudgeMode, RepositoryFile, Treatment
+from honk.repository_file import JudgeMode, RepositoryFile
 from honk.verify.judge import EDITION, decided
-from honk.verify.tamper import KINDS
 from honk.workspace import USUAL_MODEL
 
 log = logging.getLogger("honk.flow")
@@ -126,7 +126,7 @@ def _judged(
     task: Task, commit: str, file: RepositoryFile, findings: Sequence[Finding], verdict: Verdict | None
 ) -> Judged:
     """What follows from what was found and said, by these rules."""
-    treated = [(finding, file.tamper.get(finding.kind) or _usual(finding)) for finding in findings]
+    treated = [(finding, file.tamper.get(finding.kind) or usual_treatment(finding)) for finding in findings]
     free = _own_making(task)
     return Judged(
         commit,
@@ -135,12 +135,6 @@ def _judged(
         [finding for finding, treatment in treated if treatment == "protect" and not free],
         vetoes=_mode(task, file) == "veto",
     )
-
-
-def _usual(finding: Finding) -> Treatment:
-    """What a finding leads to where honk.yaml does not say: a serious one to what is usual for its kind."""
-    usual = KINDS[finding.kind].answer if finding.kind in KINDS else "protect"
-    return usual if finding.severity == "serious" or usual == "allow" else "show"
 
 
 def _findings(task: Task, commit: str) -> list[Finding]:
@@ -156,7 +150,7 @@ def _findings(task: Task, commit: str) -> list[Finding]:
 
 
 def _unseen(path: str, why: str) -> Finding:
-    return Finding("not-examined", "serious", path, None, f"This was not examined, {why}.")
+    return Finding("not-read", "serious", path, None, f"This was not read, {why}.")
 
 
 def _ask(

@@ -11,7 +11,7 @@ from honk.flow.ports import rooms
 from honk.flow.reach import reach_of
 from honk.flow.view import check_view
 from honk.gate import red
-from honk.git import git_bytes
+from honk.git import changed_paths, git
 from honk.model import Check, Checkout, CheckStatus, Repository, Task
 from honk.repository_file import RepositoryFile, parse_repository_file
 from honk.store import Store
@@ -40,12 +40,6 @@ def configuration_digest(repository: Repository, base: str, changed: Sequence[st
     text = rooms().workspaces.read(repository, base, "honk.yaml") or ""
     facts = ["2", text, "\0".join([*rooms().settings.egress, *_allowed(repository)]), "\0".join(changed)]
     return hashlib.sha256("\0\0".join(facts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _changed(directory: Path, base: str, commit: str) -> list[str]:
-    """The paths that differ, both of a moved file's among them."""
-    names = git_bytes("diff", "--name-only", "--no-renames", "-z", base, commit, "--", directory=directory)
-    return [name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name]
 
 
 def _allowed(repository: Repository) -> list[str]:
@@ -80,14 +74,15 @@ def verify_commit(
     repository = _repository(task)
     base = base or task.base_sha or ""
     source = source or room.workspaces.change_git_dir(task)
-    changed = _changed(source, base, commit)
+    changed = changed_paths(source, base, commit)
     configuration = configuration_digest(repository, base, changed)
     known = room.store.checks(repository.name, commit, configuration)
     if known and all(check.against in (None, base) for check in known):
         return known
     one = _Verification(task, repository, commit, base, source, changed, stop)
     checks = one.run(configuration)
-    room.store.save_checks(repository.name, commit, configuration, checks)
+    tree = git("rev-parse", f"{commit}^{{tree}}", directory=source)
+    room.store.save_checks(repository.name, commit, configuration, checks, tree)
     green = not in_the_way(task, checks, base)
     room.store.record(
         task.id, "verify.finished", {"commit": commit, "green": green}, key=f"{one.place(configuration)}:finished"

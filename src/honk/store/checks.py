@@ -26,13 +26,15 @@ _MARGIN = 16_000
 class Checks(Database):
     """Results of checks and their logs."""
 
-    def save_checks(self, repository: str, commit: str, configuration: str, results: Iterable[Check]) -> None:
-        """Replace the commit's results."""
+    def save_checks(
+        self, repository: str, commit: str, configuration: str, results: Iterable[Check], tree: str | None = None
+    ) -> None:
+        """Replace the commit's results. `tree` is git's id of its files."""
         rows = tables.checks
         with self._write() as connection:
             connection.execute(rows.delete().where(rows.c.repository == repository, rows.c.commit == commit))
             for position, check in enumerate(results):
-                place = {"repository": repository, "commit": commit, "position": position}
+                place = {"repository": repository, "commit": commit, "position": position, "tree": tree}
                 connection.execute(insert(rows).values(configuration=configuration, **place, **self._row(check)))
 
     def checks(self, repository: str, commit: str | None, configuration: str | None = None) -> list[Check]:
@@ -83,9 +85,9 @@ class Checks(Database):
         of_commit, of_tree = tables.checks, tables.check_results
         its = (of_commit.c.repository == repository, of_commit.c.commit == commit)
         with self._write() as connection:
-            found = connection.execute(select(of_commit.c.unchanged_since, of_commit.c.against).where(*its))
-            ran_on = {commit, *(one for row in found for one in row if one)}
-            connection.execute(delete(of_tree).where(of_tree.c.repository == repository, of_tree.c.commit.in_(ran_on)))
+            found = list(connection.execute(select(of_commit.c.tree, of_commit.c.against).where(*its)))
+            of_its = of_tree.c.tree.in_({tree for tree, _ in found}) | of_tree.c.commit.in_({base for _, base in found})
+            connection.execute(delete(of_tree).where(of_tree.c.repository == repository, of_its))
             connection.execute(delete(of_commit).where(*its))
 
     # -- flaky ones --------------------------------------------------------------------------------------------------

@@ -128,6 +128,7 @@ checks = Table(
     Column("failures", JSON),
     Column("unchanged_since", String),
     Column("against", String),
+    Column("tree", String),
 )
 """Results bound to a commit and to the digest of the configuration they were made with."""
 

@@ -44,9 +44,8 @@ def detect(
             apart = _apart(workspace, workspaces)
             chosen = replace(chosen, set_up=[replace(step, apart=apart) for step in chosen.set_up])
             plan = _joined(plan, _told(chosen, part))
-        elif all_of_it.verifiers:
-            names = [f"{workspace.ecosystem} in {workspace.directory}"]
-            plan = _joined(plan, Plan(untouched=names))
+        if all_of_it.verifiers:
+            plan = _joined(plan, Plan(untouched=_left(workspace, part)))
     plan = instead_of_others(tree, plan, changed)
     plan = instead_of_its_hooks(tree, plan, [*file.egress, *egress])
     plan = add_make(tree, plan, [*everything, *plan.verifiers], changed)
@@ -76,6 +75,14 @@ def _apart(workspace: Workspace, workspaces: Sequence[Workspace]) -> list[str]:
         for other in others
         if not any(within(one, other) for one in reached) and not any(within(other, one) for one in inner)
     )
+
+
+def _left(workspace: Workspace, part: Touched) -> list[str]:
+    """The projects of a workspace that are left out, in words; the workspace itself if all of it is."""
+    if part.members is None:
+        return []
+    places = workspace.members.keys() - part.members - {workspace.directory} if part.members else [workspace.directory]
+    return [f"{workspace.ecosystem} in {place}" for place in sorted(places)]
 
 
 def _told(plan: Plan, part: Touched) -> Plan:

@@ -62,9 +62,9 @@ class Package:
         tables = [table for key in keys if isinstance(table := self.told.get(key), dict)]
         return {name: str(version) for table in tables for name, version in table.items()}
 
-    def has(self, shape: re.Pattern[str]) -> bool:
-        """Whether a file beside it has such a name."""
-        return any(shape.match(name) for name in self.tree.beside(self.directory))
+    def has(self, shape: re.Pattern[str], key: str) -> bool:
+        """Whether a file beside it has such a name, or package.json itself such a key."""
+        return key in self.told or any(shape.match(name) for name in self.tree.beside(self.directory))
 
 
 def find_node(tree: Tree) -> list[Workspace]:
@@ -115,7 +115,11 @@ def _plan(
         plan = _checks(tree, group[place], tool)
         left_out += plan.left_out
         for one in plan.verifiers:
-            if one.kind not in delegated or everything == (place == root):
+            if one.tools == ("tsc",) and place == root and len(group) > 1 and "--build" not in one.command:
+                left_out.append(
+                    LeftOut(one.name, "the tsconfig.json of a workspace's root is what its packages extend")
+                )
+            elif one.kind not in delegated or everything == (place == root):
                 verifiers.append(one)
             elif everything:
                 left_out.append(LeftOut(one.name, "the root's script runs it"))
@@ -183,11 +187,11 @@ def _tools_for(tree: Tree, package: Package, kind: Kind) -> Iterator[tuple[str, 
     """The tools that can do it, best first: name, what to call, and why."""
     place, depends = package.directory, package.depends
     biome, typescript = tree.first(place, "biome.json", "biome.jsonc"), tree.first(place, "tsconfig.json")
-    if kind == "format" and "prettier" in depends and package.has(_PRETTIER):
+    if kind == "format" and "prettier" in depends and package.has(_PRETTIER, "prettier"):
         yield "prettier", "prettier --check .", "prettier is configured"
     if kind == "lint" and "@biomejs/biome" in depends and biome:
         yield "biome", "biome ci --colors=off .", f"{biome} is there"
-    if kind == "lint" and "eslint" in depends and package.has(_ESLINT):
+    if kind == "lint" and "eslint" in depends and package.has(_ESLINT, "eslintConfig"):
         yield "eslint", "eslint .", "eslint is configured"
     if kind == "types" and "typescript" in depends and typescript:
         several = re.search(r'"references"\s*:\s*\[\s*\{', tree.text(typescript))

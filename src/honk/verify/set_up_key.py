@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from honk.model import Checkout
 from honk.verify.plan import SetUp
-from honk.verify.tree import folder, join, within
+from honk.verify.tree import LONGEST_READ, folder, join, within
 
 _DECLARATIONS = frozenset(
     {
@@ -61,7 +61,7 @@ def set_up_key(steps: Sequence[SetUp], checkout: Checkout, egress: Iterable[str]
         "commands": [(step.command, step.path, step.directory) for step in steps],
         "reads": declared if installs and declared else dict(blobs),
         "egress": sorted(egress),
-        "machine": _machine(),
+        "machine": [*_machine(), checkout.made_of],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -97,7 +97,8 @@ def _only_installs(
         return all(_described(place, blobs, checkout) for place in places)
     if words[0] in ("npm", "pnpm", "yarn", "bun"):
         packages = [path for path in declared if PurePosixPath(path).name == "package.json"]
-        return not any(_has_life_cycle(checkout.read(path) or "") for path in packages)
+        texts = checkout.texts(packages, LONGEST_READ)
+        return not any(_has_life_cycle(texts.get(path, "")) for path in packages)
     return True
 
 

@@ -33,6 +33,11 @@ class CleanCheckout:
     stands: SetUpStand | None = None
     """Where what a set-up leaves is kept; None where trees have no layers."""
 
+    @property
+    def made_of(self) -> str:
+        """See `model.Checkout`."""
+        return self.sandbox.made_of
+
     def files(self) -> Sequence[str]:
         """Every tracked path, sorted."""
         return tracked(self.source, self.commit)

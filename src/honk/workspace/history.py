@@ -23,6 +23,8 @@ _BATCH = 20_000
 """Contents that are asked for one by one in a request. Of more than these, the forge sends a whole history at less
 cost, because then it has it packed."""
 _SECONDS = 24 * 3600.0
+_BESIDE = ("-c", "pack.threads=1")
+"""Agents work meanwhile: one thread leaves room for them."""
 _REMOTE = "honk"
 _INCOMING, _WHOLE = "refs/honk/incoming", "refs/honk/whole"
 _QUIET = ("--quiet", "--no-tags", "--no-recurse-submodules")
@@ -61,7 +63,7 @@ def fetch_files_first(credentials: Credentials, mirror: Path, source: str, targe
     """
     try:
         wanted = ("fetch", *_QUIET, "--force", "--no-write-fetch-head", _REMOTE, f"+{target}:{_INCOMING}")
-        git_as(credentials, *_promised(source), *wanted, directory=mirror)
+        git_as(credentials, *_promised(source), *wanted, directory=mirror, timeout=_SECONDS)
         newest = git("rev-parse", f"{_INCOMING}^{{commit}}", directory=mirror)
         fetch_files(credentials, mirror, source, newest)
     except GitError:
@@ -81,8 +83,7 @@ def fetch_files(credentials: Credentials, mirror: Path, source: str, commit: str
 def refetch(credentials: Credentials, mirror: Path, source: str, target: str, kept: str) -> None:
     """Fetch everything of `target` anew, whatever is there, and keep it by the reference `kept`. Raises `GitError`."""
     wanted = ("fetch", *_QUIET, "--force", "--refetch", "--no-write-fetch-head", "--", source, f"+{target}:{kept}")
-    # It runs beside an agent that begins to work: one thread leaves room for that.
-    git_as(credentials, "-c", "pack.threads=1", *wanted, directory=mirror, timeout=_SECONDS)
+    git_as(credentials, *_BESIDE, *wanted, directory=mirror, timeout=_SECONDS)
 
 
 def fetch_rest(
@@ -98,7 +99,7 @@ def fetch_rest(
         refetch(credentials, mirror, source, f"refs/heads/{branch}", _WHOLE)
         missing = _missing(mirror, tips)
     for begin_at in range(0, len(missing), _BATCH):
-        _fetch_contents(credentials, mirror, source, missing[begin_at : begin_at + _BATCH])
+        _fetch_contents(credentials, mirror, source, missing[begin_at : begin_at + _BATCH], _BESIDE)
     if missing and (gone := _missing(mirror, tips)):
         raise GitError(f"{len(gone)} files of older commits did not come.", 1)
     return tips
@@ -134,10 +135,12 @@ def _promised(source: str) -> Sequence[str]:
     return [word for name, value in settings.items() for word in ("-c", f"remote.{_REMOTE}.{name}={value}")]
 
 
-def _fetch_contents(credentials: Credentials, mirror: Path, source: str, contents: Sequence[str]) -> None:
+def _fetch_contents(
+    credentials: Credentials, mirror: Path, source: str, contents: Sequence[str], settings: Sequence[str] = ()
+) -> None:
     """As git does for itself where a partial clone's files are laid out: without telling what is there already."""
     git_as(
-        credentials, *_promised(source), "-c", "fetch.negotiationAlgorithm=noop",
+        credentials, *settings, *_promised(source), "-c", "fetch.negotiationAlgorithm=noop",
         "fetch", *_QUIET, "--no-write-fetch-head", "--stdin", _REMOTE,
         directory=mirror, given="".join(f"{one}\n" for one in contents).encode(), timeout=_SECONDS,
     )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +42,15 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _told(repository: Repository) -> Iterator[None]:
+    """Say of what git says in which repository it could not fetch."""
+    try:
+        yield
+    except GitError as error:
+        raise HonkError(f"Older files of {repository.address} cannot be fetched: {error}.") from error
 
 
 def local_path(git_url: str) -> Path | None:
@@ -117,7 +125,9 @@ class Mirrors:
         if not history.has_files(mirror, commit):
             with self._locked(mirror):
                 if history.is_partial(mirror):
-                    history.fetch_files(partial(self._credentials, repository), mirror, repository.git_url, commit)
+                    credentials = partial(self._credentials, repository)
+                    with _told(repository):
+                        history.fetch_files(credentials, mirror, repository.git_url, commit)
         return True
 
     def is_whole(self, repository: Repository) -> bool:
@@ -161,7 +171,7 @@ class Mirrors:
             try:
                 self._complete(mirror)
             except HonkError as error:
-                log.warning("older files of %s are still missing: %s", mirror.stem, error)
+                log.warning("%s", error)
                 continue
             with self._locked(mirror):
                 history.remove_marks(mirror)
@@ -192,13 +202,10 @@ class Mirrors:
         self._completing.add(mirror.stem)
 
         def complete() -> None:
-            # Agents that begin to work come first (setpriority(2): on Linux for this thread and what it starts).
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
             try:
                 self._complete(mirror)
             except HonkError as error:
-                log.warning("older files of %s are still missing: %s", mirror.stem, error)
+                log.warning("%s", error)
             finally:
                 self._completing.discard(mirror.stem)
 
@@ -216,10 +223,11 @@ class Mirrors:
                 repository = history.repository_of(mirror)
                 history.remove_torn(mirror)
             place = (partial(self._credentials, repository), mirror, repository.git_url, repository.default_branch)
-            known = history.fetch_rest(*place)
-            with self._locked(mirror):
-                history.fetch_rest(*place, known)
-                history.end(mirror)
+            with _told(repository):
+                known = history.fetch_rest(*place)
+                with self._locked(mirror):
+                    history.fetch_rest(*place, known)
+                    history.end(mirror)
 
     def _create(self, mirror: Path) -> None:
         if not (mirror / "HEAD").is_file():

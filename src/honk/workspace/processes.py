@@ -57,14 +57,21 @@ def start(argv: Sequence[str], **given: Any) -> subprocess.Popen[bytes]:
         raise HonkError(f"{argv[0]} cannot be started here: {error.strerror}.") from error
 
 
+_SIGNS = (b"rror", b"FAIL", b"fatal", b"panic", b"Traceback", b"xception")
+_NOTED = 1 << 16
+_AROUND = 500
+
+
 class Output:
-    """Bytes as they come, decoded, of which the first and the last half of `limit` bytes are kept."""
+    """Bytes as they come, decoded, of which the first and the last half of `limit` bytes are kept, and of what lies
+    between them the first lines that say error, 64 KiB at most."""
 
     def __init__(self, limit: int, on_output: Callable[[str], None] | None) -> None:
         self._half = max(limit // 2, 1)
         self._head = bytearray()
         self._tail = bytearray()
         self._dropped = 0
+        self._noted = bytearray()
         self._told = 0
         self._limit = limit
         self._on_output = on_output
@@ -84,13 +91,34 @@ class Output:
         excess = len(self._tail) - self._half
         if excess > 0:
             self._dropped += excess
+            self._note(bytes(self._tail[:excess]))
             del self._tail[:excess]
+
+    def _note(self, dropped: bytes) -> None:
+        room = min(_NOTED, self._half // 8)
+        at = 0
+        # Where each sign is next: looked for again only when it has been passed, so that all is read once.
+        places = dict.fromkeys(_SIGNS, -1)
+        while len(self._noted) < room and places:
+            for sign, place in list(places.items()):
+                if place < at:
+                    places[sign] = dropped.find(sign, at)
+                    if places[sign] < 0:
+                        del places[sign]
+            if places:
+                found = min(places.values())
+                begins = max(dropped.rfind(b"\n", 0, found) + 1, found - _AROUND, at)
+                ends = dropped.find(b"\n", found, found + _AROUND)
+                at = ends + 1 if ends >= 0 else min(found + _AROUND, len(dropped))
+                self._noted += dropped[begins:at].rstrip(b"\n") + b"\n"
 
     def text(self) -> str:
         self._trim()
         if not self._dropped:
             return (self._head + self._tail).decode("utf-8", "replace")
         gap = f"\n… {self._dropped} bytes left out …\n"
+        if self._noted:
+            gap += f"{self._noted.decode('utf-8', 'replace')}…\n"
         return self._head.decode("utf-8", "replace") + gap + self._tail.decode("utf-8", "replace")
 
 

@@ -146,6 +146,15 @@ class Sandbox:
         """The tree's path as commands see it."""
         return str(self.tree) if self.unsafe else INSIDE_TREE
 
+    @property
+    def made_of(self) -> str:
+        """The image that its programs come from, with what runs it; empty where they are this machine's."""
+        chosen = backend(self.settings).name
+        if self.unsafe or chosen == "local":
+            return ""
+        image = self.image or self.settings.sandbox_image
+        return f"{chosen} {self.settings.sandbox_runtime or ''} {image if isinstance(image, str) else image.name}"
+
     def run(
         self,
         command: Command,

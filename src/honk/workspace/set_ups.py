@@ -19,7 +19,7 @@ from pathlib import Path
 from honk.model import HonkError
 from honk.settings import Settings
 from honk.workspace.fsmonitor import written
-from honk.workspace.layers import MONITORED, Layers, entries, lay
+from honk.workspace.layers import Layers, lay
 from honk.workspace.sandbox import Sandbox
 from honk.workspace.shared import Facts, SharedFolders
 from honk.workspace.trees import TREE_CONFIGURATION, remove_tree
@@ -167,10 +167,8 @@ class SetUpStand:
         """The sandbox with upper layers of its own, in a new folder, over all that it and those `before` have."""
         place = self.place / f"apart-{secrets.token_hex(4)}"
         trees = [layers for layers in (sandbox.tree, *(one.tree for one in before)) if isinstance(layers, Layers)]
-        files = {}
-        if entries(trees[0].index) >= MONITORED:
-            # The monitor looks at the upper layer alone, and not all that was written lies there now.
-            files[".git/config"] = TREE_CONFIGURATION
+        # Git is told what was written by the upper layer alone, and not all of that lies there now.
+        files = {".git/config": TREE_CONFIGURATION}
         homes = (sandbox.home, *(one.home for one in before))
         return place, replace(
             sandbox,

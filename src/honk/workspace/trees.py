@@ -133,10 +133,10 @@ def committed_text(git_dir: Path, sha: str, path: str) -> str | None:
 
 
 def texts(git_dir: Path, ids: Mapping[str, str], longest: int) -> dict[str, str]:
-    """The texts of these blobs, by the same names, without those of more than `longest` bytes."""
+    """The texts of these blobs, by the same names, without those of more than `longest` bytes or that are not there."""
     asked = "".join(f"{blob}\n" for blob in ids.values()).encode()
     sizes = git("cat-file", "--batch-check=%(objectsize)", directory=git_dir, given=asked).splitlines()
-    short = [name for name, size in zip(ids, sizes, strict=True) if int(size) <= longest]
+    short = [name for name, size in zip(ids, sizes, strict=True) if size.isdigit() and int(size) <= longest]
     asked = "".join(f"{ids[name]}\n" for name in short).encode()
     told = git_bytes("cat-file", "--batch=%(objectsize)", directory=git_dir, given=asked)
     found: dict[str, str] = {}
@@ -147,13 +147,6 @@ def texts(git_dir: Path, ids: Mapping[str, str], longest: int) -> dict[str, str]
         found[name] = told[content:start].decode("utf-8", "replace")
         start += 1
     return found
-
-
-def changed_paths(git_dir: Path, since: str, sha: str) -> list[str]:
-    """Every path that differs from where `sha` and `since` parted, deleted ones and both names of a moved one among
-    them."""
-    names = git_bytes("diff", "--name-only", "--no-renames", "-z", f"{since}...{sha}", "--", directory=git_dir)
-    return [name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name]
 
 
 def remove_tree(folder: Path) -> None:

@@ -11,7 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from honk.git import git, succeeds
+from honk.git import changed_paths, git, succeeds
 from honk.model import (
     Budget,
     Changes,
@@ -41,7 +41,6 @@ from honk.workspace.set_ups import KeptSetUp, Readied, SetUps, SetUpStand
 from honk.workspace.submodules import populate
 from honk.workspace.trees import (
     borrow,
-    changed_paths,
     committed_text,
     empty_file,
     make_bare,
@@ -115,10 +114,12 @@ class Workspaces:
         return self._texts[asked]
 
     def changed(self, repository: Repository, since: str, commit: str) -> Sequence[str]:
-        """The paths that `commit` of the mirror changes against `since`: a commit, a tag, a branch, or as git writes it
-        from `HEAD`, which is `commit`. Raises `UsageError` if there is no such."""
+        """The paths that `commit` of the mirror has changed since it parted from `since`: a commit, a tag, a branch, or
+        as git writes it from `HEAD`, which is `commit`. Raises `UsageError` if there is no such."""
         mirror = self.mirrors.path(repository)
-        return changed_paths(mirror, self.mirrors.commit(repository, since, commit), commit)
+        named = self.mirrors.commit(repository, since, commit)
+        parted = git("merge-base", named, commit, directory=mirror, failing=[1])
+        return changed_paths(mirror, parted or named, commit)
 
     @contextmanager
     def checkout(

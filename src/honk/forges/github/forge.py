@@ -128,15 +128,18 @@ class GitHubForge:
 
     def git_dir(self, repository: Repository) -> Path:
         """See `Forge.git_dir`. Made where it is not there: another machine may have come to know the repository."""
+        return self._directory(repository, self._history(repository))
+
+    def _directory(self, repository: Repository, history: Path) -> Path:
+        """The same, without waiting until `history` is whole."""
         directory = self._folder / f"{repository.name}.git"
-        history = self._history(repository) / "objects"
         if not directory.exists():
             directory.parent.mkdir(parents=True, exist_ok=True)
             git("init", "-q", "--bare", directory)
         borrowed = directory / "objects" / "info" / "alternates"
-        if not borrowed.exists():
+        if history.is_dir() and not borrowed.exists():
             draft = borrowed.with_name(f"alternates-{secrets.token_hex(4)}")
-            draft.write_text(f"{history}\n")
+            draft.write_text(f"{history / 'objects'}\n")
             draft.rename(borrowed)
         return directory
 
@@ -473,8 +476,8 @@ class GitHubForge:
 
     def diff(self, repository: Repository, base: str, head: str) -> str:
         """See `Forge.diff`."""
-        directory = self.git_dir(repository)
-        return unified_diff((directory, self._mirror(repository)), base, head)
+        mirror = self._mirror(repository)
+        return unified_diff((self._directory(repository, mirror), mirror), base, head)
 
     def changed_paths(self, repository: Repository, base: str, head: str) -> list[str]:
         """See `Forge.changed_paths`."""

@@ -10,6 +10,7 @@ from honk.masking import HIDDEN, masker
 
 _LINES = 100_000
 """Lines that are looked at from the beginning, and as many from the end."""
+_SIGNS = ("rror", "FAIL", "fatal", "panic", "Traceback", "xception")
 _LOOKED_AT = 2_000
 """Characters of one line that are looked at: minified files have lines of megabytes."""
 _RAW = 8_000
@@ -60,19 +61,14 @@ def mask(line: str) -> str:
 
 
 def _looked_at(output: str) -> Iterator[str]:
-    """The first and the last lines, without cutting up what is between them."""
-    output = output.replace("\r\n", "\n")
-    if output.count("\n") < 2 * _LINES:
-        return iter(output.split("\n"))
-    head = islice(_split(output), _LINES)
-    return chain(head, ["…"], output.rsplit("\n", _LINES)[1:])
-
-
-def _split(output: str) -> Iterator[str]:
-    at = 0
-    while (end := output.find("\n", at)) >= 0:
-        yield output[at:end]
-        at = end + 1
+    """The first and the last lines, and of very many those between them that say error."""
+    lines = output.replace("\r\n", "\n").split("\n")
+    if len(lines) <= 2 * _LINES:
+        return iter(lines)
+    between = (
+        line for line in islice(lines, _LINES, len(lines) - _LINES) if line and any(sign in line for sign in _SIGNS)
+    )
+    return chain(lines[:_LINES], islice(between, _LINES // 10), lines[-_LINES:])
 
 
 def _cleaned(raw: str) -> str:

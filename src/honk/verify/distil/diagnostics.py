@@ -97,8 +97,6 @@ def _with_context(lines: Sequence[str], at: int) -> tuple[int, str, list[str]]:
 
 
 _ARROW = re.compile(r"^\s*(?:-->|╭─\[|┌─|╭▸)\s*(?P<place>[^\s\]]+:\d+(?::\d+)?)")
-_MARKED = re.compile(r"^\s*(?:\d+\s*)?[|│]\s.*[\^]+|^\s*[>❯]\s*\d+\s*[|│]")
-_GRAVE = re.compile(r"^\s*(?:error\b|[×✖✘] |[A-Z]{1,6}\d{2,5} |[\w-]+(?:\[[\w-]+\])?: )")
 
 
 def arrows(printed: Printed, _: Sequence[Report]) -> Distilled | None:

@@ -359,9 +359,7 @@ def tap(printed: Printed, _: Sequence[Report]) -> Distilled | None:
         faults.append(
             Fault(at, until, ": ".join(part for part in (place, found["title"], *said[:1]) if part), said[1:12])
         )
-    closing = next(
-        (line for line in reversed(lines[-60:]) if re.match(r"^# (?:fail [1-9]|failed |Looks like)", line)), ""
-    )
+    closing = next((line for line in reversed(lines[-60:]) if _TAP_CLOSING.match(line)), "")
     return Distilled(faults, closing) if faults else None
 
 

@@ -1,4 +1,4 @@
-"""The kinds of finding the guard makes: what each means, and what is asked for it unless honk.yaml says otherwise."""
+"""The kinds of finding the tamper guard makes: what each means, and what follows where honk.yaml does not say."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from honk.model import Severity
+from honk.model import Finding, Severity
 
-Answer = Literal["protect", "show", "allow"]
+Treatment = Literal["protect", "show", "allow"]
+"""What a finding leads to: a person has to confirm it, it is shown, or it is not even that."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,8 @@ class Kind:
     severity: Severity
     about: str
     """What is found, for the documentation."""
-    answer: Answer
-    """What it asks for where `tamper` in honk.yaml does not name it: a person's tap (`protect`), only to be shown
-    (`show`), or nothing at all (`allow`)."""
+    treatment: Treatment
+    """What it leads to where `tamper` in honk.yaml does not name it."""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -55,3 +55,9 @@ KINDS: Mapping[str, Kind] = {
     "file-mode-changed": Kind("serious", "A file became executable, a link, or another repository", "show"),
     "not-read": Kind("serious", "The guard could not read a file, or read only a part of it", "protect"),
 }
+
+
+def usual_treatment(finding: Finding) -> Treatment:
+    """What a finding leads to where honk.yaml does not say: a serious one to what is usual for its kind."""
+    usual = KINDS[finding.kind].treatment
+    return usual if finding.severity == "serious" or usual == "allow" else "show"
