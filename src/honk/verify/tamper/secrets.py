@@ -17,7 +17,7 @@ from honk.verify.tamper.reporting import finding
 
 _LONGEST_LINE = 4000
 _NAMED = re.compile(
-    r"(?P<name>[\w.-]*(?:pass(?:word|wd|phrase)|secret|token|api_?-?key|auth_?-?key|access_?-?key|private_?-?key|client_?-?secret|credential)s?[\w-]*)"
+    r"(?P<name>(?<![\w.-])[\w.-]{0,60}(?:pass(?:word|wd|phrase)|secret|token|api_?-?key|auth_?-?key|access_?-?key|private_?-?key|client_?-?secret|credential)s?[\w-]*)"
     r"[\"']?\s*(?::=|=>|[:=](?!=))\s*(?P<quote>[\"'`])(?P<value>[^\"'`\s]{8,200})(?P=quote)",
     re.IGNORECASE,
 )
@@ -31,7 +31,7 @@ _PLACEHOLDER = re.compile(
     r"|^[a-z]+([-_. ][a-z]+)*$|^[A-Z]+(_[A-Z]+)+$|^[A-Z]?[a-z]+([A-Z][a-z]+)+$",
     re.IGNORECASE,
 )
-_LONG = re.compile(r"(?=[\w/+=.-]*\d)[\w/+=.-]{16,}")
+_LONG = re.compile(r"[\w/+=.-]{16,}")
 """In every text with a secret of a known shape; the scanner is brought in only for those."""
 _WORDY = re.compile(r"^[a-z]+([-_./ ][a-z]+)*$|^[A-Z]+(_[A-Z]+)+$|^[A-Z]?[a-z]+([A-Z][a-z]+)+$")
 _KNOWN_FAKE = re.compile(r"EXAMPLE|AKIAIOSFODNN7|wJalrXUtnFEMI|0{8,}|1234567|abcdefg|x{6,}|deadbeef", re.IGNORECASE)
