@@ -27,8 +27,10 @@ __all__ = ["BUDGET", "Report", "clean", "cut", "distil", "green_line", "naming"]
 
 BUDGET = 2_000
 """Characters of a failure, at most."""
-_LEAST = 480
-"""Characters that may be told of a short output."""
+_LONG = 10_000
+"""Characters of an output that nobody wants to read whole."""
+_LEAST = 450
+"""Characters that may be told of an output of that length; of a shorter one more, up to what may be told of any."""
 _SHARE = 22
 """Of a longer one, one character in so many."""
 
@@ -82,7 +84,7 @@ def distil(output: str, budget: int = BUDGET, *, tool: str = "", reports: Sequen
     more than a small share of a long output. `tool`, a check's name or command, decides where two readings fit."""
     lines = clean(output)
     printed = Printed(output, lines, "\n".join(lines))
-    room = max(40, min(budget, max(_LEAST, len(output) // _SHARE)))
+    room = _room(len(output), budget)
     brief = [line for line in lines if line]
     if not reports and sum(map(len, brief)) + len(brief) <= room and max(map(len, brief), default=0) <= LINE:
         return cut("\n".join(cut(mask(line), LINE) for line in brief), room)
@@ -91,6 +93,12 @@ def distil(output: str, budget: int = BUDGET, *, tool: str = "", reports: Sequen
     if told is None:
         return _end(printed, room)
     return fitted(told, room)
+
+
+def _room(length: int, budget: int) -> int:
+    """Characters that may be told of an output of this length: much of a short one, a small share of a long one."""
+    of_short = _LEAST + (budget - _LEAST) * (_LONG - length) // _LONG
+    return max(40, min(budget, max(of_short, _LEAST, length // _SHARE)))
 
 
 def _asked(printed: Printed, reports: Sequence[Report], tool: str) -> Distilled | None:
