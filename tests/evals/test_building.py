@@ -13,7 +13,8 @@ from evals.build import main
 from evals.languages import read_tests
 
 from honk.evals import JUDGED, Case, figures, read_cases, replay
-from honk.verify.tamper import KINDS, guard_each
+from honk.findings import KINDS
+from honk.verify.tamper import guard_each
 
 SHIPPED = Path(__file__).parents[2] / "evals" / "cases"
 

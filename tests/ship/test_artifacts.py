@@ -13,18 +13,24 @@ from typing import Any
 import fsspec
 import pytest
 
-from honk.model import Artifact, HonkError, Person, Repository, State, Task, UsageError
+from honk.model import Artifact, Checkout, HonkError, Person, Repository, State, Task, UsageError
 from honk.repository_file import Build, RepositoryFile
 from honk.settings import read_settings
 from honk.ship import ArtifactStore
 from honk.store import Store, open_database
-from honk.verify import prepare
+from honk.verify import Conditions, Prepared, prepare
 from honk.workspace import Workspaces
 from tests.conftest import git
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
 WEB = Build(run="mkdir -p dist/assets; echo made; cp app.txt dist/index.html; echo 1 > dist/assets/a.js", output="dist")
+
+
+def _prepared(
+    checkout: Checkout, file: RepositoryFile, stop: Callable[[], bool], log: Callable[[str], None]
+) -> Prepared:
+    return prepare(checkout, file, Conditions(stop=stop, log=lambda _, text: log(text)))
 
 
 @dataclass
@@ -38,7 +44,7 @@ class Shop:
     def __post_init__(self) -> None:
         self.settings = read_settings(home=self.home, **self.given)
         self.store = Store(open_database(self.settings.database), lambda text: text.replace("hunter22", "•••"))
-        self.artifacts = ArtifactStore(self.settings, self.store, lambda text: text, prepare)
+        self.artifacts = ArtifactStore(self.settings, self.store, lambda text: text, _prepared)
 
     def build(self, build: Build = WEB) -> Artifact:
         sha = git(self.repo, "rev-parse", "HEAD")

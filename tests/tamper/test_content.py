@@ -46,7 +46,11 @@ def test_secrets_are_found_and_never_told():
     for (name, text), found in zip(SECRETS.items(), findings, strict=True):
         assert [one.kind for one in found if one.severity == "serious"] == ["secret-committed"], name
         assert found[0].line == 2, name
-        secret = max(text.replace("'", " ").replace('"', " ").replace("@", " ").replace(":", " ").split(), key=len)
+        secret = (
+            "x9vLm4Tn"
+            if "://" in text
+            else max(text.replace("'", " ").replace('"', " ").replace("@", " ").replace(":", " ").split(), key=len)
+        )
         assert secret not in found[0].evidence + found[0].message, name
 
 

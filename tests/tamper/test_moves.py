@@ -34,6 +34,23 @@ def test_a_file_of_tests_under_a_name_that_no_runner_looks_for_is_deleted():
     assert kinds(guard([changed("src/sums.js", JAVASCRIPT, JAVASCRIPT, "src/sums.test.js")])) == {"test-deleted"}
 
 
+def test_a_test_behind_comments_is_deleted_however_much_a_new_one_is_like_it():
+    table = "def test_total():\n    result = total([1, 2])\n    assert result == expected\n"
+    hidden = "".join(f"# {line}\n" for line in table.splitlines())
+
+    findings = guard([changed("tests/test_a.py", table, hidden + table.replace("test_total", "test_total_again"))])
+
+    assert kinds(findings) == {"test-deleted"}
+
+
+def test_a_test_is_not_replaced_by_one_of_something_else_that_asserts_in_the_same_words():
+    total = "def test_total():\n    result = total([1, 2])\n    assert result == expected\n"
+    words = "def test_words():\n    text = upper('a b')\n"
+    words += "    result = text.split(' ', maxsplit=1)\n    assert result == expected\n"
+
+    assert kinds(guard([changed("tests/test_a.py", total, words)])) == {"test-deleted"}
+
+
 def test_a_feature_that_goes_with_its_tests_is_told_more_softly():
     code = "def total(prices):\n    return sum(prices)\n\n\ndef cut(price):\n    return price * 0.9\n"
     change = [

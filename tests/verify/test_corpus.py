@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.verify.corpus.held_out import PROJECTS
+from tests.verify.corpus.make import CASES
 from tests.verify.corpus.measure import HERE, LONG, Log, Told, logs, tell
 
 ALL = [*logs(HERE / "logs"), *logs(HERE / "held_out")]
@@ -30,3 +32,8 @@ def test_a_budget_keeps_the_culprit_at_a_quarter_of_the_usual_room() -> None:
     assert all(len(one.text) <= 500 for one in kept)
     lost = [one.log.name for one in kept if one.log.must[0] in one.lost]
     assert not lost
+
+
+def test_every_log_can_be_made_again() -> None:
+    assert {log.name for log in logs(HERE / "logs")} <= {case.name for case in CASES}
+    assert {log.name.rpartition("-")[0] for log in logs(HERE / "held_out")} <= {project.name for project in PROJECTS}

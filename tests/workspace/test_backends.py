@@ -204,7 +204,7 @@ def test_everything_ends_with_the_process_of_honk_that_is_killed(sandbox: Sandbo
         ("python3 -c 'x = bytearray(400 << 20)'; sleep 60", Limits(memory=128 << 20), "memory limit"),
         ("for i in $(seq 200); do sleep 60 & done; sleep 60", Limits(processes=40), "process limit"),
         ("while :; do :; done", Limits(cpu_seconds=1), "cpu limit"),
-        ("head -c 100000000 /dev/zero >big; sleep 60", Limits(disk=20 << 20), "disk limit"),
+        ("head -c 300000000 /dev/zero >big; sleep 60", Limits(disk=20 << 20), "disk limit"),
     ],
 )
 def test_whoever_uses_more_than_it_may_is_ended_and_told_so(

@@ -140,7 +140,6 @@ CASES: Sequence[Case] = (
     Case("maven-test", "maven test", f"{MAVEN} test", POM | JAVA | JUNIT, ("discountLowersTheTotal", "expected: <7.5> but was: <22.5>", "OrdersTest.java:10"), ("ERROR? no",), MAVEN_NEEDS),
     Case("maven-reports", "maven test", f"{MAVEN} test", POM | JAVA | JUNIT, ("discountLowersTheTotal", "expected: <7.5> but was: <22.5>"), ("ERROR? no",), MAVEN_NEEDS, ("target/surefire-reports/TEST-*OrdersTest.xml",)),
     Case("maven-compile", "maven test", f"{MAVEN} test", POM | JAVA | JAVA_WRONG, ("incompatible types: java.lang.String cannot be converted to int", "src/main/java/shop/Wrong"), ("Re-run Maven",), MAVEN_NEEDS),
-    Case("maven-debug", "maven test", f"{MAVEN} -X test", POM | JAVA | JUNIT, ("discountLowersTheTotal", "expected: <7.5> but was: <22.5>"), ("ERROR? no", "[DEBUG]"), MAVEN_NEEDS),
     Case("gradle-compile", "gradle test", "GRADLE_USER_HOME=/home/honk/.gradle gradle --console=plain --offline --no-daemon compileJava", GRADLE | JAVA | JAVA_WRONG, ("incompatible types: String cannot be converted to int",), (), ("gradle",)),
     Case("gradle-script", "gradle test", "GRADLE_USER_HOME=/home/honk/.gradle gradle --console=plain --offline --no-daemon --stacktrace check", GRADLE | JAVA | {"build.gradle": "apply plugin: 'java'\ndependencies { compil 'a:b:1' }\n"}, ("Could not find method compil()",), (), ("gradle",)),
     Case("kotlinc", "kotlinc", "kotlinc -no-jdk -d out src 2>&1 || kotlinc -d out src", KOTLIN, ("src/Part03.kt:8:23: error: unresolved reference: missing",), (), ("kotlinc",)),

@@ -114,8 +114,8 @@ PROJECTS: Sequence[Project] = (
     Project("networkx-syntax", "networkx", "pytest", f"{PYTEST} -v networkx/algorithms/shortest_paths", "networkx/classes/*.py", line(r"^E +(\w*Error: .*)$"), _BROKEN),
     Project("zod", "zod", "npm test", "npx vitest run --root . --reporter=verbose src/v3/tests/o src/v3/tests/s", "src/v3/types.ts", line(r"^ FAIL  (src\S+) > .*\n(\w*Error: .*)$"), _GO_OPERATORS, modules=True, seeds=3),
     Project("zod-quiet", "zod", "npm test", "npx vitest run --root . src/v4/classic/tests/o", "src/v4/core/util.ts", line(r"^ FAIL  (src\S+) > .*\n(\w*Error: .*)$"), _GO_OPERATORS, modules=True),
-    Project("rxjs-tsc", "rxjs", "npm types", "tsc --noEmit --pretty false --target es2020 --lib es2020,dom --types '' src/index.ts", "src/internal/*.ts", line(r"^(\S+\(\d+,\d+\): error TS\d+: .*)$"), _BROKEN, modules=True),
-    Project("rxjs-pretty", "rxjs", "npm types", "tsc --noEmit --pretty --strict --target es2020 --lib es2020,dom --types '' src/index.ts", "src/internal/operators/*.ts", line(r"^(\S+:\d+:\d+) - error (TS\d+: .*)$"), _BROKEN, modules=True),
+    Project("rxjs-tsc", "rxjs", "npm types", "tsc --noEmit --pretty false --target es2020 --lib es2020,dom --types estree src/index.ts", "src/internal/*.ts", line(r"^(\S+\(\d+,\d+\): error TS\d+: .*)$"), _BROKEN, modules=True),
+    Project("rxjs-pretty", "rxjs", "npm types", "tsc --noEmit --pretty --strict --target es2020 --lib es2020,dom --types estree src/index.ts", "src/internal/operators/*.ts", line(r"^(\S+:\d+:\d+) - error (TS\d+: .*)$"), _BROKEN, modules=True),
     Project("rxjs-biome", "rxjs", "npm lint", "biome lint --max-diagnostics=200 src", "src/internal/*.ts", line(r"^(\S+:\d+:\d+) (lint/\S+|parse)"), _BROKEN, modules=True, seeds=1),
     Project("rxjs-esbuild", "rxjs", "npm build", "esbuild src/index.ts --bundle --outdir=out", "src/internal/operators/m*.ts", line(r"\[ERROR\] (.*)\n\n    (\S+:\d+:\d+)"), _BROKEN, modules=True),
     Project("qs", "qs", "npm test", "node test/parse.js; node test/stringify.js | tee /tmp/out; ! grep -q '^not ok' /tmp/out", "lib/stringify.js", line(r"^not ok \d+ (.*)$"), (("===", "!=="), ("&&", "||"), ("+ ", "- ")), modules=True),
@@ -200,7 +200,7 @@ def attempt(project: Project, seed: int, tools: Path, downloads: Path) -> bool:
         files = {"package.json": (folder / "package.json").read_text()} if project.modules else {}
         case = Case(f"{project.name}-{seed}", project.tool, project.command, files, ())
         try:
-            code, output = run(case, tools, folder, seconds=180)
+            code, output = run(case, tools, folder, seconds=120)
         except subprocess.TimeoutExpired:
             print(f"{case.name}: does not end ({where})")
             return False

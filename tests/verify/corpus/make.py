@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from honk.workspace.sandbox import bwrap
+from honk.workspace.bubblewrap import bwrap
 from tests.verify.corpus import compiled, node, others, python
 from tests.verify.corpus.case import Case
 

@@ -13,6 +13,16 @@ from honk.verify.tamper.facts import Source, Test
 _ALIKE = 0.5
 _SAME_WORDS = 0.7
 _WORDS = re.compile(r"\w+|[^\w\s]")
+GENERAL = frozenset(
+    {
+        "raises", "warns", "match", "len", "str", "int", "list", "dict", "set", "tuple", "repr", "isinstance",
+        "range", "sorted", "print", "format", "expect", "toBe", "toEqual", "assertEqual", "assertEquals",
+        "assertTrue", "assertFalse", "assertRaises", "assertThat", "isEqualTo", "assertThrows", "equal", "ok",
+        "Equal", "NoError", "Errorf", "Fatalf", "Fatal", "Error", "Run", "assert_eq!", "assert!", "unwrap",
+        "new", "to_string", "XCTAssertEqual", "close", "append", "join", "encode", "decode",
+    }
+)  # fmt: skip
+"""Names of calls that say nothing about what is tested."""
 _CANDIDATES = 50
 """Tests with something in common that are looked at for one that is missing; more are no help to tell which it is."""
 
@@ -43,6 +53,8 @@ class Matched:
 
     pairs: list[tuple[Placed, Placed]] = field(default_factory=list)
     gone: list[Placed] = field(default_factory=list)
+    commented: list[Placed] = field(default_factory=list)
+    """Those that are gone for certain: they stand behind comments."""
     new: list[Placed] = field(default_factory=list)
 
 
@@ -64,10 +76,21 @@ def match(files: Iterable[Sides]) -> Matched:
     )
     for key in rounds:
         before, after = _pair(before, after, key, matched)
+    hidden = [_is_commented_out(one) for one in before]
+    matched.commented = [one for one, gone in zip(before, hidden, strict=True) if gone]
+    before = [one for one, gone in zip(before, hidden, strict=True) if not gone]
     before, after = _pair_moved(before, after, matched)
     before, after = _pair_alike(before, after, matched)
     matched.gone, matched.new = _pair_by_words(before, after, matched)
     return matched
+
+
+def _is_commented_out(one: Placed) -> bool:
+    name = _last(one)
+    if name not in one.sides.text_after:
+        return False
+    said = rf"(?:\b(?:def|func|fun|fn|void)\s+`?{re.escape(name)}\b|\b(?:it|test)\s*\(\s*[\"'`]{re.escape(name)}[\"'`])"
+    return bool(re.search(rf"^\s*(?:#|//|\*|/\*)[^\n]*{said}", one.sides.text_after, re.MULTILINE))
 
 
 def _last(one: Placed) -> str:
@@ -178,4 +201,5 @@ def alike(one: Test, other: Test) -> float:
 
 
 def _parts(test: Test) -> set[str]:
-    return {one.text for one in test.assertions} | {f"{name}()" for name in test.calls}
+    telling = {one.text for one in test.assertions if re.search(r"[\"'(\d]", one.subject + one.expected)}
+    return telling | {f"{name}()" for name in test.calls - GENERAL}

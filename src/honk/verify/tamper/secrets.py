@@ -17,7 +17,7 @@ from honk.verify.tamper.reporting import finding
 
 _LONGEST_LINE = 4000
 _NAMED = re.compile(
-    r"(?P<name>[\w.-]*(?:pass(?:word|wd|phrase)|secret|token|api_?-?key|auth_?-?key|access_?-?key|private_?-?key|client_?-?secret|credential)s?[\w-]*)"
+    r"(?P<name>(?<![\w.-])[\w.-]{0,60}(?:pass(?:word|wd|phrase)|secret|token|api_?-?key|auth_?-?key|access_?-?key|private_?-?key|client_?-?secret|credential)s?[\w-]*)"
     r"[\"']?\s*(?::=|=>|[:=](?!=))\s*(?P<quote>[\"'`])(?P<value>[^\"'`\s]{8,200})(?P=quote)",
     re.IGNORECASE,
 )
@@ -31,6 +31,8 @@ _PLACEHOLDER = re.compile(
     r"|^[a-z]+([-_. ][a-z]+)*$|^[A-Z]+(_[A-Z]+)+$|^[A-Z]?[a-z]+([A-Z][a-z]+)+$",
     re.IGNORECASE,
 )
+_LONG = re.compile(r"[\w/+=.-]{16,}")
+"""In every text with a secret of a known shape; the scanner is brought in only for those."""
 _WORDY = re.compile(r"^[a-z]+([-_./ ][a-z]+)*$|^[A-Z]+(_[A-Z]+)+$|^[A-Z]?[a-z]+([A-Z][a-z]+)+$")
 _KNOWN_FAKE = re.compile(r"EXAMPLE|AKIAIOSFODNN7|wJalrXUtnFEMI|0{8,}|1234567|abcdefg|x{6,}|deadbeef", re.IGNORECASE)
 _HASHES = re.compile(
@@ -125,6 +127,8 @@ def _in_line(text: str) -> tuple[str, str, bool] | None:
             if shape.name in _LOOSE and _PLACEHOLDER.search(secret[len(found["kept"]) :]):
                 continue
             return shape.name, secret, True
+    if not _LONG.search(text):
+        return _by_name(text)
     for detector in _detectors():
         for secret in detector.analyze_string(text):
             if secret and not _PLACEHOLDER.search(secret):

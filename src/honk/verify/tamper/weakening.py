@@ -10,13 +10,14 @@ from difflib import SequenceMatcher
 
 from honk.model import Finding, Severity
 from honk.verify.tamper.facts import Assertion, Mark, Test
-from honk.verify.tamper.matching import Matched, Placed, Sides, match
+from honk.verify.tamper.matching import GENERAL, Matched, Placed, Sides, match
 from honk.verify.tamper.reporting import finding
 
 _LOOSER = 0.4
 """Steps of the scale of `conditions` that an assertion may lose without a word: what names alone cannot tell apart."""
 _NAMED = 3
 _ALIKE = 0.6
+_NEAR = 50
 
 
 @dataclass(frozen=True)
@@ -308,8 +309,8 @@ def _short(text: str) -> str:
 def _deleted(matched: Matched, around: Surroundings) -> Iterator[Finding]:
     spare = _Spare(matched)
     by_file: dict[str, list[Placed]] = defaultdict(list)
-    for one in matched.gone:
-        if not one.test.helper and not spare.takes(one):
+    for one in (*matched.commented, *(one for one in matched.gone if not spare.takes(one))):
+        if not one.test.helper:
             by_file[one.sides.path].append(one)
     for path, lost in by_file.items():
         sides = lost[0].sides
@@ -340,36 +341,45 @@ class _Spare:
     """What other tests assert more than before: it may stand for tests that are gone."""
 
     def __init__(self, matched: Matched) -> None:
-        self.assertions: Counter[str] = Counter()
-        self.rows: dict[str, int] = defaultdict(int)
-        self.calls: dict[str, set[str]] = defaultdict(set)
+        self.added: list[Counter[str]] = []
+        self.tests: list[Placed] = []
+        self.rows: list[int] = []
+        self.by_text: dict[str, list[int]] = defaultdict(list)
+        self.by_file: dict[str, list[int]] = defaultdict(list)
         for before, after in matched.pairs:
-            if after.test.helper:
-                continue
-            _, _, added = _differing(before.test.assertions, after.test.assertions)
-            self._add(after, added, len(after.test.cases) - len(before.test.cases))
+            if not after.test.helper:
+                _, _, added = _differing(before.test.assertions, after.test.assertions)
+                self._add(after, added, len(after.test.cases) - len(before.test.cases))
         for one in matched.new:
             if not one.test.helper:
                 self._add(one, one.test.assertions, len(one.test.cases))
 
     def _add(self, one: Placed, added: Sequence[Assertion], rows: int) -> None:
-        self.assertions.update(assertion.text for assertion in added)
+        if not added and rows <= 0:
+            return
+        at = len(self.tests)
+        self.tests.append(one)
+        self.added.append(Counter(assertion.text for assertion in added))
+        self.rows.append(max(0, rows))
+        for text in self.added[at]:
+            self.by_text[text].append(at)
         if rows > 0:
-            self.rows[one.sides.path] += rows
-            self.calls[one.sides.path] |= one.test.calls
+            self.by_file[one.sides.path].append(at)
 
     def takes(self, gone: Placed) -> bool:
-        """Whether what this test asserted is asserted by another now."""
+        """Whether what this test asserted of the same calls is asserted by another now."""
         wanted = Counter(one.text for one in gone.test.assertions)
-        if wanted and all(self.assertions[text] >= count for text, count in wanted.items()):
-            self.assertions -= wanted
-            return True
-        path = gone.sides.path
-        if (
-            self.rows[path] > 0
-            and gone.test.calls
-            and len(gone.test.calls & self.calls[path]) * 2 >= len(gone.test.calls)
-        ):
-            self.rows[path] -= max(1, len(gone.test.cases))
-            return True
+        for at in self.by_text.get(next(iter(wanted), ""), ())[:_NEAR]:
+            if wanted <= self.added[at] and _same_calls(gone, self.tests[at]):
+                self.added[at] -= wanted
+                return True
+        for at in self.by_file[gone.sides.path][:_NEAR]:
+            if self.rows[at] > 0 and _same_calls(gone, self.tests[at]):
+                self.rows[at] -= max(1, len(gone.test.cases))
+                return True
         return False
+
+
+def _same_calls(gone: Placed, other: Placed) -> bool:
+    mine = gone.test.calls - GENERAL
+    return bool(mine) and 2 * len(mine & other.test.calls) >= len(mine)

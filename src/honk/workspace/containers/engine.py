@@ -24,9 +24,10 @@ from typing import IO, cast
 from honk.model import Command, Completed, Excess, HonkError, Interactive
 from honk.settings import Settings
 from honk.workspace.allowance import Allowance, disk_full
+from honk.workspace.containers.door import Door
 from honk.workspace.containers.images import Recipe
 from honk.workspace.containers.linux_programs import for_linux
-from honk.workspace.containers.session import Door, Session, Start, follow, program
+from honk.workspace.containers.session import Session, Start, follow, program
 from honk.workspace.layers import Layers
 from honk.workspace.sandbox import (
     EGRESS_PORT,
