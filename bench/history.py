@@ -15,6 +15,8 @@ from honk.settings import read_settings
 from honk.workspace import Workspaces
 from honk.workspace.history import WORTH_BYTES
 
+LINE = 12_500_000
+"""Bytes a second: 100 Mbit/s."""
 FILES, COMMITS, CHANGED, LINES = 2_000, 3_000, 6, 80
 
 
@@ -43,11 +45,11 @@ def generate(path: Path) -> Path:
 
 
 def files_before_history(scratch: Path) -> dict[str, float]:
-    """From nothing to a command in an agent's workspace, and what came over the line for it."""
+    """From nothing to a command in an agent's workspace, on a line of 100 Mbit/s, and what came over it."""
     far = generate(scratch / "served" / "far.git")
     figures = {}
     for way, size in (("whole", WORTH_BYTES - 1), ("files first", WORTH_BYTES)):
-        with GitServer(far.parent) as server:
+        with GitServer(far.parent, bytes_per_second=LINE) as server:
             repository = Repository("far", "far", f"{server.url}/far.git", "main")
             workspaces = Workspaces(read_settings(home=scratch / way), size=lambda _, size=size: size)  # type: ignore[misc]
             begun = time.perf_counter()

@@ -7,23 +7,35 @@ import gzip
 import os
 import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
+
+_PIECE = 1 << 16
 
 
 class GitServer:
     """Serves the bare repositories in `folder` at `url`; to those who show the `token`, if there is one.
 
     Without `parts`, it knows no filters. Without `version_2`, it speaks git's older protocol, in which only what a
-    reference names can be asked for.
+    reference names can be asked for. The line takes so many bytes a second, or any number.
     """
 
-    def __init__(self, folder: Path, *, token: str = "", parts: bool = True, version_2: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        token: str = "",
+        parts: bool = True,
+        version_2: bool = True,
+        bytes_per_second: float | None = None,
+    ) -> None:
         self._folder = folder
         self._token = token
         self._settings = {"uploadpack.allowFilter": str(parts).lower()}
         self._version_2 = version_2
+        self.bytes_per_second = bytes_per_second
         self._held = b""
         self._open = threading.Event()
         self._open.set()
@@ -116,8 +128,14 @@ def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("content-length", str(len(rest)))
             self.end_headers()
-            self.wfile.write(rest)
             server.bytes_sent += len(rest)
+            if (rate := server.bytes_per_second) is None:
+                self.wfile.write(rest)
+                return
+            for begin in range(0, len(rest), _PIECE):
+                piece = rest[begin : begin + _PIECE]
+                self.wfile.write(piece)
+                time.sleep(len(piece) / rate)
 
         def log_message(self, *_: object) -> None:
             pass
