@@ -192,7 +192,11 @@ def watch(found: Outputs, base: Path, home: Path, repo: Path, slack: PlayedSlack
         process.wait()
     found.add("Honk's own output", log.read_text())
     see_files(found, home, repo)
-    found.add("the thief's server", *(line for line in collector.received if not line.startswith("GET /v1/models")))
+    # It stands for the model as well: Honk asks it what models there are, and what its judge wants to know.
+    received = [line for line in collector.received if not line.startswith("GET /v1/models")]
+    judged = [line for line in received if line.startswith("POST /v1/messages") and '"name":"verdict"' in line]
+    found.add("the judge's questions", *judged)
+    found.add("the thief's server", *(line for line in received if line not in judged))
     return found
 
 
@@ -271,7 +275,17 @@ def test_it_does_not_come_out(outputs: Outputs, name: str) -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        *("Slack", "pages", "the preview", "the log of a build", "errors", "the log", "the database", "artifacts"),
+        *(
+            "the judge's questions",
+            "Slack",
+            "pages",
+            "the preview",
+            "the log of a build",
+            "errors",
+            "the log",
+            "the database",
+            "artifacts",
+        ),
         *("git", "the shell"),
     ],
 )

@@ -217,7 +217,8 @@ def test_deploying_the_same_commit_again_changes_nothing(encore: Encore) -> None
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_each_request_of_the_demo_finds_its_own_scene_only(name: str) -> None:
-    assert [scene["name"] for scene in scenes() if re.search(scene["when"], REQUESTS[name])] == [name]
+    asked = [scene for scene in scenes() if "answers" not in scene]
+    assert [scene["name"] for scene in asked if re.search(scene["when"], REQUESTS[name])] == [name]
 
 
 def test_the_first_attempt_at_the_card_is_caught_by_a_test_of_the_example(encore: Encore) -> None:
