@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from honk.certificates import trusted
 from tests import processes
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def visit(address: str, **headers: str) -> httpx.Response:
     """A preview as a browser gets it, which finds `*.localhost` on its own machine."""
     url = httpx.URL(address)
     here = url.copy_with(host="127.0.0.1") if url.host.endswith(".localhost") else url
-    return httpx.get(here, headers={"host": url.netloc.decode()} | headers, trust_env=False, timeout=30)
+    return httpx.get(
+        here, headers={"host": url.netloc.decode()} | headers, trust_env=False, verify=trusted(), timeout=30
+    )
 
 
 @pytest.fixture
@@ -78,6 +81,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HONK_WARM_AGENTS", "0")
     # A request or two to the model for each task; the tests about the judge turn it on.
     monkeypatch.setenv("HONK_JUDGE", "off")
+    # A second of a processor for each server, in which package managers are asked; the tests about them say otherwise.
+    monkeypatch.setenv("HONK_REGISTRIES", "[]")
     # Servers of many tests at once look for work; half as often, they leave more of the processor to each other.
     monkeypatch.setenv("HONK_QUEUE_SECONDS", "0.25")
     yield folder

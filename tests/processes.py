@@ -3,6 +3,7 @@ Python reads. What runs is what `python -m honk` runs."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import re
@@ -127,3 +128,8 @@ def _become(
     else:
         sys.argv = list(arguments)
         runpy.run_path(arguments[0], run_name="__main__")
+
+
+# Collected once here, what is imported is not looked through again by each process that is forked.
+gc.collect()
+gc.freeze()

@@ -15,6 +15,7 @@ import pytest
 from websockets.sync.client import connect
 
 from honk.app import assemble
+from honk.certificates import trusted
 from honk.settings import read_settings
 from tests.flow.stories import Server, Thread, free_port, merged, offered
 from tests.processes import start_up
@@ -34,7 +35,7 @@ def _honk_yaml(port: int, run: str = "python3 serve.py") -> str:
 
 
 def _get(port: int, path: str = "version") -> httpx.Response:
-    return httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, timeout=60)
+    return httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, verify=trusted(), timeout=60)
 
 
 def _until(holds: Callable[[], bool], otherwise: str) -> None:

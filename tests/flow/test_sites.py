@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from honk.app import assemble
+from honk.certificates import trusted
 from honk.settings import read_settings
 from tests.flow.stories import Server, Thread, free_port, merged
 
@@ -21,7 +22,7 @@ def _get(port: int, path: str = "") -> httpx.Response:
     deadline = time.monotonic() + 30
     while True:
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False)
+            return httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, verify=trusted())
         except httpx.TransportError:
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from honk.app import Installation, assemble
+from honk.certificates import trusted
 from honk.model import Event, Person, State, Task
 from honk.settings import read_settings
 from tests.github.played import APP_ID, PlayedGitHub
@@ -123,7 +124,7 @@ def team(github: PlayedGitHub, environment: dict[str, str], sandbox: None, tmp_p
     deadline = time.monotonic() + 30
     while True:
         try:
-            if httpx.get(f"{url}/healthz", trust_env=False).status_code == 200:
+            if httpx.get(f"{url}/healthz", verify=trusted(), trust_env=False).status_code == 200:
                 break
         except httpx.TransportError:
             assert time.monotonic() < deadline

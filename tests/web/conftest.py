@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from honk.certificates import trusted
 from tests.processes import start_up
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ class Up:
     @property
     def client(self) -> httpx.Client:
         return httpx.Client(
-            base_url=self.url, headers={"authorization": f"Bearer {self.token}"}, timeout=30, trust_env=False
+            verify=trusted(),
+            base_url=self.url,
+            headers={"authorization": f"Bearer {self.token}"},
+            timeout=30,
+            trust_env=False,
         )
 
 

@@ -48,10 +48,12 @@ def thinks(task: Task) -> bool:
 
 def make_ready() -> None:
     """Begin to find out and load what an agent that thinks would wait for."""
+    named = rooms().settings.registries
 
     def find_out() -> None:
         warm_gateway()
-        registry_environment()
+        if named != []:
+            registry_environment()
 
     threading.Thread(target=find_out, name="honk-make-ready", daemon=True).start()
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from honk.certificates import trusted
 from honk.model import HonkError
 from honk.repository_file import Health, Metric
 
@@ -69,9 +70,9 @@ def ask(url: str, within: float, through: Path | None = None) -> str | None:
     import httpx
 
     begun = time.monotonic()
-    transport = httpx.HTTPTransport(uds=str(through)) if through else None
+    transport = httpx.HTTPTransport(verify=trusted(), uds=str(through)) if through else None
     try:
-        with httpx.Client(transport=transport, timeout=within, trust_env=False) as client:
+        with httpx.Client(transport=transport, verify=trusted(), timeout=within, trust_env=False) as client:
             answer = client.get(url)
     except httpx.TimeoutException:
         return f"{url} did not answer within {within:g} s"
@@ -109,7 +110,7 @@ def _value(metric: Metric) -> float | str:
 
     name = metric.name or metric.url
     try:
-        answer = httpx.get(metric.url, timeout=10.0, trust_env=False)
+        answer = httpx.get(metric.url, verify=trusted(), timeout=10.0, trust_env=False)
     except httpx.HTTPError as error:
         return f"{name} cannot be measured ({error or type(error).__name__})"
     if not answer.is_success:

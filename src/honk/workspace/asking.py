@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from honk.certificates import trusted
 from honk.model import Budget, HonkError, LimitReached, ModelSession, Spent
 from honk.settings import Settings
 
@@ -36,7 +37,7 @@ def model_session(settings: Settings, model: str, budget: Budget) -> Iterator[Mo
 
     gateway = ModelGateway(settings, budget=budget)
     with gateway:
-        transport = httpx.HTTPTransport(uds=str(gateway.socket))
+        transport = httpx.HTTPTransport(verify=trusted(), uds=str(gateway.socket))
         with httpx.Client(transport=transport, timeout=_SECONDS, trust_env=False) as client:
             yield _Session(gateway, client, model)
 

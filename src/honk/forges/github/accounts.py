@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from honk.certificates import trusted
 from honk.forges.github.api import GitHubApi
 from honk.model import HonkError, LinkOffer, Person, Refused
 from honk.settings import Settings
@@ -149,7 +150,9 @@ class GitHubAccounts:
 
         address = self._settings.github_git_url.rstrip("/") + path
         try:
-            answer = httpx.post(address, data=given, headers={"accept": "application/json"}, timeout=30)
+            answer = httpx.post(
+                address, data=given, headers={"accept": "application/json"}, verify=trusted(), timeout=30
+            )
             found: dict[str, Any] = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             raise HonkError("GitHub cannot be reached to link accounts: try again in a moment.") from error

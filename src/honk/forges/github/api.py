@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from honk.certificates import trusted
 from honk.model import HonkError, NotFound, UsageError
 from honk.settings import Settings
 
@@ -174,7 +175,7 @@ class GitHubApi:
         where = f"{self._settings.github_api_url.rstrip('/')}/repos/{place}{path}"
         headers = {"authorization": f"Bearer {self.token(place)}", "x-github-api-version": _VERSION}
         try:
-            found = httpx.get(where, headers=headers, timeout=_TIMEOUT)
+            found = httpx.get(where, headers=headers, verify=trusted(), timeout=_TIMEOUT)
             # The token is GitHub's alone: the store that it leads to has its own in the address.
             if "location" not in found.headers:
                 raise GitHubError(f"GitHub does not let Honk {to}: status {found.status_code}.", found.status_code, "")
@@ -280,6 +281,7 @@ class GitHubApi:
                     strategy,
                     base_url=self._settings.github_api_url.rstrip("/") + "/",
                     timeout=_TIMEOUT,
+                    ssl_verify=trusted(),
                     http_cache=False,
                     # The library's own is the process's, by the app's number alone: an exchanged key would not count.
                     cache_strategy=MemCacheStrategy(),

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from honk.certificates import trusted
 from honk.model import Task
 from honk.store import Store
 from honk.surfaces.slack.calls import Calls, SlackError, Unavailable
@@ -94,7 +95,7 @@ class Pictures:
 
         place = self._calls("files.getUploadURLExternal", filename=name, length=len(data), alt_txt=title)
         try:
-            answer = httpx.post(str(place["upload_url"]), content=data, timeout=60)
+            answer = httpx.post(str(place["upload_url"]), content=data, verify=trusted(), timeout=60)
         except httpx.HTTPError as error:
             raise Unavailable("upload", type(error).__name__) from None
         if answer.status_code != 200:
