@@ -134,7 +134,7 @@ class Installation:
         make_signing_key(self.settings.home)
         if serve_previews:
             if _thinks(self.settings):
-                make_ready()
+                make_ready(self.settings.registries)
             make_install_key(self.settings.home)
             self.previews = PreviewServer(
                 self.store, self.artifacts.path, self.settings, self.inbox.tried, visited_service

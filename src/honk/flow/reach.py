@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from honk.flow.ports import rooms
@@ -46,13 +47,13 @@ def thinks(task: Task) -> bool:
     return not task.agent.startswith("script:")
 
 
-def make_ready() -> None:
-    """Begin to find out and load what an agent that thinks would wait for."""
-    named = rooms().settings.registries
+def make_ready(registries: Sequence[str] | None) -> None:
+    """Begin to find out and load what an agent that thinks would wait for. `registries` are those that the settings
+    name; None: package managers are to be asked."""
 
     def find_out() -> None:
         warm_gateway()
-        if named != []:
+        if registries != []:
             registry_environment()
 
     threading.Thread(target=find_out, name="honk-make-ready", daemon=True).start()

@@ -176,7 +176,7 @@ def prepare(task_id: str, turn_id: str) -> None:
     task, repository = known_repository(task_id)
     _stop_if_cancelled(task_id)
     if thinks(task):
-        make_ready()
+        make_ready(room.settings.registries)
     base = task.base_sha or room.workspaces.fetch(repository)
     base_file(repository, base)
     if task.head_sha and not _contains(task, task.head_sha):
