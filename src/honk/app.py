@@ -272,12 +272,7 @@ class _Verification:
         return verify(
             checkout,
             file,
-            Conditions(
-                self._settings.egress,
-                self._settings.registries,
-                stop,
-                characters=self._settings.distilled_characters,
-            ),
+            Conditions.of(self._settings, stop),
             changed=changed,
             on_start=lambda verifier: on_start(verifier.name, verifier.command, verifier.why),
             on_finish=on_finish,
@@ -293,14 +288,7 @@ def _preparing(settings: Settings) -> Prepare:
     def prepared(
         checkout: Checkout, file: RepositoryFile, stop: Callable[[], bool], log: Callable[[str], None]
     ) -> Readiness:
-        conditions = Conditions(
-            settings.egress,
-            settings.registries,
-            stop,
-            lambda _, chunk: log(chunk),
-            characters=settings.distilled_characters,
-        )
-        return prepare(checkout, file, conditions)
+        return prepare(checkout, file, Conditions.of(settings, stop, lambda _, chunk: log(chunk)))
 
     return prepared
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from honk.model import Access, Check, Finding, PullRequest, Refused, State, Task, Verdict
 
@@ -102,6 +103,13 @@ def place(path: str | None, line: int | None) -> str:
     return f"{path}{f':{line}' if line else ''}: " if path else ""
 
 
+def to_confirm(veto: str | None, findings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a person has to confirm before a commit lands, a sentence each: the judge's `veto`, in its words, and those
+    `findings` that want a tap, as events tell them."""
+    told = [f"The judge vetoes it: {veto}"] if veto is not None else []
+    return told + [f"{place(one['path'], one['line'])}{one['message']}" for one in findings]
+
+
 @dataclass(frozen=True)
 class Judged:
     """What is known of exactly the commit `sha` besides its checks, by the rules of honk.yaml."""
@@ -124,8 +132,7 @@ class Judged:
     @property
     def reasons(self) -> list[str]:
         """What a person has to confirm before this commit lands, a sentence each."""
-        told = [f"The judge vetoes it: {self.verdict.summary}"] if self.vetoed and self.verdict else []
-        return told + [f"{place(one.path, one.line)}{one.message}" for one in self.protected]
+        return to_confirm(self.verdict.summary if self.vetoed and self.verdict else None, map(asdict, self.protected))
 
 
 @dataclass(frozen=True)

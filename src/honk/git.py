@@ -166,6 +166,11 @@ def changed_paths(directory: Path, base: str, head: str) -> list[str]:
     return [name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name]
 
 
+def readable(path: str) -> str:
+    """A path as people can be told it, where what git says is no UTF-8."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def succeeds(*arguments: str | Path, directory: Path | None = None) -> bool:
     """True if the git command ends with 0; its output is dropped."""
     try:

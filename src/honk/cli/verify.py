@@ -53,7 +53,7 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, c
         checks = verify(
             checkout,
             file,
-            Conditions(settings.egress, settings.registries, fresh=fresh, characters=settings.distilled_characters),
+            Conditions.of(settings, fresh=fresh),
             changed=changed,
             on_plan=plans.append,
             on_start=lambda verifier: progress.print(f"[dim]  checking {escape(verifier.name)}…[/]"),

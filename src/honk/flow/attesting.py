@@ -112,7 +112,7 @@ def attest_merge(task_id: str, sha: str) -> None:
             if event.data["head_sha"] == task.head_sha
         ],
         "override": {"person": override.person, "at": override.at.isoformat(), "reasons": override.data["reasons"]}
-        if (override := override_of(room.store, task))
+        if (override := override_of(room.store, task_id, task.head_sha))
         else None,
         "merge": {
             "person": landed.person,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from honk.flow.view import judge_says
 from honk.gate import place
 from honk.model import Artifact, Check, Message, Task
 from honk.repository_file import RepositoryFile
@@ -63,10 +64,7 @@ def judging_notes(verdict: Mapping[str, Any] | None, findings: Sequence[Mapping[
     """What judge and tamper guard say of a commit, as lines of Markdown; `view` says what they are given as."""
     told: list[str] = []
     if verdict:
-        against = "vetoes it" if verdict["mode"] == "veto" else "advises against it"
-        said = {"approve": "approves", "abstain": "abstains"}.get(verdict["decision"], against)
-        score = f" ({verdict['score']:.2f})" if verdict["decision"] != "abstain" else ""
-        told.append(f"The judge {said}{score}: {for_markdown(verdict['summary'], 1500)}")
+        told.append(f"{judge_says(verdict)}: {for_markdown(verdict['summary'], 1500)}")
     told += ["", *(_point(one, one["kind"]) for one in verdict["doubts"])] if verdict and verdict["doubts"] else []
     if findings:
         told += ["", f"The tamper guard found {len(findings)}:", ""]

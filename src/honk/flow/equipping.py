@@ -56,12 +56,7 @@ def set_up_base(
         return set_up_checkout(
             checkout,
             base_file(repository, base),
-            Conditions(
-                room.settings.egress,
-                room.settings.registries,
-                stop,
-                characters=room.settings.distilled_characters,
-            ),
+            Conditions.of(room.settings, stop),
             on_start=on_start,
             on_trouble=on_trouble,
         )

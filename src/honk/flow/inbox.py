@@ -491,7 +491,7 @@ class Inbox:
         """Whatever guard and judge hold against this very commit, it may be merged."""
         check_tap(task, head_sha)
         self._check(task, person, "write")
-        if override_of(self._store, task):
+        if override_of(self._store, task.id, task.head_sha):
             return
         reasons = unconfirmed(self._store, task)
         if not reasons:

@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from honk.findings import usual_treatment
+from honk.flow import view
 from honk.flow.approvals import takes_back
 from honk.flow.engine import step
 from honk.flow.ports import known_repository, rooms
@@ -49,7 +50,8 @@ def judged_at(task: Task, commit: str, file: RepositoryFile, *, left: float, onl
     the change cannot be read.
     """
     room = rooms()
-    mode, model = _mode(task, file), _model(file)
+    free, model = _own_making(task), _model(file)
+    mode = "off" if free else file.judging.mode or room.settings.judge
     words = _words(room.store.messages(task.id))
     allowed = sorted(kind for kind, treatment in file.tamper.items() if treatment == "allow")
     configuration = _digest([task.base_sha, words, *([model, EDITION, allowed] if mode != "off" else [])])
@@ -57,11 +59,11 @@ def judged_at(task: Task, commit: str, file: RepositoryFile, *, left: float, onl
     rules = _digest([mode, file.judging.threshold, file.tamper])[:8]
     known = room.store.verdict(task.repository, commit, configuration)
     findings, verdict = known or (_findings(task, commit), None)
-    judged = _judged(task, commit, file, findings, verdict)
+    judged = _judged(commit, file, findings, verdict, mode, free=free)
     _tell_findings(task, judged, f"tamper:{about}:{rules}")
     if verdict is None and (mode == "veto" or (mode == "advise" and not only_if_binding)):
         verdict = _ask(task, commit, model, words, judged.findings, about, left)
-        judged = _judged(task, commit, file, findings, verdict)
+        judged = _judged(commit, file, findings, verdict, mode, free=free)
     kept = verdict if verdict and (verdict.decision != "abstain" or verdict.cost_usd) else None
     if known is None or known[1] != kept:
         room.store.save_verdict(task.repository, commit, configuration, findings, kept)
@@ -87,17 +89,13 @@ def send_back(task_id: str, turn_id: str, judged: Judged, rounds: int) -> str | 
 
 def override_of(task: Task, commit: str) -> Override | None:
     """Who said that this very commit may land all the same."""
-    said = [event for event in rooms().store.events_of(task.id, "overridden") if event.data["head_sha"] == commit]
-    return Override(commit, said[-1].person) if said else None
+    said = view.override_of(rooms().store, task.id, commit)
+    return Override(commit, said.person) if said else None
 
 
 def judged_cost(task_id: str) -> float:
     """US dollars that verdicts on the task have cost so far."""
     return sum(float(event.data["cost_usd"]) for event in rooms().store.events_of(task_id, "judge.finished"))
-
-
-def _mode(task: Task, file: RepositoryFile) -> JudgeMode:
-    return "off" if _own_making(task) else file.judging.mode or rooms().settings.judge
 
 
 def _own_making(task: Task) -> bool:
@@ -123,17 +121,22 @@ def _digest(parts: Sequence[Any]) -> str:
 
 
 def _judged(
-    task: Task, commit: str, file: RepositoryFile, findings: Sequence[Finding], verdict: Verdict | None
+    commit: str,
+    file: RepositoryFile,
+    findings: Sequence[Finding],
+    verdict: Verdict | None,
+    mode: JudgeMode,
+    *,
+    free: bool,
 ) -> Judged:
-    """What follows from what was found and said, by these rules."""
+    """What follows from what was found and said, by these rules; nothing where the change is `free` of them."""
     treated = [(finding, file.tamper.get(finding.kind) or usual_treatment(finding)) for finding in findings]
-    free = _own_making(task)
     return Judged(
         commit,
         decided(verdict, file.judging.threshold) if verdict else None,
         [finding for finding, treatment in treated if treatment != "allow"],
         [finding for finding, treatment in treated if treatment == "protect" and not free],
-        vetoes=_mode(task, file) == "veto",
+        vetoes=mode == "veto",
     )
 
 

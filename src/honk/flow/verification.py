@@ -80,13 +80,12 @@ def verify_commit(
     if known and all(check.against in (None, base) for check in known):
         return known
     one = _Verification(task, repository, commit, base, source, changed, stop)
-    checks = one.run(configuration)
+    place = one.place(configuration)
+    checks = one.run(place)
     tree = git("rev-parse", f"{commit}^{{tree}}", directory=source)
     room.store.save_checks(repository.name, commit, configuration, checks, tree)
     green = not in_the_way(task, checks, base)
-    room.store.record(
-        task.id, "verify.finished", {"commit": commit, "green": green}, key=f"{one.place(configuration)}:finished"
-    )
+    room.store.record(task.id, "verify.finished", {"commit": commit, "green": green}, key=f"{place}:finished")
     return checks
 
 
@@ -107,8 +106,8 @@ class _Verification:
         prefix = f"check:{self.commit[:12]}:{configuration[:8]}:"
         return f"{prefix}{rooms().store.count_events(self.task.id, 'verify.finished', prefix)}"
 
-    def run(self, configuration: str) -> list[Check]:
-        room, task, place = rooms(), self.task, self.place(configuration)
+    def run(self, place: str) -> list[Check]:
+        room, task = rooms(), self.task
         told: dict[str, Check] = {}
 
         def on_start(name: str, command: str, why: str) -> None:

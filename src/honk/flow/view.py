@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from honk.flow.installing import found_packages
-from honk.gate import place
+from honk.gate import to_confirm
 from honk.model import Artifact, Check, Event, Making, State, Task
 from honk.ship.installs import InstallLinks
 from honk.store import Store
@@ -146,22 +146,30 @@ def findings_of(store: Store, task: Task) -> list[dict[str, Any]]:
     return list(told[-1].data["findings"]) if told else []
 
 
-def override_of(store: Store, task: Task) -> Event | None:
-    """Who said that the task's commit may land all the same."""
-    said = [event for event in store.events_of(task.id, "overridden") if event.data["head_sha"] == task.head_sha]
+def override_of(store: Store, task_id: str, commit: str | None) -> Event | None:
+    """Who said that this very commit may land all the same."""
+    said = [event for event in store.events_of(task_id, "overridden") if event.data["head_sha"] == commit]
     return said[-1] if said else None
 
 
 def unconfirmed(store: Store, task: Task) -> list[str]:
     """What somebody has to confirm before the task's commit is merged, a sentence each, as far as is known now."""
-    if task.head_sha is None or override_of(store, task):
+    if task.head_sha is None or override_of(store, task.id, task.head_sha):
         return []
-    verdict, told = verdict_of(store, task), []
-    if verdict and verdict["mode"] == "veto" and verdict["decision"] == "veto":
-        told.append(f"The judge vetoes it: {verdict['summary']}")
-    return told + [
-        f"{place(one['path'], one['line'])}{one['message']}" for one in findings_of(store, task) if one["wants_tap"]
-    ]
+    return _to_confirm(verdict_of(store, task), findings_of(store, task))
+
+
+def _to_confirm(verdict: Mapping[str, Any] | None, findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    vetoed = verdict is not None and verdict["mode"] == "veto" and verdict["decision"] == "veto"
+    return to_confirm(verdict["summary"] if verdict and vetoed else None, [one for one in findings if one["wants_tap"]])
+
+
+def judge_says(verdict: Mapping[str, Any]) -> str:
+    """What the judge's verdict comes down to."""
+    if verdict["decision"] == "abstain":
+        return "The judge abstains"
+    against = "vetoes it" if verdict["mode"] == "veto" else "advises against it"
+    return f"The judge {'approves' if verdict['decision'] == 'approve' else against} ({verdict['score']:.2f})"
 
 
 def trial_missing(store: Store, task: Task) -> bool:
@@ -253,6 +261,8 @@ def task_view(
     packages = found_packages(store, [row for row in store.artifact_rows(task.id) if not row["void"]], links)
     tried = trials(store, task)
     missing = trial_missing(store, task)
+    verdict, findings = verdict_of(store, task), findings_of(store, task)
+    overridden = override_of(store, task.id, task.head_sha)
     return {
         "id": task.id,
         "repo": task.repository,
@@ -271,11 +281,11 @@ def task_view(
             }
             for check in checks
         ],
-        "verdict": verdict_of(store, task),
-        "findings": findings_of(store, task),
-        "unconfirmed": unconfirmed(store, task),
+        "verdict": verdict,
+        "findings": findings,
+        "unconfirmed": [] if task.head_sha is None or overridden else _to_confirm(verdict, findings),
         "override": {"person": overridden.person, "name": overridden.data["name"], "at": overridden.at.isoformat()}
-        if (overridden := override_of(store, task))
+        if overridden
         else None,
         "pull_request": (
             {"number": task.pull_request, "url": task.pull_request_url or f"{url}/tasks/{task.id}"}

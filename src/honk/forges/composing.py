@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from honk.git import GitError, git, succeeds
+from honk.git import GitError, git, readable, succeeds
+from honk.git import changed_paths as differing_paths
 from honk.model import Conflict, HonkError, Landing, Person
 
 
@@ -44,9 +45,8 @@ def composed(directory: Path, wanted: Composition, branch: str) -> Landing:
 
 
 def changed_paths(directory: Path, base: str, head: str) -> list[str]:
-    """The paths that differ. A rename counts as both of its paths."""
-    named = git("diff", "--name-only", "--no-renames", "-z", base, head, directory=directory)
-    return [path for path in named.split("\0") if path]
+    """The paths that differ, as text that can be told. A rename counts as both of its paths."""
+    return [readable(path) for path in differing_paths(directory, base, head)]
 
 
 def unified_diff(directories: Sequence[Path], base: str, head: str) -> str:

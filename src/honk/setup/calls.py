@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from honk.certificates import trusted
 from honk.model import HonkError
 from honk.untrusted import clean
 
@@ -25,7 +26,7 @@ def send(
 
     place = urlsplit(address).netloc or address
     try:
-        answer = httpx.request(method, address, timeout=_SECONDS, follow_redirects=False, **given)
+        answer = httpx.request(method, address, verify=trusted(), timeout=_SECONDS, follow_redirects=False, **given)
     except httpx.TimeoutException as error:
         raise HonkError(
             f"{service} at {place} did not answer within ten seconds: see to the network or {setting}."

@@ -68,16 +68,15 @@ def check_mark(status: str) -> str:
 
 
 def _verdict(event: Event) -> str:
+    from honk.flow.view import judge_says
+
     data = event.data
-    if data["decision"] == "abstain":
-        return f"   [yellow]–[/] The judge abstains: {_first(data['summary'], 300)}"
-    good = data["decision"] == "approve"
-    mark = "[green]✓[/]" if good else "[red]✗[/]" if data["mode"] == "veto" else "[yellow]![/]"
-    said = "approves" if good else "vetoes it" if data["mode"] == "veto" else "advises against it"
+    against = "[red]✗[/]" if data["mode"] == "veto" else "[yellow]![/]"
+    mark = {"approve": "[green]✓[/]", "abstain": "[yellow]–[/]"}.get(data["decision"], against)
     doubts = [
         f"\n     {escape(place(one['path'], one['line']))}{_first(one['message'], 200)}" for one in data["doubts"][:5]
     ]
-    return f"   {mark} The judge {said} ({data['score']:.2f}): {_first(data['summary'], 300)}{''.join(doubts)}"
+    return f"   {mark} {judge_says(data)}: {_first(data['summary'], 300)}{''.join(doubts)}"
 
 
 def _findings(event: Event) -> str | None:

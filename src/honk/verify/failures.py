@@ -7,11 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import ParseError, fromstring
-
 from honk.model import Completed
 from honk.verify.distil import Report, clean
+from honk.verify.distil.reports import broken_parts, case_name, elements, local_name
 
 _MOST = 200
 """Failures that are kept by name."""
@@ -72,14 +70,10 @@ def _named(line: str) -> str | None:
 
 def _failed_tests(report: Report) -> Iterator[str]:
     """The names of the tests that a report tells as failed: JUnit's XML, or TRX."""
-    try:
-        root = fromstring(report.text, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError):
-        return
-    for element in root.iter():
-        kind = str(element.tag).rpartition("}")[2]
-        if kind == "testcase" and any(str(part.tag).rpartition("}")[2] in ("failure", "error") for part in element):
-            yield ".".join(part for part in (element.get("classname"), element.get("name")) if part)
+    for element in elements(report):
+        kind = local_name(element)
+        if kind == "testcase" and broken_parts(element):
+            yield case_name(element)
         elif kind == "UnitTestResult" and element.get("outcome") not in ("Passed", "NotExecuted", None):
             yield element.get("testName") or ""
 

@@ -123,6 +123,12 @@ def _pinned(tree: Tree, tool: str) -> str:
     return f"{tool}=={version}" if version else tool
 
 
+def _unlocked(tree: Tree, lock: str, wanted: Sequence[str]) -> list[str]:
+    """Those of the tools that the lock file does not bring."""
+    locked = tree.text(lock)
+    return [_pinned(tree, tool) for tool in wanted if f'name = "{tool}"' not in locked]
+
+
 def _uv(tree: Tree, root: str, place: str, wanted: Sequence[str], *, several: bool) -> SetUp:
     told = tree.toml(join(root, "pyproject.toml"))
     optional = table(told, "project", "optional-dependencies")
@@ -130,9 +136,7 @@ def _uv(tree: Tree, root: str, place: str, wanted: Sequence[str], *, several: bo
     words += [f"--extra {name}" for name in _needed(optional, wanted)]
     words += [f"--group {name}" for name in _needed(table(told, "dependency-groups"), wanted)]
     lines = [f"UV_PROJECT_ENVIRONMENT={place} UV_PYTHON_DOWNLOADS=never {' '.join(words)}"]
-    locked = tree.text(join(root, "uv.lock"))
-    missing = [_pinned(tree, tool) for tool in wanted if f'name = "{tool}"' not in locked]
-    if missing:
+    if missing := _unlocked(tree, join(root, "uv.lock"), wanted):
         lines.append(f"uv pip install --quiet --python {place}/bin/python {' '.join(missing)}")
     why = f"{join(root, 'uv.lock')} is there"
     return _step(" && ".join([*_tool(tree, "uv"), *lines]), why, root, place, wanted)
@@ -140,7 +144,7 @@ def _uv(tree: Tree, root: str, place: str, wanted: Sequence[str], *, several: bo
 
 def _poetry(tree: Tree, root: str, place: str, wanted: Sequence[str]) -> SetUp:
     told = tree.toml(join(root, "pyproject.toml"))
-    poetry, locked = table(told, "tool", "poetry"), tree.text(join(root, "poetry.lock"))
+    poetry = table(told, "tool", "poetry")
     groups = {
         name: list(table(poetry, "group", name, "dependencies"))
         for name in table(poetry, "group")
@@ -150,8 +154,7 @@ def _poetry(tree: Tree, root: str, place: str, wanted: Sequence[str]) -> SetUp:
     words = ["poetry install --no-interaction", *(f"--with {name}" for name in _needed(groups, wanted))]
     words += [f"--extras {name}" for name in _needed(extras, wanted)]
     lines = [f"python3 -m venv {place}", f"VIRTUAL_ENV={place} PATH={place}/bin:$PATH {' '.join(words)}"]
-    missing = [_pinned(tree, tool) for tool in wanted if f'name = "{tool}"' not in locked]
-    if missing:
+    if missing := _unlocked(tree, join(root, "poetry.lock"), wanted):
         lines.append(f"{place}/bin/python {_PIP} {' '.join(missing)}")
     why = f"{join(root, 'poetry.lock')} is there"
     return _step(" && ".join([*_tool(tree, "poetry"), *lines]), why, root, place, wanted)

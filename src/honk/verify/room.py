@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
 from honk.repository_file import RepositoryFile
+from honk.settings import Settings
 from honk.verify.detect import detect
 from honk.verify.distil import BUDGET, distil
 from honk.verify.plan import Plan, SetUp, Verifier, named
@@ -37,6 +38,18 @@ class Conditions:
     """Whether set-ups are made again that are there from before."""
     characters: int = BUDGET
     """What is told of a failure, at most."""
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        stop: Callable[[], bool] = lambda: False,
+        log: Callable[[str, str], None] | None = None,
+        *,
+        fresh: bool = False,
+    ) -> Conditions:
+        """Those that the installation's settings ask for."""
+        return cls(settings.egress, settings.registries, stop, log, fresh, settings.distilled_characters)
 
 
 ALONE = Conditions()

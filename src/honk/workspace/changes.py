@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from honk.git import git_beginning, git_bytes
+from honk.git import git_beginning, git_bytes, readable
 from honk.model import ChangedFile, Changes
 
 _FILES = 10_000
@@ -77,15 +77,11 @@ def _entries(git_dir: Path, base: str, head: str) -> list[_Entry]:
     while place < len(fields) - 1:
         mode_before, mode_after, id_before, id_after, status = fields[place][1:].split(" ")
         renamed = status[0] in "RC"
-        names = [_shown(name) for name in fields[place + 1 : place + (3 if renamed else 2)]]
+        names = [readable(name) for name in fields[place + 1 : place + (3 if renamed else 2)]]
         old = names[0] if status[0] == "R" else None
         found.append(_Entry(names[-1], old, (mode_before, mode_after), (id_before, id_after)))
         place += 3 if renamed else 2
     return found
-
-
-def _shown(path: str) -> str:
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _sizes(git_dir: Path, blobs: Sequence[str]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from honk.certificates import trusted
 from honk.model import Budget, HonkError, LimitReached, Spent, UsageError
 from honk.settings import Settings
 from honk.workspace.account import Account
@@ -142,7 +143,10 @@ def _upstream() -> httpx.AsyncClient:
 
         # A model may think for minutes before the first byte; connecting must be quick.
         timeout = httpx.Timeout(900.0, connect=20.0)
-        _client = event_loop(), httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_keepalive_connections=32))
+        _client = (
+            event_loop(),
+            httpx.AsyncClient(verify=trusted(), timeout=timeout, limits=httpx.Limits(max_keepalive_connections=32)),
+        )
     return _client[1]
 
 

@@ -179,7 +179,10 @@ class GitHubApi:
             # The token is GitHub's alone: the store that it leads to has its own in the address.
             if "location" not in found.headers:
                 raise GitHubError(f"GitHub does not let Honk {to}: status {found.status_code}.", found.status_code, "")
-            with httpx.stream("GET", found.headers["location"], timeout=_TIMEOUT) as answer, target.open("wb") as file:
+            with (
+                httpx.stream("GET", found.headers["location"], verify=trusted(), timeout=_TIMEOUT) as answer,
+                target.open("wb") as file,
+            ):
                 answer.raise_for_status()
                 for chunk in answer.iter_bytes():
                     file.write(chunk)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from honk.certificates import trusted
 from honk.flow.inbox import Inbox
 from honk.model import Attachment, HonkError
 from honk.settings import Settings
@@ -166,7 +167,9 @@ class Earlier:
         token = self._calls.client.token or ""
         data = bytearray()
         try:
-            with httpx.stream("GET", url, headers={"authorization": f"Bearer {token}"}, timeout=30) as answer:
+            with httpx.stream(
+                "GET", url, headers={"authorization": f"Bearer {token}"}, verify=trusted(), timeout=30
+            ) as answer:
                 if answer.status_code != 200:
                     raise _Unreadable(f"Slack answered {answer.status_code}")
                 if answer.headers.get("content-type", "").startswith("text/html") and media_type != "text/html":

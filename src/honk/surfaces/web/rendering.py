@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from honk.flow.view import judge_says
 from honk.model import WHY, Event, State
 
 _BUSY = {
@@ -122,14 +123,6 @@ def growth(count: int, before: int) -> str:
 
 def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 60 else f"{int(value // 60)} min {int(value % 60)} s"
-
-
-def judge_says(verdict: Mapping[str, Any]) -> str:
-    """What the judge's verdict comes down to."""
-    if verdict["decision"] == "abstain":
-        return "The judge abstains"
-    against = "vetoes it" if verdict["mode"] == "veto" else "advises against it"
-    return f"The judge {'approves' if verdict['decision'] == 'approve' else against} ({verdict['score']:.2f})"
 
 
 def stage_word(state: str) -> str:

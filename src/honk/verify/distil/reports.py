@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 from xml.etree.ElementTree import Element
 
 from defusedxml.common import DefusedXmlException
@@ -33,29 +32,46 @@ def _faults(report: Report) -> Iterator[Fault]:
         except (ValueError, RecursionError):
             return
         return
-    try:
-        root = fromstring(report.text, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError):
-        return
-    for element in root.iter():
-        name = _name(element)
+    for element in elements(report):
+        name = local_name(element)
         if name == "testcase":
             yield from _junit(element)
         elif name == "UnitTestResult" and element.get("outcome") in ("Failed", "Error", "Timeout", "Aborted"):
             yield _trx(element)
 
 
+def elements(report: Report) -> Iterator[Element]:
+    """All of a report in XML; nothing of one that cannot be read."""
+    try:
+        root = fromstring(report.text, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError):
+        return
+    yield from root.iter()
+
+
+def local_name(element: Element) -> str:
+    """An element's name without its namespace."""
+    return str(element.tag).rpartition("}")[2]
+
+
+def broken_parts(case: Element) -> list[Element]:
+    """What JUnit's XML says of how a test case went wrong."""
+    return [part for part in case if local_name(part) in ("failure", "error")]
+
+
+def case_name(case: Element) -> str:
+    """What a test case in JUnit's XML is called."""
+    return ".".join(part for part in (case.get("classname"), case.get("name")) if part)
+
+
 def _junit(case: Element) -> Iterator[Fault]:
-    for child in case:
-        if _name(child) in ("failure", "error"):
-            title = ".".join(part for part in (case.get("classname"), case.get("name")) if part)
-            yield _fault(
-                title, child.get("message") or child.get("type") or "", child.text or "", case.get("file") or ""
-            )
+    for part in broken_parts(case):
+        message = part.get("message") or part.get("type") or ""
+        yield _fault(case_name(case), message, part.text or "", case.get("file") or "")
 
 
 def _trx(result: Element) -> Fault:
-    texts = {_name(element): element.text or "" for element in result.iter()}
+    texts = {local_name(element): element.text or "" for element in result.iter()}
     return _fault(result.get("testName") or "", texts.get("Message", ""), texts.get("StackTrace", ""), "")
 
 
@@ -79,7 +95,3 @@ def _own_place(trace: Sequence[str], title: str) -> str:
     own = [place for place in places if place.partition(".")[0].rpartition("/")[2] in words]
     python = [found["place"] for line in trace if (found := _PYTHON_PLACE.match(line)) and "site-packages" not in line]
     return (own or python[-1:] or [place for place in places if "node_modules" not in place] or [""])[0]
-
-
-def _name(element: Any) -> str:
-    return str(element.tag).rpartition("}")[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
@@ -121,7 +121,7 @@ def _pair_moved(before: list[Placed], after: list[Placed], matched: Matched) -> 
     named: dict[tuple[bool, str], list[Placed]] = defaultdict(list)
     for one in after:
         named[one.test.helper, _last(one)].append(one)
-    return _pair_best(before, after, lambda one: named.get((one.test.helper, _last(one)), ()), 0.25, matched)
+    return _pair_best(before, after, lambda one, _: named.get((one.test.helper, _last(one)), ()), _akin, 0.25, matched)
 
 
 def _pair_alike(before: list[Placed], after: list[Placed], matched: Matched) -> tuple[list[Placed], list[Placed]]:
@@ -131,7 +131,7 @@ def _pair_alike(before: list[Placed], after: list[Placed], matched: Matched) -> 
         for part in _parts(one.test):
             by_part[part].append(one)
 
-    def candidates(one: Placed) -> Sequence[Placed]:
+    def candidates(one: Placed, _: Container[int]) -> Sequence[Placed]:
         found: Counter[int] = Counter()
         known: dict[int, Placed] = {}
         for part in sorted(_parts(one.test)):
@@ -141,26 +141,28 @@ def _pair_alike(before: list[Placed], after: list[Placed], matched: Matched) -> 
                     known[id(other)] = other
         return [known[at] for at, _ in found.most_common(_CANDIDATES)]
 
-    return _pair_best(before, after, candidates, _ALIKE, matched)
+    return _pair_best(before, after, candidates, _akin, _ALIKE, matched)
 
 
 def _pair_best(
     before: list[Placed],
     after: list[Placed],
-    candidates: Callable[[Placed], Sequence[Placed]],
+    candidates: Callable[[Placed, Container[int]], Sequence[Placed]],
+    score: Callable[[Placed, Placed], float],
     least: float,
     matched: Matched,
 ) -> tuple[list[Placed], list[Placed]]:
+    """Each with the best of its candidates that nobody has taken yet, the earlier of two that are as good."""
     taken: set[int] = set()
     left = []
     for one in before:
         scored = [
-            (alike(one.test, other.test) + 0.1 * (one.sides is other.sides), -number, other)
-            for number, other in enumerate(candidates(one))
+            (score(one, other), -number, other)
+            for number, other in enumerate(candidates(one, taken))
             if id(other) not in taken
         ]
-        score, _, best = max(scored, key=lambda found: found[:2], default=(0.0, 0, None))
-        if best is not None and score >= least:
+        highest, _, best = max(scored, key=lambda found: found[:2], default=(0.0, 0, None))
+        if best is not None and highest >= least:
             taken.add(id(best))
             matched.pairs.append((one, best))
         else:
@@ -173,22 +175,19 @@ def _pair_by_words(before: list[Placed], after: list[Placed], matched: Matched) 
     in_file: dict[tuple[str, bool], list[Placed]] = defaultdict(list)
     for one in after:
         in_file[one.sides.path, one.test.helper].append(one)
-    left = []
-    taken: set[int] = set()
-    for one in before:
-        near = [other for other in in_file[one.sides.path, one.test.helper] if id(other) not in taken][:_CANDIDATES]
-        scored = [(_in_words(one.test, other.test), -at, other) for at, other in enumerate(near)]
-        score, _, best = max(scored, key=lambda found: found[:2], default=(0.0, 0, None))
-        if best is not None and score >= _SAME_WORDS:
-            taken.add(id(best))
-            matched.pairs.append((one, best))
-        else:
-            left.append(one)
-    return left, [one for one in after if id(one) not in taken]
+
+    def candidates(one: Placed, taken: Container[int]) -> Sequence[Placed]:
+        return [other for other in in_file[one.sides.path, one.test.helper] if id(other) not in taken][:_CANDIDATES]
+
+    return _pair_best(before, after, candidates, _in_words, _SAME_WORDS, matched)
 
 
-def _in_words(one: Test, other: Test) -> float:
-    mine, theirs = _WORDS.findall(one.body)[:400], _WORDS.findall(other.body)[:400]
+def _akin(one: Placed, other: Placed) -> float:
+    return alike(one.test, other.test) + 0.1 * (one.sides is other.sides)
+
+
+def _in_words(one: Placed, other: Placed) -> float:
+    mine, theirs = _WORDS.findall(one.test.body)[:400], _WORDS.findall(other.test.body)[:400]
     return SequenceMatcher(None, mine, theirs, autojunk=False).ratio()
 
 

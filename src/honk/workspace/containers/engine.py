@@ -7,7 +7,6 @@ streams of its first process (`session`). It ends with them, so none outlives th
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import secrets
@@ -27,6 +26,7 @@ from honk.workspace.allowance import Allowance, disk_full
 from honk.workspace.containers.door import Door
 from honk.workspace.containers.images import Recipe
 from honk.workspace.containers.linux_programs import for_linux
+from honk.workspace.containers.locks import left_behind, locked_name
 from honk.workspace.containers.session import Session, Start, follow, program
 from honk.workspace.layers import Layers
 from honk.workspace.sandbox import (
@@ -140,15 +140,10 @@ class Containers:
 
     def remove_leftovers(self, settings: Settings) -> None:
         """See `sandbox.Backend`. A container ends with the process that reads from it; this is for one that hangs."""
-        for lock in lock_folder(settings).glob(f"{self.name}-*"):
-            with lock.open("a") as owner:
-                try:
-                    fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                with contextlib.suppress(HonkError):
-                    self._told("rm", "--force", lock.name.removeprefix(f"{self.name}-"))
-                lock.unlink(missing_ok=True)
+        for name, lock in left_behind(settings, self.name):
+            with contextlib.suppress(HonkError):
+                self._told("rm", "--force", name)
+            lock.unlink(missing_ok=True)
 
     # -- one container -----------------------------------------------------------------------------------------------
 
@@ -156,10 +151,7 @@ class Containers:
     def _container(self, sandbox: Sandbox, command: Command, allowed: Allowance) -> Iterator[_Client]:
         """A container that runs, for as long as the context lasts."""
         image = self._ready(sandbox)
-        name = f"honk-{secrets.token_hex(8)}"
-        lock = lock_folder(sandbox.settings) / f"{self.name}-{name}"
-        with lock.open("a") as owner:
-            fcntl.flock(owner, fcntl.LOCK_EX)
+        with locked_name(sandbox.settings, self.name) as (name, lock):
             argv = ["run", *self._options(sandbox, command, allowed, name), image, *program()]
             client = _Client(subprocess.Popen(
                 [self.name, *argv],
@@ -362,13 +354,6 @@ def _environment() -> dict[str, str]:
     """What the engine's program needs to find its daemon; nothing of it gets into a container."""
     kept = (*_CLIENT, "DOCKER_", "CONTAINER_", "CONTAINERS_", "SSH_AUTH_SOCK")
     return {name: value for name, value in os.environ.items() if name.startswith(kept)}
-
-
-def lock_folder(settings: Settings) -> Path:
-    """Where there is a locked file for each container, for as long as its process of Honk lives."""
-    folder = settings.home / "sandbox" / "containers"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def git_configuration(home: Path) -> Path:

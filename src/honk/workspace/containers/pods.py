@@ -8,9 +8,7 @@ calls attaching. The pod ends with that connection, so none outlives the process
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import posixpath
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +20,8 @@ from honk.settings import Settings
 from honk.workspace.allowance import Allowance
 from honk.workspace.containers.cluster import LABELS, Attached, Cluster, home_label
 from honk.workspace.containers.door import Door
-from honk.workspace.containers.engine import USER, folder_of, git_configuration, lock_folder, start_of
+from honk.workspace.containers.engine import USER, folder_of, git_configuration, start_of
+from honk.workspace.containers.locks import left_behind, locked_name
 from honk.workspace.containers.session import Folder, Session, Start, follow, program
 from honk.workspace.sandbox import INSIDE_TREE, Sandbox
 from honk.workspace.system import INSIDE_HOME
@@ -90,15 +89,10 @@ class Pods:
 
     def remove_leftovers(self, settings: Settings) -> None:
         """See `sandbox.Backend`. Pods end by themselves; what is removed is what the cluster still knows of them."""
-        for lock in lock_folder(settings).glob(f"{self.name}-*"):
-            with lock.open("a") as owner:
-                try:
-                    fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                with contextlib.suppress(HonkError):
-                    Cluster(settings).remove(lock.name.removeprefix(f"{self.name}-"))
-                    lock.unlink(missing_ok=True)
+        for name, lock in left_behind(settings, self.name):
+            with contextlib.suppress(HonkError):
+                Cluster(settings).remove(name)
+                lock.unlink(missing_ok=True)
         with contextlib.suppress(HonkError):
             Cluster(settings).remove_ended()
 
@@ -148,10 +142,7 @@ class Pods:
     def _pod_of(
         self, cluster: Cluster, settings: Settings, image: str, start: Start, seconds: float, places: Sequence[str]
     ) -> Iterator[Session]:
-        name = f"honk-{secrets.token_hex(8)}"
-        lock = lock_folder(settings) / f"{self.name}-{name}"
-        with lock.open("a") as owner:
-            fcntl.flock(owner, fcntl.LOCK_EX)
+        with locked_name(settings, self.name) as (name, lock):
             try:
                 cluster.make(pod(name, image, settings, start.allowed, seconds, places, cluster.owner()))
                 cluster.wait_for(name)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tree_sitter import Node
 
 from honk.verify.tamper.facts import Mark
-from honk.verify.tamper.languages.trees import Chain, Head, Link, code, is_comment, line_of, text_of
+from honk.verify.tamper.languages.trees import (
+    Chain,
+    Head,
+    Link,
+    arguments_of,
+    called,
+    code,
+    is_comment,
+    line_of,
+    text_of,
+)
 from honk.verify.tamper.languages.walking import Grammar
 
 _TEST = re.compile(r"^(Test|Fuzz|Example)([A-Z_0-9].*)?$")
@@ -23,11 +32,7 @@ def links_of(node: Node) -> list[Link]:
         function, given = node.child_by_field_name("function"), node.child_by_field_name("arguments")
         if function is None:
             return []
-        arguments = [one for one in (given.children if given else ()) if one.is_named and not is_comment(one)]
-        found = links_of(function)
-        if found and found[-1].arguments is None:
-            return [*found[:-1], replace(found[-1], arguments=arguments)]
-        return [*found, Link("()", arguments, node)]
+        return called(links_of(function), arguments_of(given), node)
     if node.type == "selector_expression":
         of, name = node.child_by_field_name("operand"), node.child_by_field_name("field")
         return [*(links_of(of) if of is not None else []), Link(text_of(name), None, name)]

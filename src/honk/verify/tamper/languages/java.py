@@ -13,6 +13,7 @@ from honk.verify.tamper.languages.trees import (
     Chain,
     Head,
     Link,
+    arguments_of,
     code,
     is_comment,
     line_of,
@@ -46,8 +47,7 @@ def links_of(node: Node) -> list[Link]:
     """The names of a chain, from its root on."""
     if node.type == "method_invocation":
         of, name, given = (node.child_by_field_name(field) for field in ("object", "name", "arguments"))
-        arguments = [one for one in (given.children if given else ()) if one.is_named and not is_comment(one)]
-        return [*(links_of(of) if of is not None else []), Link(text_of(name), arguments, name)]
+        return [*(links_of(of) if of is not None else []), Link(text_of(name), arguments_of(given), name)]
     if node.type == "field_access":
         of, name = node.child_by_field_name("object"), node.child_by_field_name("field")
         return [*(links_of(of) if of is not None else []), Link(text_of(name), None, name)]

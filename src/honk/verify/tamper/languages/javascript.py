@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tree_sitter import Node
 
 from honk.verify.tamper.conditions import PRESENT, strength_of
 from honk.verify.tamper.facts import Assertion, Mark
-from honk.verify.tamper.languages.trees import Chain, Head, Link, code, is_comment, line_of, mark, text_of
+from honk.verify.tamper.languages.trees import (
+    Chain,
+    Head,
+    Link,
+    arguments_of,
+    called,
+    code,
+    is_comment,
+    line_of,
+    mark,
+    text_of,
+)
 from honk.verify.tamper.languages.walking import Grammar
 
 _TESTS = {"it", "test", "specify", "xit", "xtest", "fit", "ftest", "bench", "Deno"}
@@ -47,13 +57,8 @@ def links_of(node: Node) -> list[Link]:
         given = node.child_by_field_name("arguments")
         if function is None or given is None:
             return []
-        arguments = [one for one in given.children if one.is_named and not is_comment(one)]
-        if given.type == "template_string":
-            arguments = [given]
-        found = links_of(function)
-        if found and found[-1].arguments is None:
-            return [*found[:-1], replace(found[-1], arguments=arguments)]
-        return [*found, Link("()", arguments, node)]
+        arguments = [given] if given.type == "template_string" else arguments_of(given)
+        return called(links_of(function), arguments, node)
     if node.type == "member_expression":
         of, name = node.child_by_field_name("object"), node.child_by_field_name("property")
         return [*(links_of(of) if of is not None else []), Link(text_of(name), None, name)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tree_sitter import Node
 
@@ -14,6 +13,7 @@ from honk.verify.tamper.languages.trees import (
     Chain,
     Head,
     Link,
+    called,
     code,
     is_comment,
     line_of,
@@ -34,16 +34,13 @@ _SLEEPS = re.compile(r"(^|\.)(Thread\.sleep|TimeUnit\.\w+\.sleep|delay|sleep)$")
 def links_of(node: Node) -> list[Link]:
     """The names of a chain, from its root on."""
     if node.type == "call_expression":
-        called, arguments = node.children[0], []
+        arguments: list[Node] = []
         for one in node.children[1:]:
             if one.type == "value_arguments":
                 arguments += [part for part in one.children if part.type == "value_argument"]
             elif one.type in {"annotated_lambda", "lambda_literal"}:
                 arguments.append(one)
-        found = links_of(called)
-        if found and found[-1].arguments is None:
-            return [*found[:-1], replace(found[-1], arguments=arguments)]
-        return [*found, Link("()", arguments, node)]
+        return called(links_of(node.children[0]), arguments, node)
     if node.type == "navigation_expression" and node.named_child_count > 1:
         parts = [one for one in node.children if one.is_named]
         return [*links_of(parts[0]), *(Link(text_of(one), None, one) for one in parts[1:])]

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tree_sitter import Node
 
 from honk.verify.tamper.facts import Mark
-from honk.verify.tamper.languages.trees import Chain, Head, Link, code, is_comment, line_of, mark, text_of
+from honk.verify.tamper.languages.trees import (
+    Chain,
+    Head,
+    Link,
+    arguments_of,
+    called,
+    code,
+    is_comment,
+    line_of,
+    mark,
+    text_of,
+)
 from honk.verify.tamper.languages.walking import Grammar
 
 _TEST = re.compile(r"^#\[\s*(\w+::)*(test|rstest|test_case|wasm_bindgen_test|quickcheck|bench|test_log|case)\b")
@@ -21,11 +31,7 @@ def links_of(node: Node) -> list[Link]:
         function, given = node.child_by_field_name("function"), node.child_by_field_name("arguments")
         if function is None:
             return []
-        arguments = [one for one in (given.children if given else ()) if one.is_named and not is_comment(one)]
-        found = links_of(function)
-        if found and found[-1].arguments is None:
-            return [*found[:-1], replace(found[-1], arguments=arguments)]
-        return [*found, Link("()", arguments, node)]
+        return called(links_of(function), arguments_of(given), node)
     if node.type == "field_expression":
         of, name = node.child_by_field_name("value"), node.child_by_field_name("field")
         return [*(links_of(of) if of is not None else []), Link(text_of(name), None, name)]
@@ -108,5 +114,4 @@ RUST = Grammar(
     lambda chain: bool(re.search(r"(^|::|\.)(sleep|sleep_ms)$", chain.path)) and len(chain.links) == 1,
     silencers=frozenset({"attribute_item", "inner_attribute_item"}),
     rows=_rows,
-    last_is_value=True,
 )  # fmt: skip

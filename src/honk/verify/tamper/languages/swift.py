@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tree_sitter import Node
 
 from honk.verify.tamper.facts import Mark
-from honk.verify.tamper.languages.trees import Chain, Head, Link, code, is_comment, line_of, mark, text_of, within
+from honk.verify.tamper.languages.trees import (
+    Chain,
+    Head,
+    Link,
+    called,
+    code,
+    is_comment,
+    line_of,
+    mark,
+    text_of,
+    within,
+)
 from honk.verify.tamper.languages.walking import Grammar
 
 
@@ -23,10 +33,7 @@ def links_of(node: Node) -> list[Link]:
             if suffix
             else []
         )
-        found = links_of(parts[0]) if parts else []
-        if found and found[-1].arguments is None:
-            return [*found[:-1], replace(found[-1], arguments=arguments)]
-        return [*found, Link("()", arguments, node)]
+        return called(links_of(parts[0]) if parts else [], arguments, node)
     if node.type == "navigation_expression":
         of, suffix = node.child_by_field_name("target"), node.child_by_field_name("suffix")
         return [*(links_of(of) if of is not None else []), Link(text_of(suffix).lstrip(".?!"), None, suffix)]
@@ -42,13 +49,10 @@ def _direct(node: Node, suffix: Node) -> bool:
 
 
 def _chain(node: Node) -> Chain | None:
-    if node.type == "call_expression":
-        found = links_of(node)
-        return Chain(found, node) if found else None
-    if node.type == "macro_invocation":
-        found = links_of(node)
-        return Chain([replace(found[0], name=found[0].name), *found[1:]], node) if found else None
-    return None
+    if node.type not in {"call_expression", "macro_invocation"}:
+        return None
+    found = links_of(node)
+    return Chain(found, node) if found else None
 
 
 def _head(node: Node, is_test: bool) -> Head | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from tree_sitter import Language, Node, Parser
@@ -170,6 +170,18 @@ class Chain:
     def line(self) -> int:
         """The line on which it begins."""
         return line_of(self.node)
+
+
+def arguments_of(given: Node | None) -> list[Node]:
+    """What stands between the parentheses of a call."""
+    return [one for one in given.children if one.is_named and not is_comment(one)] if given is not None else []
+
+
+def called(links: list[Link], arguments: Sequence[Node], call: Node) -> list[Link]:
+    """A chain whose last name is called; what is called without a name, as the result of a call, is named `()`."""
+    if links and links[-1].arguments is None:
+        return [*links[:-1], replace(links[-1], arguments=arguments)]
+    return [*links, Link("()", arguments, call)]
 
 
 @dataclass

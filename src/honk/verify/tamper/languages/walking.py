@@ -65,8 +65,6 @@ class Grammar:
     """Rows of a table in a test."""
     fails: Callable[[Chain], bool] = lambda _: False
     """Whether a call makes the test fail, so that the condition around it is what is asserted."""
-    last_is_value: bool = False
-    """Whether an expression at the end of a block is its value."""
 
 
 def read(grammar: Grammar, text: str, *, is_test: bool) -> Source:
