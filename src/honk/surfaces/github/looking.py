@@ -18,8 +18,8 @@ from honk.surfaces.github.said import comment, mentions, person_of, review, revi
 log = logging.getLogger("honk.github")
 
 _ENDED = frozenset({State.CANCELLED, State.MERGED, State.DEPLOYING, State.DEPLOYED, State.ROLLED_BACK})
-_LOOKS = 2
-"""How often a change is looked at: GitHub tells of seconds only, so more may have changed in the same one."""
+_SETTLED = timedelta(seconds=1)
+"""A change is looked at again once so much has gone by: GitHub tells of whole seconds, and more may come in the same."""
 _BEFORE = timedelta(days=1)
 """How far back the first look at a repository goes."""
 _CHECKS = timedelta(hours=6)
@@ -102,10 +102,12 @@ class Looker:
         open_ends: list[str] = []
         for item in self._calls.pages("/issues", place, to="list what changed", params=wanted):
             number, at = str(item["number"]), str(item["updated_at"])
-            looks = seen[number][1] if number in seen and seen[number][0] == at else 0
-            if looks < _LOOKS:
+            now = datetime.now(UTC).timestamp()
+            first_look = seen[number][1] if number in seen and seen[number][0] == at else now
+            if first_look is not None:
                 settled = self._item(repository, item, since, str(kept["first"]))
-                seen[number] = (at, looks + 1 if settled else 0)
+                over = settled and now - first_look > _SETTLED.total_seconds()
+                seen[number] = (at, None if over else first_look)
                 if not settled:
                     open_ends.append(at)
             kept["since"] = max(str(kept["since"]), at)
