@@ -19,7 +19,7 @@ log = logging.getLogger("honk.github")
 
 _ENDED = frozenset({State.CANCELLED, State.MERGED, State.DEPLOYING, State.DEPLOYED, State.ROLLED_BACK})
 _SETTLED = timedelta(seconds=1)
-"""A change is looked at again once so much has gone by: GitHub tells of whole seconds, and more may come in the same."""
+"""How long a change is looked at, at least: GitHub tells of whole seconds, and more may change in the same one."""
 _BEFORE = timedelta(days=1)
 """How far back the first look at a repository goes."""
 _CHECKS = timedelta(hours=6)
