@@ -5,6 +5,9 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 WORKERS ?= 4
 
+# Many processes read the same modules: they are compiled once, whatever the shell asks for.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo up test check format bench install clean pictures
 
 demo: $(READY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -24,6 +25,12 @@ PERSON = {
     "GIT_COMMITTER_NAME": "Ada",
     "GIT_COMMITTER_EMAIL": "ada@example.com",
 }
+
+
+def pytest_collection_finish() -> None:
+    """What was read until now stays: it is not to be looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def git(directory: Path, *arguments: str) -> str:

@@ -149,7 +149,7 @@ class Thread:
                 f"no {kinds} came: {[event.kind for event in self.events]}\n"
                 + self.server.folder.with_suffix(".log").read_text()[-3000:]
             )
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def tap(self, action: str, key: str = "tap") -> None:
         self.honk.inbox.act(self.id, action, self.task.head_sha, key, ADA)  # type: ignore[arg-type]
@@ -158,7 +158,7 @@ class Thread:
         deadline = time.monotonic() + seconds
         while self.task.state is not state:
             assert time.monotonic() < deadline, f"{self.task.state} instead of {state}"
-            time.sleep(0.02)
+            time.sleep(0.1)
 
 
 def _good_then_follow_up(thread: Thread, repo: Path) -> None:
@@ -295,7 +295,7 @@ def until_nothing_runs(home: Path, seconds: float = 60) -> None:
     try:
         while running := client.list_workflows(status=["PENDING", "ENQUEUED"]):
             assert time.monotonic() < deadline, f"still running: {[row.workflow_id for row in running]}"
-            time.sleep(0.05)
+            time.sleep(0.2)
     finally:
         client.destroy()
 

@@ -85,18 +85,20 @@ class Team:
                 self.seen = event.id
                 if event.kind in kinds:
                     return event
-            told = [(event.kind, dict(event.data)) for event in self.honk.store.events(limit=1000)][-8:]
-            assert time.monotonic() < deadline, f"no {kinds} came: {told}"
+            assert time.monotonic() < deadline, f"no {kinds} came: {self._told()}"
             assert self.process.poll() is None, "the server is gone"
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def until_true(self, what: Callable[[], Any], seconds: float = 30) -> Any:
         """Poll until something holds."""
         deadline = time.monotonic() + seconds
         while not (found := what()):
             assert time.monotonic() < deadline, f"it did not come to be: {what}"
-            time.sleep(0.02)
+            time.sleep(0.1)
         return found
+
+    def _told(self) -> list[tuple[str, dict[str, Any]]]:
+        return [(event.kind, dict(event.data)) for event in self.honk.store.events(limit=100_000)[-8:]]
 
     def until_state(self, task: Task, state: State) -> Task:
         self.until_true(lambda: self.task(task.id).state is state)

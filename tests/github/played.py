@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from honk.certificates import trusted
 from tests.conftest import git
 from tests.github.description import description, graphql_faults
 from tests.github.git_http import serve_git
@@ -98,6 +100,12 @@ class Forge:
     installed: bool = True
 
 
+@cache
+def _key() -> rsa.RSAPrivateKey:
+    """Made once a process: it takes a good part of a second."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 class PlayedGitHub:
     """Start it with `with`. What people do is in the methods without an underscore."""
 
@@ -119,7 +127,7 @@ class PlayedGitHub:
         self.git_asked: list[str] = []
         self.kilobytes = 30
         """How large it says that each repository is."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        key = _key()
         self.private_key = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
         ).decode()
@@ -340,7 +348,7 @@ class PlayedGitHub:
             "x-github-event": event, "x-github-delivery": delivery or str(uuid.uuid4()),
             "x-hub-signature-256": f"sha256={signature}", "content-type": "application/json",
         }  # fmt: skip
-        return httpx.post(self.webhook_url, content=body, headers=headers, timeout=30).status_code
+        return httpx.post(self.webhook_url, content=body, headers=headers, timeout=30, verify=trusted()).status_code
 
     # -- who asks ----------------------------------------------------------------------------------------------------
 

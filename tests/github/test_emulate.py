@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import httpx
 import pytest
 
+from honk.certificates import trusted
 from honk.forges.github import GitHubApi, GitHubError, GitHubForge, Place
 from honk.forges.github.pulls import merge_pull, obstacle_of
 from honk.model import Check, HonkError, NotFound, Person, Refused, Repository
@@ -99,7 +100,7 @@ class Emulated:
 
     def _ask(self, method: str, path: str, who: str = "ada", **body: Any) -> Any:
         headers = {"authorization": f"Bearer {who}-token"}
-        answer = httpx.request(method, self.url + path, headers=headers, json=body or None, trust_env=False)
+        answer = httpx.request(method, self.url + path, headers=headers, json=body or None, verify=trusted())
         assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 

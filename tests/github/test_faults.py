@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from honk.certificates import trusted
 from honk.model import HonkError, State
 from tests.conftest import git
 from tests.github.conftest import PLACE, Team
@@ -73,8 +74,8 @@ def test_webhooks_with_a_wrong_signature_or_none_are_refused(team: Team) -> None
     address = team.github.webhook_url or ""
     payload = {"action": "created"}
     assert team.github.deliver("issue_comment", payload, secret="another") == 401
-    assert httpx.post(address, content=b"{}", headers={"x-github-event": "ping"}).status_code == 401
-    assert httpx.post(address, content=b"x" * 7_000_000).status_code == 413
+    assert httpx.post(address, content=b"{}", headers={"x-github-event": "ping"}, verify=trusted()).status_code == 401
+    assert httpx.post(address, content=b"x" * 7_000_000, verify=trusted()).status_code == 413
     assert team.github.deliver("ping", {"zen": "Keep it logically awesome."}) == 202
 
 
@@ -140,7 +141,7 @@ def test_words_on_issues_and_assignments_are_found_by_looking_too(team: Team) ->
     team.until("ready")
     team.github.close_pull(PLACE, team.task(first.task_id).pull_request or 0, "bob")
     assert team.until("cancelled").task_id == first.task_id
-    assert httpx.post(f"{team.url}/github/webhook", content=b"{}").status_code == 404
+    assert httpx.post(f"{team.url}/github/webhook", content=b"{}", verify=trusted()).status_code == 404
 
 
 def test_a_merge_of_which_nothing_was_heard_is_followed_up_when_github_is_back(team: Team) -> None:

@@ -19,6 +19,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from honk.certificates import trusted
 from honk.cli.setup import setup_github
 from honk.model import HonkError, UsageError
 from honk.settings import read_settings
@@ -62,13 +63,13 @@ class Browser:
         return True
 
     def go(self, address: str) -> None:
-        page = httpx.get(address).raise_for_status().text
+        page = httpx.get(address, verify=trusted()).raise_for_status().text
         action, value = (unescape(page.partition(f'{name}="')[2].partition('"')[0]) for name in ("action", "value"))
-        there = httpx.post(action, data={"manifest": value})
+        there = httpx.post(action, data={"manifest": value}, verify=trusted())
         if there.status_code != 302:
             self.ended.append(there)
             return
-        self.ended.append(httpx.get(there.headers["location"]))
+        self.ended.append(httpx.get(there.headers["location"], verify=trusted()))
 
     def close(self) -> httpx.Response:
         for thread in self.threads:
@@ -145,10 +146,10 @@ def test_who_comes_back_with_another_state_or_from_another_site_gets_nothing(
     def way(address: str) -> None:
         parts = urlsplit(address)
         base = f"http://{parts.netloc}"
-        seen.append(httpx.get(f"{base}/callback?code=stolen&state=guessed").status_code)
-        seen.append(httpx.get(f"{base}/callback").status_code)
-        seen.append(httpx.get(base).status_code)
-        seen.append(httpx.get(address, headers={"host": "evil.example"}).status_code)
+        seen.append(httpx.get(f"{base}/callback?code=stolen&state=guessed", verify=trusted()).status_code)
+        seen.append(httpx.get(f"{base}/callback", verify=trusted()).status_code)
+        seen.append(httpx.get(base, verify=trusted()).status_code)
+        seen.append(httpx.get(address, headers={"host": "evil.example"}, verify=trusted()).status_code)
         browser_of_a_person.go(address)
 
     browser_of_a_person.way = way

@@ -82,7 +82,7 @@ class Team:
         deadline = time.monotonic() + seconds
         while not (found := what()):
             assert time.monotonic() < deadline, self._told()
-            time.sleep(0.01)
+            time.sleep(0.03)
         return found
 
     def _told(self) -> str:

@@ -52,7 +52,7 @@ def until(what: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.1)
     return found
 
 

@@ -90,11 +90,13 @@ class Story:
     def until(self, what: Callable[[], Any], seconds: float = 60) -> Any:
         deadline = time.monotonic() + seconds
         while not (found := what()):
-            cards = [texts(card) for card in self.slack.cards()]
-            told = (cards, self.slack.said(), self.slack.whispers, self.slack.refusals, self._log.read_text()[-2000:])
-            assert time.monotonic() < deadline, f"it did not come to be: {told}"
-            time.sleep(0.02)
+            assert time.monotonic() < deadline, f"it did not come to be: {self._told()}"
+            time.sleep(0.1)
         return found
+
+    def _told(self) -> tuple[object, ...]:
+        cards = [texts(card) for card in self.slack.cards()]
+        return cards, self.slack.said(), self.slack.whispers, self.slack.refusals, self._log.read_text()[-2000:]
 
     def card(self, *words: str) -> Message:
         """The one card, as soon as it says all of this."""

@@ -41,14 +41,14 @@ def _until(up: Up, task: str, what: str) -> dict[str, Any]:
         if seen[what] or seen["state"] == what:
             return seen
         assert time.monotonic() < deadline, seen
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def _ready(up: Up, task: str) -> dict[str, Any]:
     deadline = time.monotonic() + 60
     while (seen := up.client.get(f"/api/v1/tasks/{task}").json())["state"] not in ("ready", "failed"):
         assert time.monotonic() < deadline, seen
-        time.sleep(0.05)
+        time.sleep(0.1)
     return dict(seen)
 
 
@@ -145,7 +145,7 @@ def test_what_checks_and_builds_are_refused_is_seen_and_a_retry_makes_use_of_the
     deadline = time.monotonic() + 60
     while (seen := up.client.get(f"/api/v1/tasks/{task}").json())["state"] != "ready":
         assert time.monotonic() < deadline, seen
-        time.sleep(0.05)
+        time.sleep(0.1)
     assert seen["checks"][0]["status"] == "passed"
 
 

@@ -85,7 +85,7 @@ def test_a_tap_on_a_version_that_has_moved_on_shows_why(phone: Page, up: Up) -> 
     deadline = time.monotonic() + 30
     while (shown := up.client.get(f"/api/v1/tasks/{task}").json())["head_sha"][:8] == old or shown["state"] != "ready":
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.1)
     phone.get_by_role("button", name="Merge", exact=True).click()
     phone.get_by_role("dialog").get_by_role("button", name=f"Merge {old}").click()
     phone.get_by_role("alert").wait_for()
@@ -156,7 +156,7 @@ def test_a_lost_connection_loses_nothing_and_doubles_nothing(phone: Page, up: Up
         :8
     ] == before:
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.1)
     phone.context.set_offline(False)
     phone.get_by_text("said meanwhile").wait_for()
     phone.locator(".version.void").wait_for()

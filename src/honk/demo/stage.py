@@ -18,6 +18,7 @@ import httpx
 from pydantic import SecretStr
 
 from honk.app import Installation, access_token, assemble
+from honk.certificates import trusted
 from honk.git import git
 from honk.model import HonkError
 from honk.settings import Settings, read_settings
@@ -105,7 +106,7 @@ def production_server(root: Path, port: int) -> Iterator[None]:
         deadline = time.monotonic() + 10
         while True:
             try:
-                httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False)
+                httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, verify=trusted())
                 break
             except httpx.HTTPError:
                 if time.monotonic() > deadline or process.poll() is not None:

@@ -17,6 +17,7 @@ import httpx
 from rich.markup import escape
 from rich.table import Table
 
+from honk.certificates import trusted
 from honk.demo.browser import found_browser, visit
 from honk.demo.stage import Stage, example_folder, missing_android_tools, set_up
 from honk.model import Event, HonkError, UsageError
@@ -38,7 +39,11 @@ class _Teller:
         self.seen: dict[str, int] = {}
         self.marks: list[tuple[str, float]] = []
         self._client = httpx.Client(
-            base_url=stage.url, headers={"authorization": f"Bearer {stage.token}"}, timeout=30, trust_env=False
+            base_url=stage.url,
+            headers={"authorization": f"Bearer {stage.token}"},
+            timeout=30,
+            trust_env=False,
+            verify=trusted(),
         )
 
     @property
@@ -168,7 +173,7 @@ def _get(url: str) -> httpx.Response:
     address, host = httpx.URL(url), httpx.URL(url).netloc.decode()
     if address.host.endswith(".localhost"):
         address = address.copy_with(host="127.0.0.1")
-    return httpx.get(address, headers={"host": host}, trust_env=False, follow_redirects=True)
+    return httpx.get(address, headers={"host": host}, trust_env=False, verify=trusted(), follow_redirects=True)
 
 
 def _first_task(teller: _Teller) -> str:
@@ -235,7 +240,7 @@ def _ill_task(teller: _Teller, live: bool) -> str:
     _good(teller.tap(task, "merge", head))
     teller.follow(task, "rolled_back")
     teller.marks.append(("merge tap → ill → rolled back", teller.elapsed - before))
-    health = httpx.get(teller.stage.production_url + "health", trust_env=False)
+    health = httpx.get(teller.stage.production_url + "health", trust_env=False, verify=trusted())
     _expect(health.is_success, "production is not healthy after the rollback")
     _expect("About this song" in _page(teller.stage.production_url), "the version before is not back")
     teller.tell("[bold green]The version before is back,[/] without anybody having done anything.")

@@ -38,7 +38,7 @@ def agents_reach(task: Task, turn_id: str, file: RepositoryFile) -> Reach:
         _Teller(room.store, task.id, AGENT, turn_id),
         egress=(*file.egress, *room.settings.egress),
         late=lambda: registry_hosts(named),
-        environment=registry_environment() if thinks(task) and named != [] else {},
+        environment=registry_environment(named) if thinks(task) else {},
     )
 
 
@@ -53,8 +53,7 @@ def make_ready(registries: Sequence[str] | None) -> None:
 
     def find_out() -> None:
         warm_gateway()
-        if registries != []:
-            registry_environment()
+        registry_environment(registries)
 
     threading.Thread(target=find_out, name="honk-make-ready", daemon=True).start()
 

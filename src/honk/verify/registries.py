@@ -55,12 +55,13 @@ def registry_hosts(named: Sequence[str] | None = None) -> tuple[str, ...]:
     return tuple(hosts)
 
 
-def registry_environment() -> dict[str, str]:
-    """Variables that point the package managers in a sandbox to this machine's registries.
+def registry_environment(named: Sequence[str] | None = None) -> dict[str, str]:
+    """Variables that point the package managers in a sandbox to this machine's registries; none where the setting
+    `HONK_REGISTRIES` names none, for then none is reached.
 
     Addresses with a name or a password in them are left out: no secret goes into a sandbox.
     """
-    return dict(_answers().environment)
+    return dict(_answers().environment) if named is None or named else {}
 
 
 def _answers() -> _Answers:

@@ -103,8 +103,8 @@ class Room:
         stop, log = self.conditions.stop, self.conditions.log
         if stop():
             raise Cancelled("Cancelled.")
-        fetching = registry_environment() if registries else {}
-        hosts = registry_hosts(self.conditions.registries) if registries else ()
+        named = self.conditions.registries if registries else ()
+        fetching, hosts = registry_environment(named), registry_hosts(named)
         command = Command(
             ("sh", "-c", line),
             environment={"CI": "true"} | fetching | dict(environment or {}),
@@ -197,7 +197,7 @@ def prepare(checkout: Checkout, file: RepositoryFile, conditions: Conditions = A
         if not check.green:
             raise HonkError(f"The set-up before the build failed (`{check.command}`):\n{check.summary}")
     hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts(conditions.registries)]))
-    return Prepared(prefix(room.plan), hosts, registry_environment(), file.sandbox.nested)
+    return Prepared(prefix(room.plan), hosts, registry_environment(conditions.registries), file.sandbox.nested)
 
 
 def equip(
