@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 READY := $(VENV)/.ready
-WORKERS ?= 4
+WORKERS ?= 5
 
 # Many processes read the same modules: they are compiled once, whatever the shell asks for.
 unexport PYTHONDONTWRITEBYTECODE

@@ -90,8 +90,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HONK_JUDGE", "off")
     # A second of a processor for each server, in which package managers are asked; the tests about them say otherwise.
     monkeypatch.setenv("HONK_REGISTRIES", "[]")
-    # Servers of many tests at once look for work; half as often, they leave more of the processor to each other.
-    monkeypatch.setenv("HONK_QUEUE_SECONDS", "0.25")
     yield folder
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy import create_engine, event
 
 from honk.flow.ports import rooms
+from honk.flow.quiet import look_only_at_what_is_new
 from honk.model import Cancelled, Conflict, HonkError, LimitReached, NotFound, Refused, UsageError
 from honk.store import write_ahead
 
@@ -156,11 +157,12 @@ def follow(function: str, key: str, queue: str, partition: str, *arguments: Any)
 class Engine:
     """The durable side of this process: a worker once launched, otherwise only a way to start work elsewhere."""
 
-    def __init__(self, address: str, executor: str, agents: int = 4, every: float = 0.1) -> None:
+    def __init__(self, address: str, executor: str, agents: int = 4, every: float | None = None) -> None:
         self._address = address
         self._executor = executor
         self._agents = agents
-        self._every = every
+        self._embedded = address.startswith("sqlite")
+        self._every = every or (0.05 if self._embedded else 0.1)
         self._client: DBOSClient | None = None
         self._launched = False
 
@@ -184,9 +186,11 @@ class Engine:
             use_listen_notify=not self._address.startswith("sqlite"),
         )
         builds = [builds_on(label) for label in labels]
-        DBOS(config=config)
+        worker = DBOS(config=config)
         DBOS.listen_queues([*([] if only_labels else [TASKS, LANDINGS]), *builds])
         DBOS.launch()
+        if self._embedded:
+            look_only_at_what_is_new(worker, Path(self._address.removeprefix("sqlite:///")))
         DBOS.register_queue(
             TASKS, partition_concurrency=1, worker_concurrency=self._agents, polling_interval_sec=self._every
         )
