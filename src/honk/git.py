@@ -22,6 +22,15 @@ _CONFIGURATION = Path(__file__).with_name("isolated.gitconfig")
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
 
 
+_AS_A_PERSON = [
+    word
+    for setting in ("core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0", "maintenance.auto=false")
+    for word in ("-c", setting)
+]
+"""Whatever the person's settings say: nothing of the repository's is run, and nothing is tidied up that a tree may
+stand on, or while another git works there."""
+
+
 class GitError(HonkError):
     """A git command failed; the text is git's own last words."""
 
@@ -79,11 +88,7 @@ def git_bytes(
     failing: Sequence[int] = (),
 ) -> bytes:
     """As `git`, with the output as it came."""
-    command: Sequence[str] = [
-        "git",
-        *(("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false") if person else ()),
-        *map(str, arguments),
-    ]
+    command = ["git", *(_AS_A_PERSON if person else ()), *map(str, arguments)]
     try:
         completed = subprocess.run(
             command,

@@ -38,8 +38,12 @@ class Far:
     def commit(self, story: str) -> str:
         (self._source / "story").write_text(story)
         git(self._source, "commit", "-qam", story)
-        git(self._source, "push", "-q", "../far/far.git", "HEAD:main")
+        git(self._source, "push", "-q", "--force", "../far/far.git", "HEAD:main")
         return git(self._source, "rev-parse", "HEAD")
+
+    def take_back(self) -> None:
+        """Let the next commit stand in place of the last one."""
+        git(self._source, "reset", "-q", "--hard", "HEAD~1")
 
     def content(self, back: int) -> str:
         """What git calls the content of `story` some commits ago."""
@@ -192,6 +196,21 @@ def test_a_small_repository_comes_whole_in_one_request(home: Path, far: Far) -> 
     mirrors.fetch(far.repository)
     assert_ordinary(mirrors.path(far.repository))
     assert not any(b"filter" in body for body in far.server.asked)
+
+
+def test_what_somebodys_trees_stand_on_is_kept_whatever_git_is_told_to_tidy_up(home: Path, far: Far) -> None:
+    tidy = "[fetch]\n\tunpackLimit = 1\n[gc]\n\tautoPackLimit = 1\n\tautoDetach = false\n\tpruneExpire = now\n"
+    with (Path.home() / ".gitconfig").open("a") as settings:
+        settings.write(tidy)
+    mirrors = Mirrors(home, size=lambda _: 0)
+    far.commit("to be taken back\n")
+    old = mirrors.fetch(far.repository)
+    far.take_back()
+    for story in ("another\n", "and another\n", "and one more\n"):
+        far.commit(story)
+        newest = mirrors.fetch(far.repository)
+    assert newest != old
+    assert has(mirrors.path(far.repository), f"{old}:story")
 
 
 def test_every_part_is_fetched_with_credentials_and_none_is_kept(
