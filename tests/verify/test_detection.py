@@ -231,6 +231,34 @@ def test_unittests_of_which_none_run_are_not_green(check: Verify) -> None:
     assert result.status == "failed"
 
 
+ENDS_IT = "import os\n\nprint('1 passed')\nos._exit(0)\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"pytest.py": "print('1 passed')\n"}, "without pytest's report"),
+        ({"argparse.py": ENDS_IT}, "without pytest's report"),
+        ({"calc.py": "import os, atexit\n\natexit.register(os._exit, 0)\n"}, "its report tells of 1 failed"),
+        ({"pytest.ini": "[pytest]\naddopts = --co\n"}, "no test ran"),
+        ({".honk/pytest.xml": '<testsuite tests="1"/>', "pytest.py": "print('1 passed')\n"}, "without pytest's report"),
+    ],
+    ids=["stand-in", "ended", "other end", "only collected", "committed report"],
+)
+def test_pytest_that_ends_well_is_green_only_if_its_report_says_so(
+    check: Verify, files: dict[str, str], reason: str
+) -> None:
+    test = "import pytest\nimport calc\n\n\ndef test_sum():\n    assert calc.__name__ == 'sum'\n"
+    result = check({"calc.py": "", "test_calc.py": test} | files)["pytest"]
+    assert result.status == "failed"
+    assert reason in result.summary
+
+
+def test_a_unittest_that_does_not_say_how_many_ran_is_not_green(check: Verify) -> None:
+    test = "import unittest\n\nclass T(unittest.TestCase):\n    def test_sum(self):\n        self.fail()\n"
+    assert check({"test_sum.py": test, "argparse.py": ENDS_IT})["unittest"].status == "failed"
+
+
 def test_a_script_that_only_looks_like_a_test_is_no_check(check: Verify) -> None:
     assert check({"test_connection.py": "print('hello')\n"}) == {}
 

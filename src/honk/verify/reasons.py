@@ -6,6 +6,7 @@ import re
 
 from honk.model import Completed
 from honk.verify.distil import naming
+from honk.verify.report_files import NONE_RAN
 
 _END = 4_000
 """Characters at the end of an output in which its last words are looked for."""
@@ -41,7 +42,7 @@ def reason(done: Completed, seconds: float, told: str) -> str:
             "A file may not be executed: mark it (`git update-index --chmod=+x FILE`) or name its interpreter."
         )
     elif done.exit_code == 0:
-        parts.append("There are test files, but no test ran: say in honk.yaml how to run them (`verify`).")
+        parts.append(NONE_RAN)
     elif done.exit_code in _SIGNALS:
         parts.append(_SIGNALS[done.exit_code])
     for host in done.refused_hosts:

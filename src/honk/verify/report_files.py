@@ -14,6 +14,11 @@ _BYTES = 8_000_000
 _MARK = "\x1e"
 _WRITES = re.compile(r"test|mvn|maven|gradle|dotnet|junit|verify|check|bazel|sarif|trx", re.IGNORECASE)
 _FAILED = r"<(failure|error)[ />]|outcome=.(Failed|Error|Timeout|Aborted)|sarif"
+_ASKED_FOR = re.compile(r"--junitxml=(\S+)")
+_COUNT = re.compile(r"\b(errors|failures|tests)=\"(\d+)\"")
+_HEAD = 4_000
+"""Characters at the beginning of a report in which its counts are looked for."""
+NONE_RAN = "There are test files, but no test ran: say in honk.yaml how to run them (`verify`)."
 
 
 def written_reports(checkout: Checkout, verifier: Verifier, done: Completed, began: float) -> list[Report]:
@@ -41,3 +46,38 @@ def written_reports(checkout: Checkout, verifier: Verifier, done: Completed, beg
         return []
     parts = (part.partition("\n") for part in found.output.split(_MARK)[1:])
     return [Report(path.removeprefix("./"), text) for path, _, text in parts]
+
+
+def without_earlier(verifier: Verifier) -> str:
+    """What goes in front of a check's line, so that a report that is committed cannot be taken for its own."""
+    asked = _asked_for(verifier)
+    return f"rm -f {asked}; " if asked else ""
+
+
+def contradicted(checkout: Checkout, verifier: Verifier) -> str | None:
+    """Why a check that ended with 0 is not green all the same: the report that Honk asks of pytest says otherwise.
+
+    Code under test runs in pytest's own process, and what lies in the repository is imported before what is installed,
+    so either can end it early, stand in for it, or change how it ends. None where no report was asked for.
+    """
+    asked = _asked_for(verifier)
+    if not asked:
+        return None
+    line, limits = f"head -c {_HEAD} {asked} 2>/dev/null", Limits(seconds=60.0, output=_HEAD)
+    read = checkout.run(Command(("sh", "-c", line), directory=verifier.directory, reads_only=True, limits=limits))
+    _, found, suite = read.output.partition("<testsuite ")
+    if not found:
+        return (
+            "It ended with 0 and without pytest's report: something in the repository ended it before its tests were "
+            "done, or ran in its place. If that is meant, say in honk.yaml how to run them (`verify`)."
+        )
+    counts = {name: int(number) for name, number in _COUNT.findall(suite.partition(">")[0])}
+    if failed := counts.get("failures", 0) + counts.get("errors", 0):
+        return f"It ended with 0, but its report tells of {failed} failed: something here changes how it ends."
+    return None if counts.get("tests") else NONE_RAN
+
+
+def _asked_for(verifier: Verifier) -> str | None:
+    """The report that Honk's own line asks for."""
+    asked = None if verifier.configured else _ASKED_FOR.search(verifier.command)
+    return shlex.quote(asked[1]) if asked else None

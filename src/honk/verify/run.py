@@ -22,7 +22,7 @@ from honk.verify.failures import failures
 from honk.verify.plan import Plan, Verifier
 from honk.verify.reasons import reason
 from honk.verify.remedies import remedy
-from honk.verify.report_files import written_reports
+from honk.verify.report_files import contradicted, without_earlier, written_reports
 from honk.verify.room import ALONE, Conditions, Room, concerning, missing_programs, prefix, untouched
 
 _RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
@@ -240,18 +240,20 @@ class _Run:
         began = time.time()
         done = self.room.apart(checkout, self._stop).run(
             verifier.name,
-            prefix(self.room.plan, verifier.directory) + verifier.command,
+            prefix(self.room.plan, verifier.directory) + without_earlier(verifier) + verifier.command,
             verifier.timeout,
             directory=verifier.directory,
             registries=verifier.registries,
         )
         status = _status(verifier, done)
-        if status == "passed":
+        doubt = contradicted(checkout, verifier) if status == "passed" else None
+        if status == "passed" and not doubt:
             return checkout, _result(verifier, done, status, green_line(done.output)), done.output
         reports = written_reports(checkout, verifier, done, began)
         tool = f"{verifier.name} {verifier.command}"
         told = distil(done.output, self.room.conditions.characters, tool=tool, reports=reports)
-        summary = reason(done, verifier.timeout, told)
+        summary = f"{doubt}\n{told}".rstrip() if doubt else reason(done, verifier.timeout, told)
+        status = "failed" if doubt else status
         if trouble:
             summary = f"The set-up before it did not work, which may be why.\n{summary}"
         found = tuple(failures(done, reports)) if status == "failed" else ()
@@ -308,6 +310,7 @@ def _missing(verifier: Verifier, missing: Mapping[str, Sequence[str]], trouble: 
 
 
 def _ran_nothing(verifier: Verifier, done: Completed) -> bool:
-    """True for tests that were there but of which none ran: unittest calls that a success."""
+    """True for tests that were there but of which none ran: unittest calls that a success. What says nothing of how
+    many ran was ended before they did, or was not unittest."""
     ran = _RAN.findall(done.output)
-    return "unittest" in verifier.tools and not verifier.configured and bool(ran) and not any(map(int, ran))
+    return "unittest" in verifier.tools and not verifier.configured and not any(map(int, ran))
