@@ -41,7 +41,11 @@ KINDS: Mapping[str, Kind] = {
         "serious", "A comment or attribute switches a linter, a type checker or coverage off", "show"
     ),
     "rule-switched-off": Kind("serious", "A configuration file switches rules off or leaves files out", "protect"),
-    "checks-changed": Kind("serious", "What runs the checks is changed: test configuration, scripts, hooks", "protect"),
+    "checks-changed": Kind(
+        "serious",
+        "What runs the checks is changed: test configuration, scripts, hooks, or what lies in their way",
+        "protect",
+    ),
     "ci-changed": Kind("serious", "The CI's configuration is changed", "protect"),
     "failure-ignored": Kind(
         "serious", "A command's failure no longer counts (`|| true`, `continue-on-error`)", "protect"

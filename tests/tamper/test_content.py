@@ -87,7 +87,26 @@ CONTENT: dict[str, tuple[ChangedFile, set[str]]] = {
         changed("src/__pycache__/a.pyc", None, b"\xa7\r\r\n" + b"\0" * 50),
         {"binary-file", "generated-file"},
     ),
-    "a package of Node": (changed("node_modules/left-pad/index.js", None, "x\n"), {"generated-file"}),
+    "a package of Node": (
+        changed("node_modules/left-pad/index.js", None, "x\n"),
+        {"generated-file", "checks-changed"},
+    ),
+    "a package of Node that tests read": (
+        changed("tests/fixtures/node_modules/a/index.js", None, "x\n"),
+        {"generated-file"},
+    ),
+    "a test runner of one's own": (changed("pytest.py", None, "print('1 passed')\n"), {"checks-changed"}),
+    "a test runner by a link": (ChangedFile("unittest", None, b"lib/runner", None, "120000"), {"checks-changed"}),
+    "a test runner by another name": (changed("mypy/__main__.py", "a = 1\n", "a = 1\n", "a.py"), {"checks-changed"}),
+    "a module of Python's own": (changed("argparse.py", None, "a = 1\n"), {"checks-changed"}),
+    "a folder of unit tests": (changed("tests/unittest/__init__.py", None, ""), set()),
+    "a module within a package": (changed("src/app/types.py", None, "a = 1\n"), set()),
+    "a wrapper that wraps nothing": (
+        changed("gradlew", "#!/bin/sh\nexec java -jar gradle/wrapper/gradle-wrapper.jar\n", "#!/bin/sh\nexit 0\n"),
+        {"checks-changed"},
+    ),
+    "a shell for scripts": (changed(".npmrc", "a=1\n", "a=1\nscript-shell=./quiet.sh\n"), {"checks-changed"}),
+    "a registry for packages": (changed(".npmrc", None, "registry=https://npm.example.com/\n"), set()),
     "a minified script": (changed("static/app.min.js", None, "var a=1\n"), {"generated-file"}),
     "a lock file": (changed("package-lock.json", None, '{"a": 1}\n' * 200_000), set()),
     "generated code, by hand": (

@@ -19,6 +19,7 @@ from honk.verify.tamper.reporting import evidence, finding
 from honk.verify.tamper.rules import taken_back
 from honk.verify.tamper.secrets import committed
 from honk.verify.tamper.silencing import silenced
+from honk.verify.tamper.stand_ins import standing_in
 from honk.verify.tamper.versions import downgraded
 from honk.verify.tamper.weakening import Surroundings, weakened
 
@@ -48,6 +49,7 @@ def inspect(changed: Sequence[ChangedFile], reading: Callable[[int], None] = lam
     for number, file in enumerate(changed):
         reading(number)
         found += content.looked_at(file)
+        found += standing_in(file)
         if file.before == file.after and file.old_path in {None, file.path}:
             continue
         before, after = _text(file.before, file.mode_before), _text(file.after, file.mode_after)

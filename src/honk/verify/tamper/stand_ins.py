@@ -1,0 +1,69 @@
+"""Files that would run in place of the tools that check: they lie where a tool is looked for first."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+
+from honk.model import ChangedFile, Finding, Severity
+from honk.verify.tamper import paths
+from honk.verify.tamper.reporting import finding
+
+_PYTHON_TOOLS = {
+    "_pytest",
+    "coverage",
+    "django",
+    "mypy",
+    "pluggy",
+    "pytest",
+    "sitecustomize",
+    "unittest",
+    "usercustomize",
+}
+# A folder of that name holds a project's own tests more often than it hides Python's.
+_PYTHONS_OWN = sys.stdlib_module_names - {"test"}
+_MODULE = re.compile(r"^(?P<folders>(?:[^/]+/)*?)(?P<name>\w+)(?:\.py|/__(?:init|main)__\.py)$")
+_LINKS = {"120000", "160000"}
+_INSTALLED = re.compile(r"(^|/)(node_modules|\.?venv|site-packages)/")
+_WRAPPERS = {"gradlew": re.compile(r"gradle-wrapper\.jar|GradleWrapperMain"), "mvnw": re.compile(r"maven", re.I)}
+_SHELL = re.compile(rb"^\s*(script-shell|node-options|shell)\s*=", re.MULTILINE)
+
+
+def standing_in(file: ChangedFile) -> Iterator[Finding]:
+    """Findings about a file that is new, or new in this, and would run when a check starts its tool."""
+    if file.after is None or paths.is_data(file.path):
+        return
+    if file.before is None or file.old_path not in {None, file.path}:
+        yield from _module(file)
+        if _INSTALLED.search(file.path):
+            message = "What lies here runs as if it had been installed, in place of what the checks are meant to run."
+            yield finding("checks-changed", "serious", file.path, None, message)
+    name = file.path.rpartition("/")[2]
+    if name in _WRAPPERS and file.before is not None:
+        starts = _WRAPPERS[name].search
+        if starts(file.before.decode("utf-8", "replace")) and not starts(file.after.decode("utf-8", "replace")):
+            message = f"`{name}` no longer starts the build tool that the checks run."
+            yield finding("checks-changed", "serious", file.path, None, message)
+    if name == ".npmrc" and _SHELL.search(file.after) and not _SHELL.search(file.before or b""):
+        message = "Another program runs the scripts of package.json, or runs before them."
+        yield finding("checks-changed", "serious", file.path, None, message)
+
+
+def _module(file: ChangedFile) -> Iterator[Finding]:
+    """`python3 -m TOOL` takes what lies in the folder that it is started in first. Which folders those are is not seen
+    here: the repository's root always is one."""
+    # What a link leads to may be a package.
+    path = f"{file.path}/__main__.py" if file.mode_after in _LINKS else file.path
+    found = _MODULE.match(path)
+    if not found:
+        return
+    name, root = found["name"], not found["folders"]
+    if name in _PYTHON_TOOLS and (root or not path.endswith("__init__.py")):
+        severity: Severity = "serious" if root else "warning"
+    elif root and name in _PYTHONS_OWN:
+        severity = "warning"
+    else:
+        return
+    message = f"Where `{name}` is imported or run, this may run in its place: by what runs the checks, too."
+    yield finding("checks-changed", severity, file.path, None, message)
