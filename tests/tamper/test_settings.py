@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from honk.verify.tamper import guard_each
 from tests.tamper.table import Row, kinds, looked_at, row
 
 PYPROJECT = """
@@ -326,3 +327,34 @@ def found() -> dict[str, set[str]]:
 @pytest.mark.parametrize("name", ROWS)
 def test_the_guard_sees_which_settings_are_weaker(name, found):
     assert found[name] == ROWS[name].kinds
+
+
+HONK = """\
+verify:
+  test: npm test
+  lint: {run: npm run lint}
+judge: {mode: veto, threshold: 0.7}
+protect: ["migrations/**", "honk.yaml"]
+"""
+LATER = [
+    ("test: npm test", "test: 'true'"),
+    ("  test: npm test\n", ""),
+    ("npm run lint", "echo fine"),
+    ("mode: veto", "mode: advise"),
+    (", threshold: 0.7", ", threshold: 0.1"),
+    ('"migrations/**", ', ""),
+    ("protect", "tamper: {checks-changed: allow}\nprotect"),
+    ("protect", "merge: {already_red: allow}\nprotect"),
+]
+
+
+def test_a_change_of_what_later_changes_are_held_to_waits_for_a_person():
+    rows = [row("honk.yaml", HONK, HONK.replace(old, new, 1)) for old, new in LATER]
+    findings = guard_each([one.change for one in rows])
+    assert [one.after for one, found in zip(rows, findings, strict=True) if not _holds(found)] == []
+    more = row("honk.yaml", HONK, HONK.replace("  lint", "  types: npm run types\n  lint"))
+    assert not _holds(guard_each([more.change])[0])
+
+
+def _holds(found):
+    return any(one.severity == "serious" and one.kind == "checks-changed" for one in found)

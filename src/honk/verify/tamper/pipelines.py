@@ -22,6 +22,9 @@ _SCRIPT = re.compile(
 _PYTHON = re.compile(
     r"^tool\.(pytest|tox|hatch\.envs|pdm\.scripts|poe|taskipy|poetry\.scripts\.test|nox|uv\.scripts)\b"
 )
+_HONK = re.compile(r"^(verify|setup)\b")
+_JUDGING = re.compile(r"^(judge|tamper|protect|merge\.(approvals|already_red|require_trial))\b")
+"""What honk.yaml says of how changes are judged, and by whom."""
 _INI = re.compile(r"^(tox|testenv\S*|pytest|tool:pytest|flake8:local-plugins)\b")
 _TARGET = re.compile(
     r"^(?P<name>[\w./-]*(test|lint|check|verify|ci|cover|format|typecheck|mypy|validate|build)[\w./-]*)\s*:(?!=)",
@@ -57,6 +60,8 @@ def reconfigured(files: Iterable[Configured]) -> Iterator[Finding]:
             continue
         if paths.is_ci(one.path) or paths.is_ci(one.old_path):
             yield from _whole_file(one, "ci-changed", "The CI's configuration", bool(others))
+        elif re.fullmatch(r"honk\.ya?ml", one.path) and one.before is not None and one.after is not None:
+            yield from _honk_yaml(one)
         elif _CHECKS.search(one.path) or _CHECKS.search(one.old_path):
             yield from _whole_file(one, "checks-changed", "The configuration of what runs the checks", bool(others))
         elif one.path.endswith("package.json"):
@@ -183,6 +188,28 @@ def _settings(one: Configured, keys: re.Pattern[str]) -> Iterator[Finding]:
             shown = (narrowed or added or gone)[0]
             message = f"`{path}` leaves out some of what was checked." if narrowed else f"`{path}` is changed."
             yield finding("checks-changed", severity, one.path, _find(one.after, shown), message)
+
+
+def _honk_yaml(one: Configured) -> Iterator[Finding]:
+    """What later changes will be checked and judged by. Each check is compared with what it was, so that one that does
+    nothing any more is not taken for another that runs as much."""
+    found = [*_settings(one, _HONK), *_judging(one)]
+    yield from found or _whole_file(one, "checks-changed", "The configuration of what runs the checks", False)
+
+
+def _judging(one: Configured) -> Iterator[Finding]:
+    try:
+        old, new = flat(one.old_path, one.before or ""), flat(one.path, one.after or "")
+    except NotFlat:
+        return
+    if old is None or new is None:
+        return
+    values = [(path, now or was or "") for path, was, now in changed_values(old, new)]
+    lists = [(path, gone[0]) for path, gone, _ in changed_lists(old, new) if gone]
+    for path, shown in [*values, *lists]:
+        if _JUDGING.search(path):
+            message = f"`{path}` is changed, by which later changes are judged."
+            yield finding("checks-changed", "serious", one.path, _find(one.after or "", shown), message)
 
 
 def _setting(one: Configured, path: str, was: str, now: str | None) -> Finding:
