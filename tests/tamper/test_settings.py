@@ -356,5 +356,25 @@ def test_a_change_of_what_later_changes_are_held_to_waits_for_a_person():
     assert not _holds(guard_each([more.change])[0])
 
 
+def test_what_leaves_tests_out_does_so_too_where_nothing_was_said_before():
+    rows = [
+        row("pytest.ini", None, "[pytest]\naddopts = -q -k 'not test_add'\n", "checks-changed"),
+        row("pytest.ini", None, "[pytest]\naddopts = -q\n"),
+        row("tox.ini", None, "[testenv]\ncommands =\n  flake8 --ignore=E501\n  curl -k localhost\n"),
+        row(".mvn/maven.config", None, "-DskipTests\n", "checks-changed"),
+        *(
+            row("pyproject.toml", "[project]\nname = 'x'\n", f"[project]\nname = 'x'\n{settings}", *kinds)
+            for settings, kinds in (
+                ("[tool.pytest.ini_options]\naddopts = '--co'\n", ["checks-changed"]),
+                ("[tool.pytest.ini_options]\naddopts = ['--deselect', 'tests/a.py']\n", ["checks-changed"]),
+                ("[tool.pytest.ini_options]\naddopts = '-ra --strict-markers'\n", []),
+                ("[tool.pytest.ini_options]\naddopts = ['-ra', '--cov']\n", []),
+            )
+        ),
+    ]
+    findings = guard_each([one.change for one in rows])
+    assert [kinds(found) for found in findings] == [one.kinds for one in rows]
+
+
 def _holds(found):
     return any(one.severity == "serious" and one.kind == "checks-changed" for one in found)

@@ -38,12 +38,19 @@ _RUNS = re.compile(
     r"|coverage|bandit|semgrep|test|lint)\b"
 )
 _NARROW = re.compile(
-    r"--ignore(-glob)?[= ]|--deselect|(^|\s)-k[ =]?\S|(^|\s)-m\s+[\"']?not\b|--exclude\b|--skip\b"
+    r"--collect-only|--co\b|--setup-(plan|only)\b|--listTests\b"
+    r"|--ignore(-glob)?[= ]|--deselect|(^|\s)-k[ =]?\S|(^|\s)-m\s+[\"']?not\b|--exclude\b|--skip\b"
     r"|testPathIgnorePatterns|--testPathIgnore|--maxfail|--lf\b|--last-failed|--no-cov\b|-p no:\w+|-short\b|-run\b"
     r"|--changed\b|--onlyChanged|-o addopts=|--disable-warnings|-W ignore|--bail=0|--grep|--invert"
     r"|-x \w*[tT]est\b|-DskipTests|-DskipITs|-Dmaven\.test\.skip|--skip-tests|--no-tests\b"
     r"|<skip(Tests)?>\s*true|maven\.test\.skip>\s*true|excludeTestsMatching|enabled\s*=\s*false|onlyIf\s*\{\s*false|<exclude>[^<]*Test|--exclude-task|-DexcludedGroups|--no-verify|--reruns|--retries"
 )
+_LEFT_OUT = re.compile(
+    r"--collect-only|--co\b|--setup-(plan|only)\b|--listTests\b|--ignore(-glob)?[= ][\"']?[\w.*-]*(/|\.py|tests?\b)"
+    r"|--deselect\b|^(?!.*\b(curl|sort)\b).*(^|[\s\"'=])-k[ =]?[\"'\w]|-DskipTests|-Dmaven\.test\.skip"
+    r"|-x \w*[tT]est\b|--suppress-tests-failed|--test_filter=-"
+)
+"""What leaves tests out, or runs none, also where nothing was said before: all of them ran then."""
 _NOTHING = re.compile(r"^\s*[\"']?(true|:|exit 0|echo\b[^&|;]*|node -e [\"']{0,2}|printf\b.*|)[\"']?\s*$")
 _ASIDE = re.compile(r"\.(filterwarnings|markers|log_\w+|asyncio_\w+|minversion|xfail_strict|junit_\w+|timeout)$")
 _COVERAGE = re.compile(r"coverage|threshold|\b(lines|branches|functions|statements)\b", re.IGNORECASE)
@@ -80,7 +87,11 @@ def reconfigured(files: Iterable[Configured]) -> Iterator[Finding]:
 
 def _whole_file(one: Configured, kind: str, what: str, elsewhere: bool) -> Iterator[Finding]:
     if one.before is None:
-        yield finding(kind, "note", one.path, None, f"{what} is new.")
+        less = [
+            mark for mark in _lines("", one.after or "")[1] if kind == "checks-changed" and _LEFT_OUT.search(mark.text)
+        ]
+        told = "leaves out some of what was checked" if less else "is new"
+        yield finding(kind, "serious" if less else "note", one.path, less[0] if less else None, f"{what} {told}.")
         return
     if one.after is None or not (paths.is_ci(one.path) if kind == "ci-changed" else _CHECKS.search(one.path)):
         yield finding(kind, "warning" if elsewhere else "serious", one.path, None, f"{what} is deleted.")
@@ -181,7 +192,12 @@ def _settings(one: Configured, keys: re.Pattern[str]) -> Iterator[Finding]:
     for path, was, now in changed_values(old, new):
         if keys.search(path) and was is not None and not _ASIDE.search(path):
             yield _setting(one, path, was, now)
+        elif keys.search(path) and _LEFT_OUT.search(now or ""):
+            yield _less(one, path, now or "")
     for path, gone, added in changed_lists(old, new):
+        less = [item for item in added if _LEFT_OUT.search(item)]
+        if keys.search(path) and path not in old.lists and less:
+            yield _less(one, path, less[0])
         if keys.search(path) and path in old.lists and not _ASIDE.search(path):
             narrowed = [item for item in added if _NARROW.search(item)]
             severity: Severity = "serious" if narrowed else "warning" if gone else "note"
@@ -210,6 +226,11 @@ def _judging(one: Configured) -> Iterator[Finding]:
         if _JUDGING.search(path):
             message = f"`{path}` is changed, by which later changes are judged."
             yield finding("checks-changed", "serious", one.path, _find(one.after or "", shown), message)
+
+
+def _less(one: Configured, path: str, shown: str) -> Finding:
+    where = _find(one.after or "", shown)
+    return finding("checks-changed", "serious", one.path, where, f"`{path}` leaves out some of what was checked.")
 
 
 def _setting(one: Configured, path: str, was: str, now: str | None) -> Finding:
