@@ -56,6 +56,8 @@ def _without(name: str) -> dict[str, Any]:
         (case("x", base="nobody"), "`base` names 'nobody', and no case before it has that id"),
         (case("x", base={"../etc/passwd": "x"}), "must lead to a file below the repository's root"),
         (case("x", base={".git/config": "x"}), "must lead to a file below the repository's root"),
+        (case("x", base={"src//a.py": "x"}), "must lead to a file below the repository's root"),
+        (case("x", base={".GIT/config": "x"}), "must lead to a file below the repository's root"),
         (case("x", base={"a.png": {"base64": "%%%"}}), "`base64` is no base64"),
         (case("x", base={"a": {"text": "x", "mode": "120777"}}), "mode"),
         (case("first"), "there is a case with the id 'first' already"),

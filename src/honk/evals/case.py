@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -18,8 +17,9 @@ JUDGED = ("scope-creep", "behaviour-changed", "wrong-file")
 
 
 def _inside(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not path or path.startswith("/") or ".." in parts or ".git" in parts or "\0" in path:
+    # As git has it: empty parts and `.` are none, and its own folder is that in any case of letters.
+    parts = path.lower().split("/")
+    if {"", ".", "..", ".git"} & set(parts) or "\0" in path:
         raise ValueError(f"the path {path!r} must lead to a file below the repository's root")
     return path
 
