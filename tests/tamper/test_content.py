@@ -106,6 +106,23 @@ CONTENT: dict[str, tuple[ChangedFile, set[str]]] = {
         {"checks-changed"},
     ),
     "a shell for scripts": (changed(".npmrc", "a=1\n", "a=1\nscript-shell=./quiet.sh\n"), {"checks-changed"}),
+    "a runner of cargo's": (
+        changed(".cargo/config.toml", None, "[target.'cfg(all())']\nrunner = 'true'\n"),
+        {"checks-changed"},
+    ),
+    "another linker": (changed(".cargo/config.toml", None, "[target.x]\nlinker = 'lld'\n"), set()),
+    "a Go test that runs none": (
+        changed("main_test.go", None, "package a\n\nfunc TestMain(m *testing.M) {\n\tos.Exit(0)\n}\n"),
+        {"checks-changed"},
+    ),
+    "a Go test that runs all but in a child": (
+        changed(
+            "main_test.go",
+            None,
+            "package a\n\nfunc TestMain(m *testing.M) {\n\tif child() {\n\t\tos.Exit(0)\n\t}\n\tos.Exit(m.Run())\n}\n",
+        ),
+        set(),
+    ),
     "a registry for packages": (changed(".npmrc", None, "registry=https://npm.example.com/\n"), set()),
     "a minified script": (changed("static/app.min.js", None, "var a=1\n"), {"generated-file"}),
     "a lock file": (changed("package-lock.json", None, '{"a": 1}\n' * 200_000), set()),

@@ -28,6 +28,9 @@ _LINKS = {"120000", "160000"}
 _INSTALLED = re.compile(r"(^|/)(node_modules|\.?venv|site-packages)/")
 _WRAPPERS = {"gradlew": re.compile(r"gradle-wrapper\.jar|GradleWrapperMain"), "mvnw": re.compile(r"maven", re.I)}
 _SHELL = re.compile(rb"^\s*(script-shell|node-options|shell)\s*=", re.MULTILINE)
+_RUNNER = re.compile(rb"^\s*[\"']?(runner|rustc|rustc-wrapper|rustc-workspace-wrapper)[\"']?\s*=", re.MULTILINE)
+_TEST_MAIN = re.compile(rb"^func TestMain\([^)]*\) *\{((?:[^\n]*(?=\}$))|\n.*?(?=^\}))", re.MULTILINE | re.DOTALL)
+_EXITS = re.compile(rb"\bos\.Exit\(\s*([^\n]*)")
 
 
 def standing_in(file: ChangedFile) -> Iterator[Finding]:
@@ -45,9 +48,26 @@ def standing_in(file: ChangedFile) -> Iterator[Finding]:
         if starts(file.before.decode("utf-8", "replace")) and not starts(file.after.decode("utf-8", "replace")):
             message = f"`{name}` no longer starts the build tool that the checks run."
             yield finding("checks-changed", "serious", file.path, None, message)
-    if name == ".npmrc" and _SHELL.search(file.after) and not _SHELL.search(file.before or b""):
-        message = "Another program runs the scripts of package.json, or runs before them."
+    for places, what, message in _SETTINGS:
+        if places.search(file.path) and what.search(file.after) and not what.search(file.before or b""):
+            yield finding("checks-changed", "serious", file.path, None, message)
+    if name.endswith("_test.go") and _runs_none(file.after) and not _runs_none(file.before or b""):
+        message = "`TestMain` runs no tests, or ends with 0 whatever they say."
         yield finding("checks-changed", "serious", file.path, None, message)
+
+
+_SETTINGS = (
+    (re.compile(r"(^|/)\.npmrc$"), _SHELL, "Another program runs the scripts of package.json, or runs before them."),
+    (re.compile(r"(^|/)\.cargo/config(\.toml)?$"), _RUNNER, "Another program runs the tests, or compiles them."),
+)
+
+
+def _runs_none(text: bytes) -> bool:
+    found = _TEST_MAIN.search(text)
+    if not found:
+        return False
+    exits = _EXITS.findall(found[1])
+    return b".Run(" not in found[1] or (bool(exits) and all(one.startswith(b"0") for one in exits))
 
 
 def _module(file: ChangedFile) -> Iterator[Finding]:
