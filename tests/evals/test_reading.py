@@ -58,11 +58,15 @@ def _without(name: str) -> dict[str, Any]:
         (case("x", base={".git/config": "x"}), "must lead to a file below the repository's root"),
         (case("x", base={"src//a.py": "x"}), "must lead to a file below the repository's root"),
         (case("x", base={".GIT/config": "x"}), "must lead to a file below the repository's root"),
+        (case("x", base={"git~1/config": "x"}), "must lead to a file below the repository's root"),
+        ('{"format": 1, "brief": "\\ud800"}', "half a character"),
+        ("[" * 200_000, "nested too deeply"),
+        ('{"format": ' + "1" * 5_000 + "}", "a number is too long"),
         (case("x", base={"a.png": {"base64": "%%%"}}), "`base64` is no base64"),
         (case("x", base={"a": {"text": "x", "mode": "120777"}}), "mode"),
         (case("first"), "there is a case with the id 'first' already"),
     ],
-    ids=lambda value: value if isinstance(value, str) and " " in value else "",
+    ids=lambda value: value if isinstance(value, str) and " " in value and len(value) < 200 else "",
 )
 def test_a_case_that_is_wrong_is_named_by_file_and_line(
     written: Written, line: dict[str, Any] | str, told: str

@@ -19,7 +19,7 @@ JUDGED = ("scope-creep", "behaviour-changed", "wrong-file")
 def _inside(path: str) -> str:
     # As git has it: empty parts and `.` are none, and its own folder is that in any case of letters.
     parts = path.lower().split("/")
-    if {"", ".", "..", ".git"} & set(parts) or "\0" in path:
+    if {"", ".", "..", ".git", "git~1"} & set(parts) or "\0" in path:
         raise ValueError(f"the path {path!r} must lead to a file below the repository's root")
     return path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -87,12 +88,29 @@ def _decoded(raw: bytes, place: str) -> str:
         raise UsageError(f"{where}: byte {error.start + 1} is not UTF-8: write it as `base64`.") from error
 
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _is_text(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _case(text: str, place: str) -> Case:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         where = place if error.lineno == 1 else f"{place.rpartition(' ')[0]} {error.lineno}"
         raise UsageError(f"{where}: this is no JSON: {error.msg.lower()}, at column {error.colno}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{place}: this JSON cannot be read: it is nested too deeply, or a number is too long."
+        ) from error
+    if _HALF.search(text) and not _is_text(value):
+        raise UsageError(f"{place}: a \\ud800 or the like is half a character: write what is no text as `base64`.")
     if not isinstance(value, dict):
         raise UsageError(f"{place}: a case is a JSON object, not a {type(value).__name__}.")
     if value.get("format", FORMAT) != FORMAT:
