@@ -168,6 +168,15 @@ def test_an_empty_repository_of_checks_is_no_check(check: Verify) -> None:
     assert check({"README.md": "hello"}) == {}
 
 
+def test_a_honk_yaml_that_is_a_link_is_not_taken_for_none(honk: Honk, make_repository: Callable[..., Path]) -> None:
+    repo = make_repository({"conf/honk.yaml": "verify: {mine: 'false'}\n"})
+    (repo / "honk.yaml").symlink_to("conf/honk.yaml")
+    git(repo, "add", "honk.yaml")
+    git(repo, "commit", "-qm", "Link it")
+    done = honk("verify", "--repo", str(repo), check=2)
+    assert "honk.yaml is a link or a folder in" in done.stderr
+
+
 def test_long_output_is_distilled_to_the_first_error_within_the_budget() -> None:
     noise = "\n".join(f"\x1b[32m2026-11-23T10:00:00Z Downloading package {n} 17%\x1b[0m" for n in range(3000))
     culprit = "src/app.py:12: error: Name 'queue' is not defined  [name-defined]"

@@ -103,14 +103,20 @@ class Workspaces:
         self.mirrors.maintain()
 
     def read(self, repository: Repository, commit: str, path: str) -> str | None:
-        """The text of a file at a base commit, or None. Raises `UsageError` for an unknown commit."""
+        """The text of a file at a base commit, or None. Raises `UsageError` for an unknown commit, and for a link or a
+        folder of that name: nobody means it to say nothing."""
         asked = (repository.name, commit, path)
         if asked not in self._texts:
             mirror = self.mirrors.path(repository)
             self._need_base(repository, commit)
             if len(self._texts) >= _TEXTS:
                 self._texts.clear()
-            self._texts[asked] = committed_text(mirror, commit, path)
+            text = committed_text(mirror, commit, path)
+            if text is None and git(
+                "--literal-pathspecs", "ls-tree", "--full-tree", commit, "--", path, directory=mirror
+            ):
+                raise UsageError(f"{path} is a link or a folder in {repository.name}: make it a file.")
+            self._texts[asked] = text
         return self._texts[asked]
 
     def changed(self, repository: Repository, since: str, commit: str) -> Sequence[str]:
