@@ -64,7 +64,16 @@ def _shell_line(text: str) -> str:
     # A blank line ends with 0: a check that is always green.
     if not text.strip():
         raise ValueError("must be a shell line, not blank")
+    if "\0" in text:
+        raise ValueError("must be a shell line, and no shell takes the character `\\0`")
     return text
+
+
+def _no_truth(value: object) -> object:
+    # YAML's `true` is a number to Python.
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
 
 
 def _below_root(path: str) -> str:
@@ -335,7 +344,7 @@ class Judge(_Part):
     mode: JudgeMode | None = None
     """`off`: it is not asked; `advise`: its verdict is shown; `veto`: a bad one also wants a person's tap before the
     change is merged. None: as the installation has it."""
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    threshold: Annotated[float, Field(ge=0, le=1), BeforeValidator(_no_truth)] = 0.5
     """The score below which a verdict is bad."""
     rounds: Annotated[int, Field(ge=0, le=10)] = 2
     """How often the agent is sent back to work because of a veto or of a finding that wants a tap, in one turn."""

@@ -35,6 +35,8 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/honk-yaml.md").read_te
         ("judge: strict", "line 1: `judge` must be 'off', 'advise' or 'veto'"),
         ("judge:\n  mode: veto\n  threshhold: 1\n", "line 3: the key `judge.threshhold` is not known; did you mean `"),
         ("judge: {threshold: 7}", "line 1: `judge.threshold` must be less than or equal to 1"),
+        ("judge: {threshold: true}", "line 1: `judge.threshold` must be a number"),
+        ('verify: {test: "echo \\0"}', "line 1: `verify.test` must be a shell line, and no shell takes"),
         ("judge: {rounds: many}", "line 1: `judge.rounds` must be a whole number"),
         ("tamper: protect", "line 1: `tamper` must be keys and values, such as `test-deleted: show`"),
         ("tamper:\n  test-deleted: never\n", "line 2: `tamper.test-deleted` must be 'protect', 'show' or 'allow'"),
