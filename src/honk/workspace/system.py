@@ -30,6 +30,7 @@ _ETC = (
     "ld.so.conf*",
     "java*",
     "maven",
+    "bazel",
     "perl",
     "python3*",
     "dotnet",
