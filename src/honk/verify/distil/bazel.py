@@ -20,7 +20,9 @@ _ABOUT_IT = re.compile(r"^  \S|^    +[A-Z_]+=|^# |^Use --\w+|^Execution platform
 _TRACE = re.compile(r"^Traceback \(most recent call last\):$|: Traceback \(most recent call last\):$")
 _FRAME = re.compile(r'^\s+File "(?P<path>[^"]+)", line (?P<line>\d+)(?:, column (?P<column>\d+))?')
 _RAISED = re.compile(r"^\s*(?:Error(?: in \w+)?|\w+Error): ?(?P<said>.*)$")
-_INTO = re.compile(r" to /home/honk/\S+")
+_INTO = re.compile(r" to \S*/temp\d+/\S+?(?=: |$)")
+_USE = re.compile(r"^\S+:\d+:\d+: | and referenced by .*$")
+"""Who needs what is not there, which may be many."""
 _CONSEQUENCE = re.compile(
     r"^(?:package contains errors|command succeeded, but|Analysis of target .* failed; build aborted|Couldn't start"
     r"|Build did NOT|Build failed|No test targets were found|Skipping |Evaluation of query|Error computing"
@@ -94,7 +96,9 @@ def _errors(lines: Sequence[str], inner: Distil) -> Iterator[Fault]:
         elif frames := [place for text in lines[at + 1 : until] if (place := _FRAME.match(text))]:
             yield _raised(found["said"], lines[at + 1 : until], frames[-1], (at, until))
         else:
-            yield Fault(at, at + 1, found["said"], [text for text in lines[at + 1 : until] if text][:4])
+            said = _INTO.sub("", found["said"])
+            below = [text for text in lines[at + 1 : until] if text][:4]
+            yield Fault(at, at + 1, said, below, like=_USE.sub("", said))
 
 
 def _command(said: str, lines: Sequence[str], at: int, until: int, inner: Distil) -> Iterator[Fault]:
@@ -105,7 +109,10 @@ def _command(said: str, lines: Sequence[str], at: int, until: int, inner: Distil
     body = lines[begin:until]
     inside = _inside(body, inner)
     sure = any(fault.sure for fault in inside)
-    yield Fault(at, begin, said, [] if inside else [text for text in body if text][-6:], sure=not sure)
+    plain = [text for text in body if text]
+    # Bazel puts what went to the error output first, whenever that was.
+    ends = plain if len(plain) <= 6 else [*plain[:2], *plain[-4:]]
+    yield Fault(at, begin, said, [] if inside else ends, sure=not sure)
     for one in inside:
         yield Fault(begin + one.at, begin + one.until, one.headline, one.details, one.sure)
 

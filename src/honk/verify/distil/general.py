@@ -26,7 +26,7 @@ _PLAIN = re.compile(r"^(?:[\w./-]+: )?(?:fatal|error|Error|FATAL|panic)(?:\[[\w-
 _HINT = re.compile(
     r"(?:error|exception|failure)\b|\bfail(?:ed|s|ure)?\b|\b(?:fatal|panic|cannot|could not|can't|unable to"
     r"|not found|no such|"
-    r"undefined|unresolved|denied|refused|invalid|missing|expected|abort(?:ed)?|timed out|killed)\b"
+    r"undefined|unresolved|unrecogni[sz]ed|denied|refused|invalid|missing|expected|abort(?:ed)?|timed out|killed)\b"
     r"|^\S{1,200}:\d+(?::\d+)?:?\s",
     re.IGNORECASE,
 )
