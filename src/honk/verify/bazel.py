@@ -53,7 +53,9 @@ def _touched(tree: Tree, place: str, changed: Collection[str]) -> set[str] | Non
     """The packages of a workspace that a change touches, as seen from there; None for all."""
     packages = {folder(path) for path in tree.named(*_PACKAGES)}
     touched: set[str] = set()
-    for path in (path for path in changed if within(path, place)):
+    for path in changed:
+        if not within(path, place):
+            continue
         if _EVERYWHERE.search(path):
             return None
         package = folder(path)
@@ -98,7 +100,7 @@ def _command(program: str, touched: Sequence[str]) -> str:
     Whole packages, because `//x:all` leaves out what is `manual` or made for another system, and a target's name does
     not: https://bazel.build/run/build#specifying-build-targets.
     """
-    ended = f"|| test $? -eq {_NO_TESTS}"
+    ended = f"|| {{ code=$?; test $code -eq {_NO_TESTS} || exit $code; }}"
     if not touched:
         return f"{program} test {_SHOWN} //... {ended}"
     using = shlex.quote(f"rdeps(//..., set({' '.join(f'//{name}:*' for name in touched)}))")

@@ -46,7 +46,7 @@ _CONSEQUENCE = re.compile(
 )
 _NOISE = re.compile(
     r"^\s*(?:npm (?:warn|notice|info)\b|\[INFO\]|\[DEBUG\]|DEBUG\b|INFO\b|Download(?:ing|ed)\b|Collecting\b"
-    r"|Compiling\b|Checking\b|"
+    r"|Compiling\b|Checking\b|(?:Loading|Analyzing): |\[[\d,]+ / [\d,]+\] |"
     r"Progress\b|> \S+@\S+ |PASS(?:ED)?\b|ok\b|✓|✔|√)|^[\s=.\-_*~^|#]*$|^\s*\d{1,3}%|\b\d{1,3}%\s*$|\bPASSED\b"
     r"|\.\.\. ok$|"
     r"^\[ERROR\]\s*(?:->|Re-run|To see|For more|\[Help)",
