@@ -66,7 +66,7 @@ def _touched(tree: Tree, place: str, changed: Collection[str]) -> set[str] | Non
             touched.add("" if seen == "." else seen)
         elif not prose(path):
             return None
-    # A package that is gone has its name no more, and one with an unusual name is not worth a shell's quotes.
+    # An unusual name is not worth a shell's quotes.
     plain = all(re.fullmatch(r"[\w./+@-]*", name) for name in touched)
     return touched if plain and len(touched) <= _MOST else None
 
@@ -105,7 +105,7 @@ def _command(program: str, touched: Sequence[str]) -> str:
         return f"{program} test {_SHOWN} //... {ended}"
     using = shlex.quote(f"rdeps(//..., set({' '.join(f'//{name}:*' for name in touched)}))")
     asked = f"{program} query --noshow_progress --output=package {using} 2>/dev/null"
-    return f"using=$({asked} | sed 's|.*|//&:all|'); {program} test {_SHOWN} ${{using:-//...}} {ended}"
+    return f"using=$({asked} | sed -n '/^@/!s|.*|//&:all|p'); {program} test {_SHOWN} ${{using:-//...}} {ended}"
 
 
 def _why(touched: Sequence[str]) -> str:
