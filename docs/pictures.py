@@ -16,22 +16,21 @@ PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "device_scal
 
 
 def take(browser: Browser, link: str, production: str) -> None:
-    """The list, a thread as it stands at the end, its diff, the app; light, and the thread dark as well."""
+    """A thread's card as it stands at the end, by day and by night, its story, and the app."""
     base = link.partition("/?")[0]
     for scheme in ("light", "dark"):
         page = browser.new_context(**PHONE, color_scheme=scheme).new_page()
         page.goto(link)
-        if scheme == "light":
-            page.screenshot(path=FOLDER / "threads.png")
         threads = [str(found.get_attribute("href")) for found in page.query_selector_all("a.thread")]
         page.goto(base + threads[-1])
         page.wait_for_selector(".card")
         page.wait_for_timeout(400)
+        if scheme == "light":
+            page.locator(".card").evaluate("card => { card.style.scrollMarginTop = '68px'; card.scrollIntoView() }")
+            page.wait_for_timeout(400)
         page.screenshot(path=FOLDER / f"thread-{scheme}.png")
         if scheme == "light":
             page.locator(".story").screenshot(path=FOLDER / "story.png")
-            page.goto(base + threads[-1] + "/diff")
-            page.screenshot(path=FOLDER / "diff.png")
             page.goto(production)
             page.get_by_role("heading", name="About this song").click()
             page.screenshot(path=FOLDER / "encore.png")

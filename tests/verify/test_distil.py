@@ -153,3 +153,9 @@ def test_what_a_skipped_check_did_not_say_is_not_called_green() -> None:
     )
     assert explain([skipped]).startswith("Nothing was checked: ruff")
     assert len(explain([Check(f"c{n}", "failed", 1.0, "x" * 2_000, "make") for n in range(50)])) < 12_000
+
+
+def test_of_a_program_that_aborts_its_last_words_are_told() -> None:
+    welcome = "Welcome! " + "We collect data. " * 40
+    told = distil(f"{welcome}\nNo usable version of the libssl was found\nAborted\n", tool="dotnet restore")
+    assert "No usable version of the libssl was found" in told

@@ -210,6 +210,32 @@ def test_bazel_runs_instead_of_others_where_it_is_there() -> None:
     assert list(commands(plan_of({"WORKSPACE": ""}))) == ["bazel test"]
 
 
+def test_of_a_change_bazel_tests_what_uses_the_packages_that_it_touches() -> None:
+    files = {
+        **{"WORKSPACE": "", "offline/WORKSPACE": "", "BUILD": "", "lib/BUILD.bazel": "", "lib/deep/a.cc": ""},
+        **{"lib/BUILD": "", "app/BUILD": "", "app/it's here/BUILD": "", "rules.bzl": ""},
+    }
+
+    def command(*changed: str) -> str:
+        plan = commands(plan_of(files, changed=changed, programs=["bazel"]))
+        assert list(plan) == ["bazel test"]
+        return plan["bazel test"]
+
+    touched = command("lib/deep/a.cc", "app/gone.cc")
+    assert "bazel query --noshow_progress --output=package 'rdeps(//..., set(//app:* //lib:*))'" in touched
+    assert "${using:-//...}" in touched
+    assert "set(//:*)" in command("new.cc")
+    for everything in ("WORKSPACE", "lib/rules.bzl", ".bazelrc", "app/it's here/BUILD"):
+        assert "query" not in command("lib/deep/a.cc", everything), everything
+    inner = {"native/MODULE.bazel": "", "native/lib/BUILD": "", "README.md": ""}
+    touched = commands(plan_of(inner, changed=["native/lib/a.cc"], programs=["bazel"]))["bazel test (native)"]
+    assert "set(//lib:*)" in touched
+    prose = plan_of(inner, changed=["native/README.md"], programs=["bazel"])
+    assert not prose.verifiers
+    assert prose.untouched == ["Bazel in native"]
+    assert "query" not in commands(plan_of(inner, changed=["native/a.cc"], programs=["bazel"]))["bazel test (native)"]
+
+
 def test_targets_of_make_and_just_run_for_what_nothing_else_does() -> None:
     makefile = "lint:\n\t@shellcheck *.sh && echo fine\ntest: all\n\t./run.sh\nall:\n\tcc -o a a.c\n"
     plan = plan_of({"Makefile": makefile})

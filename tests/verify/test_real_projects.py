@@ -16,6 +16,7 @@ from honk.verify import Conditions, verify
 from honk.workspace import Workspaces
 from honk.workspace.overlays import overlay_refusal
 from tests.conftest import Honk, git
+from tests.verify.corpus.bazel import OFFLINE
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 
@@ -104,6 +105,24 @@ def test_modules_of_a_go_workspace_see_each_other(check: Verify) -> None:
     assert "app_test.go" in results["gofmt (app)"].summary
 
 
+@_needs("bazel")
+def test_bazel_tests_what_uses_the_packages_that_a_change_touches(check: Verify) -> None:
+    files = {
+        **OFFLINE,
+        "words/BUILD": 'genrule(name = "words", srcs = ["words.txt"], outs = ["sorted.txt"], cmd = "sort $< > $@",'
+        ' visibility = ["//visibility:public"])\n',
+        "words/words.txt": "b\na\n",
+        "uses/BUILD": 'sh_test(name = "uses_test", srcs = ["test.sh"], data = ["//words"])\n',
+        "uses/test.sh": "#!/bin/sh\ngrep -q c words/sorted.txt || { echo there is no c; exit 1; }\n",
+        "other/BUILD": 'sh_test(name = "other_test", srcs = ["uses/test.sh"])\n',
+    }
+    result = check(files, changed=["words/words.txt"])["bazel test"]
+    assert "the change touches //words" in result.why
+    assert "there is no c" in result.summary
+    assert "other" not in result.summary
+    assert list(result.failures) == ["exit 3", "//uses:uses_test"]
+
+
 def _programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
     """Have programs that need no registry, in a folder the sandbox may read, and nothing but the system's besides."""
     folder = tmp_path / "tools"
@@ -183,7 +202,7 @@ def test_a_project_is_set_up_again_for_its_own_lock_file_and_its_trouble_is_its_
         ({"a.csproj": "<Project/>"}, "dotnet build", "install the .NET SDK"),
         ({"Package.swift": ""}, "swift build", "install Swift"),
         ({"App.xcodeproj/project.pbxproj": ""}, "xcode build", "Xcode runs on a Mac only"),
-        ({"WORKSPACE": ""}, "bazel test", "install Bazelisk"),
+        ({"WORKSPACE": ""}, "bazel test", "install Bazel from bazel.build"),
         ({"Makefile": "test:\n\tno-such-program -v\n"}, "make test", "install it here"),
     ],
 )

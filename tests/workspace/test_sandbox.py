@@ -17,6 +17,7 @@ from honk.model import Command, HonkError, Limits, UsageError
 from honk.settings import Settings
 from honk.workspace import Sandbox, Workspaces
 from honk.workspace.bubblewrap import bwrap
+from honk.workspace.system import edited_settings
 
 from .conftest import shell
 
@@ -292,3 +293,24 @@ def test_without_a_sandbox_the_environment_is_scrubbed_all_the_same(
     assert done.output.startswith(str(unsafe.tree))
     assert f"HOME={unsafe.home}" in done.output
     assert "hunter2" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        (
+            "maven/settings.xml",
+            "<mirror><url>https://mirror.example</url></mirror><!-- <password>x</password> -->",
+            True,
+        ),
+        ("maven/settings.xml", "<server><id>ours</id><password>x</password></server>", False),
+        ("bazel/bazelrc", "# --remote_header=x-api-key=…\nstartup --install_base=/usr/share/bazel\n", True),
+        ("bazel/bazelrc", "build --remote_header=x-api-key=x\n", False),
+    ],
+)
+def test_a_tools_settings_are_shown_unless_they_speak_of_a_secret(
+    tmp_path: Path, name: str, text: str, shown: bool
+) -> None:
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text(text)
+    assert [*edited_settings(tmp_path)] == ([tmp_path / name] if shown else [])

@@ -72,10 +72,11 @@ def _words(landed: Sequence[Event], branch: str, reason: str) -> str:
 
 
 def _undoing(landed: Sequence[Event]) -> str:
-    """A shell line that takes each landed commit back, the last first, on whatever has come since."""
+    """A shell line that takes each landed commit back, the last first, on whatever has come since. What git says is
+    told if it fails."""
     undone = [
         f"git diff --binary --full-index {shlex.quote(event.data['sha'])} {shlex.quote(event.data['base'])}"
-        " | git apply --3way --whitespace=nowarn"
+        ' | { told=$(git apply --3way --whitespace=nowarn 2>&1) || { echo "$told"; false; }; }'
         for event in sorted(landed, key=lambda event: event.id, reverse=True)
     ]
     named = " and ".join(event.data["sha"][:8] for event in landed)

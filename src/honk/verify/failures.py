@@ -28,8 +28,10 @@ _PATTERNS = (
     re.compile(r"^\s*not ok \d+ (?:- )?(?P<name>.+?)(?: # .*)?$"),  # TAP
     re.compile(r"^\[ERROR\] +(?P<name>[\w.$]+[.#]\w+)\b.*(?:<<<|:\d+)"),  # surefire
     re.compile(r"^(?P<name>\S+ > .+) FAILED$"),  # gradle
+    re.compile(r"^(?P<name>(?:@|//)\S+) +(?:FAILED|TIMEOUT|NO STATUS|REMOTE FAILURE)\b"),  # bazel
     # What compilers and linters say of a place, without its line, which moves with what is above it.
     re.compile(r"^(?P<name>\S+?)[:(]\d+(?:[:,]\d+)?\)?: (?P<what>(?:fatal )?error\b.*|[A-Z]{1,4}\d+ .*)$"),
+    re.compile(r"^ERROR: (?P<name>\S+?):\d+:\d+: (?P<what>.+?)(?: to \S+/temp\d+/.*)?$"),  # bazel
     re.compile(r"^\s+\d+:\d+\s+error\s+(?P<name>.+)$"),  # eslint
     re.compile(r"^(?P<name>error(?:\[E\d+\])?: .+)$"),  # rustc
     re.compile(r"^(?P<name>[Ww]ould reformat:? .+)$"),  # black, ruff

@@ -13,7 +13,7 @@ _END = 4_000
 _NOT_FOUND = re.compile(r"(?:^|[\s:])([^\s:]+): (?:command )?not found\s*$", re.MULTILINE)
 _NO_NETWORK = re.compile(
     r"could not resolve host|name resolution|name or service not known|nodename nor servname|\bENOTFOUND\b|EAI_AGAIN|"
-    r"UnknownHostException|network is unreachable|\bENETUNREACH\b|no such host",
+    r"UnknownHostException|unknown host\b|network is unreachable|\bENETUNREACH\b|no such host",
     re.IGNORECASE,
 )
 

@@ -38,7 +38,10 @@ REMEDIES: Mapping[str, str] = {
     "xcodebuild": (
         "Xcode runs on a Mac only: name a build `on: macos`, which a Mac does that runs `honk worker --labels macos`"
     ),
-    "bazel": "install Bazelisk, which brings the right Bazel (`npm install --global @bazel/bazelisk`)",
+    "bazel": (
+        "install Bazel from bazel.build, or `apt install bazel-bootstrap` (Bazelisk will do if `egress` in honk.yaml "
+        "names the host that it fetches Bazel from)"
+    ),
     "make": "`apt install make`",
     "just": "install just (`pip install rust-just`)",
     "docker": "there is no container engine in a sandbox",

@@ -43,6 +43,11 @@ class _Search:
             self.add(number, member, why)
 
 
+def prose(path: str) -> bool:
+    """Whether a file speaks to people only."""
+    return bool(_PROSE.search(path))
+
+
 def touched(
     workspaces: Sequence[Workspace], changed: Collection[str] | None, others: Collection[str] = ()
 ) -> list[Touched]:
@@ -69,10 +74,9 @@ def _touch(search: _Search, places: Collection[str], path: str) -> None:
     owner = folder(path)
     while owner not in places and owner != ".":
         owner = folder(owner)
-    prose = bool(_PROSE.search(path))
     if owner not in places:
         used = (used for one in search.workspaces for uses in one.members.values() for used in uses)
-        if not prose and not any(within(path, one) for one in used if one != "."):
+        if not prose(path) and not any(within(path, one) for one in used if one != "."):
             for number in range(len(search.workspaces)):
                 search.add_all(number, f"{path}, which the change touches, belongs to no project")
         return
@@ -81,7 +85,7 @@ def _touch(search: _Search, places: Collection[str], path: str) -> None:
     for number, one in enumerate(search.workspaces):
         members = _members(one)
         if number in owning and owner == one.directory and len(members) > 1:
-            if not prose:
+            if not prose(path):
                 search.add_all(number, f"the change touches {path}, which they share")
         elif number in owning:
             search.add(number, owner, "the change touches it")

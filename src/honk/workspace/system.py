@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,6 @@ _ETC = (
     "ld.so.cache",
     "ld.so.conf*",
     "java*",
-    "maven",
     "perl",
     "python3*",
     "dotnet",
@@ -48,6 +48,12 @@ _ETC = (
     "magic",
     "chromium.d",
 )
+
+# Settings that people edit, and without which the tool does not start or finds no mirror: shown unless a secret may be
+# in them.
+_ETC_EDITED = ("maven/*", "bazel/*")
+_COMMENT = re.compile(rb"<!--.*?-->|^\s*#[^\n]*", re.DOTALL | re.MULTILINE)
+_OF_SECRETS = re.compile(rb"(?i)passw|passphrase|secret|token|private|credential|header|netrc")
 
 # Never a folder in which a tool keeps its credentials: ~/.cargo/bin, not ~/.cargo.
 _TOOLCHAINS = (
@@ -136,6 +142,23 @@ def _etc() -> Iterator[str]:
         for path in sorted(Path("/etc").glob(pattern)):
             if path.exists() and os.access(path, os.R_OK):
                 yield from ("--ro-bind", os.path.realpath(path), str(path))
+    for path in edited_settings(Path("/etc")):
+        yield from ("--ro-bind", os.path.realpath(path), str(path))
+
+
+def edited_settings(folder: Path) -> Iterator[Path]:
+    """The files and folders of tools' settings below `folder`, the machine's /etc, that speak of no secret outside of
+    their comments."""
+    for pattern in _ETC_EDITED:
+        yield from (path for path in sorted(folder.glob(pattern)) if _holds_no_secret(path))
+
+
+def _holds_no_secret(path: Path) -> bool:
+    try:
+        files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+        return not any(_OF_SECRETS.search(_COMMENT.sub(b"", one.read_bytes())) for one in files)
+    except OSError:
+        return False
 
 
 def _homes() -> list[Path]:

@@ -2,7 +2,7 @@
 
     python -m tests.verify.corpus.make [--tools FOLDER] [NAME…]
 
-Tools come from pip and npm, into FOLDER; compilers (go, cargo, javac, maven, gradle, kotlinc, gcc, clang, mcs), make, cmake,
+Tools come from pip and npm, into FOLDER; compilers (go, cargo, javac, maven, gradle, kotlinc, gcc, clang, mcs), make, cmake, bazel,
 bats and shellcheck are taken as the machine has them, and what is missing is named. Each command runs in a sandbox with the
 project at /workspace, as Honk would run it.
 """
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from honk.workspace.bubblewrap import bwrap
-from tests.verify.corpus import compiled, node, others, python
+from tests.verify.corpus import bazel, compiled, node, others, python
 from tests.verify.corpus.case import Case
 
 HERE = Path(__file__).parent
@@ -34,7 +34,7 @@ NODE = (
     *("typescript@5", "eslint", "@eslint/js", "typescript-eslint", "prettier", "jest@30", "vitest", "mocha", "ava@6"),
     *("@biomejs/biome", "stylelint", "oxlint", "webpack", "webpack-cli", "vite", "esbuild", "jasmine"),
 )
-CASES: Sequence[Case] = (*python.CASES, *node.CASES, *compiled.CASES, *others.CASES)
+CASES: Sequence[Case] = (*python.CASES, *node.CASES, *compiled.CASES, *bazel.CASES, *others.CASES)
 
 
 def install(tools: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from honk.verify.distil.bazel import bazel
 from honk.verify.distil.cleaning import clean, cut, mask
 from honk.verify.distil.diagnostics import arrows, diagnostics, shellcheck
 from honk.verify.distil.fault import Distil, Distilled, Distiller, Fault, Printed, Report
@@ -34,7 +35,14 @@ _LEAST = 450
 _SHARE = 22
 """Of a longer one, one character in so many."""
 
+
+def _any(printed: Printed, reports: Sequence[Report]) -> Distilled | None:
+    """What a tool says that another one ran."""
+    return _asked(printed, reports, "") or general(printed, reports)
+
+
 DISTILLERS = (
+    Distiller(bazel(_any), ("INFO: Elapsed time", "INFO: Analyzed", "Test output for //"), ("bazel",)),
     Distiller(structured, ('{"', "{\n", "[\n", "[{"), ("json", "sarif")),
     Distiller(
         pytest, ("=== FAILURES", "=== ERRORS", "\nE   ", "FAILED ", "ERROR", "conftest"), ("pytest", "tox", "nox")

@@ -25,9 +25,10 @@ _TIME = re.compile(
 _BACKSPACES = re.compile(r"[^\x08]\x08")
 # Where the sandbox has the tree and what is installed; the latter is told by its package.
 _PLACES = re.compile(
-    r"(?:file://)?(?<![\w.-])(?:/workspace/(?!/)|(?:/[\w.+-]+){1,8}/(?=(?:site-packages|dist-packages)/)|/home/honk/\.cargo/registry/src/[\w.-]+/)"
+    r"(?:file://)?(?<![\w.-])(?:/workspace/(?!/)|(?:/[\w.+-]+){1,8}/(?=(?:site-packages|dist-packages)/)|/home/honk/\.cargo/registry/src/[\w.-]+/"
+    r"|/home/honk/\.cache/bazel/_bazel_\w+/[0-9a-f]{32}/(?:sandbox/[\w-]+/\d+/)?(?:execroot/[\w.~+-]+/)?)"
 )
-_PLACE_HINTS = ("/workspace/", "-packages/", "/.cargo/")
+_PLACE_HINTS = ("/workspace/", "-packages/", "/.cargo/", "/.cache/bazel/")
 
 _KEY_BEGINS = "PRIVATE KEY-----"
 _KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{20,80}")

@@ -26,7 +26,7 @@ _PLAIN = re.compile(r"^(?:[\w./-]+: )?(?:fatal|error|Error|FATAL|panic)(?:\[[\w-
 _HINT = re.compile(
     r"(?:error|exception|failure)\b|\bfail(?:ed|s|ure)?\b|\b(?:fatal|panic|cannot|could not|can't|unable to"
     r"|not found|no such|"
-    r"undefined|unresolved|denied|refused|invalid|missing|expected|abort(?:ed)?|timed out|killed)\b"
+    r"undefined|unresolved|unrecogni[sz]ed|denied|refused|invalid|missing|expected|abort(?:ed)?|timed out|killed)\b"
     r"|^\S{1,200}:\d+(?::\d+)?:?\s",
     re.IGNORECASE,
 )
@@ -46,7 +46,7 @@ _CONSEQUENCE = re.compile(
 )
 _NOISE = re.compile(
     r"^\s*(?:npm (?:warn|notice|info)\b|\[INFO\]|\[DEBUG\]|DEBUG\b|INFO\b|Download(?:ing|ed)\b|Collecting\b"
-    r"|Compiling\b|Checking\b|"
+    r"|Compiling\b|Checking\b|(?:Loading|Analyzing): |\[[\d,]+ / [\d,]+\] |"
     r"Progress\b|> \S+@\S+ |PASS(?:ED)?\b|ok\b|✓|✔|√)|^[\s=.\-_*~^|#]*$|^\s*\d{1,3}%|\b\d{1,3}%\s*$|\bPASSED\b"
     r"|\.\.\. ok$|"
     r"^\[ERROR\]\s*(?:->|Re-run|To see|For more|\[Help)",

@@ -21,6 +21,7 @@ _GREEN = (
     re.compile(r"^(\d+ files? already formatted)$"),
     re.compile(r"^(0 errors, \d+ warnings, \d+ informations?)"),
     re.compile(r"^(\d+% tests passed), 0 tests failed"),
+    re.compile(r"^Executed \d+ out of \d+ tests?: (\d+ tests? pass(?:es)?)\.$"),  # bazel
 )
 _TELLING = ("Ran ", "pass", "Tests", "Success", "formatted", "0 errors")
 

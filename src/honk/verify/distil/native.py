@@ -147,6 +147,7 @@ _NATIVE = re.compile(
     r"|SUMMARY: \w+Sanitizer: .*|\S+:\d+:\d+: runtime error: .*)"
     r"|^(?P<fault>.*(?:Segmentation fault|Aborted|Bus error|Illegal instruction)(?: \(core dumped\))?.*)$"
 )
+_ENDED = re.compile(r"^(?:Aborted|Segmentation fault|Bus error|Illegal instruction)(?: \(core dumped\))?$")
 
 
 def native_tests(printed: Printed, _: Sequence[Report]) -> Distilled | None:
@@ -169,7 +170,9 @@ def native_tests(printed: Printed, _: Sequence[Report]) -> Distilled | None:
             body = [text.strip() for text in lines[at + 1 : until]]
             faults.append(Fault(at, until, f"{found['place']}: {name}: {' '.join(body[:3])}", body[3:]))
         elif (found := _NATIVE.match(line)) and len(line) < 400:
-            faults.append(Fault(at, at + 1, line.strip(), sure=not found["fault"]))
+            # The shell only says how it ended; what it said last tells why.
+            before = [text for text in lines[max(0, at - 3) : at] if text] if _ENDED.match(line) else []
+            faults.append(Fault(at, at + 1, line.strip(), before[-2:], sure=not found["fault"]))
         elif found := _CTEST.match(line):
             faults.append(Fault(at, at + 1, f"{found['name']} ({found['how']})", sure=False))
     closing = next((line for line in lines if re.match(r"^\d+% tests passed, \d+ tests? failed", line)), "")
