@@ -376,5 +376,21 @@ def test_what_leaves_tests_out_does_so_too_where_nothing_was_said_before():
     assert [kinds(found) for found in findings] == [one.kinds for one in rows]
 
 
+CONFTEST = {
+    "def pytest_pyfunc_call(pyfuncitem):\n    return True\n": "serious",
+    "def pytest_runtest_makereport(item, call):\n    report = yield\n    report.outcome = kind\n": "serious",
+    "def pytest_runtest_makereport():\n    report = yield\n    if report.outcome == 'failed':\n        shoot()\n": "",
+    "def pytest_collection_modifyitems(items):\n    items.sort()\n": "warning",
+    "def pytest_collection_modifyitems(items):\n    items[:] = []\n": "serious",
+    "def pytest_configure(config):\n    config.addinivalue_line('markers', 'slow')\n": "",
+}
+
+
+def test_a_conftest_that_decides_how_tests_end_waits_for_a_person():
+    findings = guard_each([row("tests/conftest.py", None, text).change for text in CONFTEST])
+    told = ["".join(one.severity for one in found if one.kind == "checks-changed") for found in findings]
+    assert told == list(CONFTEST.values())
+
+
 def _holds(found):
     return any(one.severity == "serious" and one.kind == "checks-changed" for one in found)

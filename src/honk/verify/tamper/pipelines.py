@@ -51,6 +51,11 @@ _LEFT_OUT = re.compile(
     r"|-x \w*[tT]est\b|--suppress-tests-failed|--test_filter=-"
 )
 """What leaves tests out, or runs none, also where nothing was said before: all of them ran then."""
+_DECIDES = re.compile(
+    r"\bcollect_ignore(_glob)?\b|pytest_ignore_collect|\.add_marker\(.*skip|items\.clear\(\)|items\[:\]\s*="
+    r"|\boutcome\s*=(?!=)|exitstatus\s*=\s*0|def pytest_(pyfunc_call|runtestloop|runtest_protocol|cmdline_main)\b"
+)
+_MAY_DECIDE = re.compile(r"def pytest_(collection_modifyitems|runtest_call)\b")
 _NOTHING = re.compile(r"^\s*[\"']?(true|:|exit 0|echo\b[^&|;]*|node -e [\"']{0,2}|printf\b.*|)[\"']?\s*$")
 _ASIDE = re.compile(r"\.(filterwarnings|markers|log_\w+|asyncio_\w+|minversion|xfail_strict|junit_\w+|timeout)$")
 _COVERAGE = re.compile(r"coverage|threshold|\b(lines|branches|functions|statements)\b", re.IGNORECASE)
@@ -315,18 +320,12 @@ def _left_out(one: Configured) -> Iterator[Finding]:
 
 
 def _collecting(one: Configured) -> Iterator[Finding]:
-    """A conftest.py that leaves tests out."""
+    """A conftest.py that leaves tests out, or says how they end."""
     if one.after is None:
         return
     _, added = _lines(one.before or "", one.after)
-    for mark in added:
-        if re.search(
-            r"\bcollect_ignore(_glob)?\b|pytest_ignore_collect|\.add_marker\(.*skip|items\.clear\(\)"
-            r"|items\[:\]\s*=|def pytest_collection_modifyitems|outcome\s*=\s*[\"']passed|exitstatus\s*=\s*0",
-            mark.text,
-        ):
-            severity: Severity = "warning" if "modifyitems" in mark.text else "serious"
-            yield finding(
-                "checks-changed", severity, one.path, mark, "What pytest collects, or how it ends, is changed here."
-            )
-            return
+    message = "What pytest collects, or how it ends, is changed here."
+    if decides := next((mark for mark in added if _DECIDES.search(mark.text)), None):
+        yield finding("checks-changed", "serious", one.path, decides, message)
+    elif may := next((mark for mark in added if _MAY_DECIDE.search(mark.text)), None):
+        yield finding("checks-changed", "warning", one.path, may, message)
