@@ -31,6 +31,7 @@ def pytest_collection_finish() -> None:
     """What was read until now stays: it is not to be looked through for garbage again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def git(directory: Path, *arguments: str) -> str:
