@@ -183,7 +183,7 @@ class Engine:
             enable_otlp=False,
             log_level="ERROR",
             console_log_level="ERROR",
-            use_listen_notify=not self._address.startswith("sqlite"),
+            use_listen_notify=not self._embedded,
         )
         builds = [builds_on(label) for label in labels]
         worker = DBOS(config=config)
