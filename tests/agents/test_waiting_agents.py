@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from honk.rehearsal import Rehearsal, Scene, say, use
@@ -44,7 +45,7 @@ class Server:
             [sys.executable, "-m", "honk", "up", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None
-        assert self.process.stdout.readline()
+        self.address = self.process.stdout.readline().split()[-1]
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -54,15 +55,19 @@ class Server:
         """The session of the agent that waits, once there is one other than `after`."""
         deadline = time.monotonic() + 150
         while True:
-            for folder in Path("/proc").glob("[0-9]*"):
+            for folder in Path("/proc").glob("[0-9]*") if self._one_waits() else ():
                 words = _words(folder)
                 found = next((word.partition("=")[2] for word in words if word.startswith("--session-id=")), after)
                 ours = any(word.startswith(f"{os.environ['HONK_HOME']}/checkouts/") for word in words)
-                place = (Path(os.environ["HONK_HOME"]) / "checkouts").glob("*/spare/home/.claude*")
-                if ours and found != after and any(place):
+                if ours and found != after:
                     return found
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+    def _one_waits(self) -> bool:
+        address, token = self.address.split("/?token=")
+        asked = httpx.get(f"{address}/metrics", headers={"authorization": f"Bearer {token}"}, trust_env=False)
+        return "\nhonk_waiting_agents 1\n" in asked.raise_for_status().text
 
 
 def _words(folder: Path) -> list[str]:

@@ -69,6 +69,7 @@ def serve(listen: str | None) -> None:
         screenshot=installation.screenshots.path,
         comparison=installation.screenshots.comparison,
         folder=installation.artifacts.path,
+        waiting_agents=installation.spares.waiting,
     )
     server = uvicorn.Server(
         uvicorn.Config(

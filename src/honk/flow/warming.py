@@ -87,6 +87,11 @@ class Spares:
         self._making: set[str] = set()
         self._workers = ThreadPoolExecutor(1, "honk-warm")
 
+    def waiting(self) -> int:
+        """How many wait."""
+        with self._lock:
+            return len(self._spares)
+
     def want(self, repository: Repository) -> None:
         """Have an agent ready for the repository soon, if there is memory for one. Returns at once."""
         with self._lock:

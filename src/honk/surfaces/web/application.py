@@ -50,10 +50,11 @@ def create_app(
     screenshot: Callable[[str], Path | None] = lambda _: None,
     comparison: Callable[[str, str], Path | None] = lambda *_: None,
     folder: Callable[[Artifact], Path] = _no_folder,
+    waiting_agents: Callable[[], int] = lambda: 0,
 ) -> FastAPI:
     """The application. Whoever shows `token` (as a bearer, or once in `/?token=`) may do everything; `slack` and
     `github` check for themselves who comes through their doors. `screenshot` finds an artifact's picture, `comparison`
-    two beside each other, `folder` an artifact's files."""
+    two beside each other, `folder` an artifact's files; `waiting_agents` says how many agents were started ahead."""
     app = FastAPI(title="Honk", version=__version__, description="A self-hosted background coding agent.")
     access = Access(token, settings)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
@@ -75,7 +76,7 @@ def create_app(
     def metrics(request: Request) -> str:
         """Counts for Prometheus."""
         access.check(request)
-        return metrics_text(store)
+        return metrics_text(store, waiting_agents())
 
     @app.get("/sw.js", include_in_schema=False)
     def service_worker() -> Response:

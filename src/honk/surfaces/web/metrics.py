@@ -8,8 +8,8 @@ from honk.model import State
 from honk.store import Store
 
 
-def metrics_text(store: Store) -> str:
-    """Tasks by state, model cost, model turns and the log's length."""
+def metrics_text(store: Store, waiting_agents: int) -> str:
+    """Tasks by state, model cost, model turns, the log's length, and the agents that were started ahead."""
     tasks = store.tasks(limit=1_000_000)
     states = Counter(task.state for task in tasks)
     lines = [
@@ -25,5 +25,8 @@ def metrics_text(store: Store) -> str:
         "# HELP honk_events_total Events in the log.",
         "# TYPE honk_events_total counter",
         f"honk_events_total {store.newest_event()}",
+        "# HELP honk_waiting_agents Agents that were started ahead and wait for a task.",
+        "# TYPE honk_waiting_agents gauge",
+        f"honk_waiting_agents {waiting_agents}",
     ]
     return "\n".join(lines) + "\n"
