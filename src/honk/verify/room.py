@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
 from honk.repository_file import RepositoryFile
@@ -75,6 +77,8 @@ class Room:
     ) -> Room:
         """Look at what the checkout holds, and at what of it has to do with the paths that are `changed`."""
         plan = detect(checkout, file, changed=changed, egress=conditions.egress)
+        if not checkout.layered:
+            plan = replace(plan, set_up=[step for step in plan.set_up if not step.ahead])
         return cls(checkout, file, conditions, plan)
 
     @property
@@ -98,6 +102,7 @@ class Room:
         directory: str = ".",
         registries: bool = False,
         environment: Mapping[str, str] | None = None,
+        readable: Mapping[str, Path] | None = None,
     ) -> Completed:
         """Run a shell line. Raises `Cancelled` when `stop()` is or turns true."""
         stop, log = self.conditions.stop, self.conditions.log
@@ -108,6 +113,7 @@ class Room:
         command = Command(
             ("sh", "-c", line),
             environment={"CI": "true"} | fetching | dict(environment or {}),
+            readable=readable or {},
             directory=directory,
             egress=tuple(dict.fromkeys([*self.egress, *hosts])),
             limits=Limits(seconds=seconds),
@@ -154,11 +160,27 @@ class Room:
             on_start(
                 Verifier(name, step.command, step.why, step.directory, _SET_UP_SECONDS, configured=step.configured)
             )
-            done = self.run(name, step.command, _SET_UP_SECONDS, registries=True, directory=step.directory)
+            done = self._run_step(name, step)
             if done.exit_code or done.ended_by != "itself":
                 told = distil(done.output, self.conditions.characters, tool=step.command)
                 yield step.directory, _trouble(name, step, done, told)
                 return
+
+    def _run_step(self, name: str, step: SetUp) -> Completed:
+        with ExitStack() as stack:
+            room = self
+            if step.ahead:
+                # What it builds on the way is of this commit, and nothing for others to stand on.
+                checkout = stack.enter_context(self.checkout.apart(own_home=False))
+                room = self.apart(checkout, self.conditions.stop)
+            return room.run(
+                name,
+                step.command,
+                _SET_UP_SECONDS,
+                registries=True,
+                directory=step.directory,
+                readable=step.readable,
+            )
 
 
 def concerning(trouble: Mapping[str, Check], directory: str) -> Check | None:
