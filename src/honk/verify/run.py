@@ -222,8 +222,10 @@ class _Run:
             return unable, self.room.checkout
         with self._turn():
             self.on_start(verifier)
-            checkout, check, output = self._attempt(verifier, trouble, before, stack)
+            tree = stack.enter_context(ExitStack())
+            checkout, check, output = self._attempt(verifier, trouble, before, tree)
             if check.failures and _kind(verifier) not in _STEADY:
+                tree.close()
                 checkout, again, printed = self._attempt(verifier, trouble, before, stack)
                 check = _flaky(check, again) if again.green else replace(check, seconds=check.seconds + again.seconds)
                 output += f"\n\n--- run again ---\n\n{printed}"
