@@ -144,6 +144,10 @@ class Check:
     """The commit on which it ran, where it was not run again because nothing that decides it has changed."""
     against: str | None = None
     """The base commit on which it fails in the same way, where it is `already_red`."""
+    tests: int | None = None
+    """How many tests passed in it, where it is green and its tools say so."""
+    tests_on_base: int | None = None
+    """How many did on the base, where that were more."""
 
     @property
     def green(self) -> bool:
@@ -615,6 +619,7 @@ class Finding:
     """What kind it is, in words joined by hyphens, such as `test-deleted`."""
     severity: Severity
     path: str
+    """Its file; the check's name, where it was found when that ran."""
     line: int | None
     """The line in the changed file, from 1; in the file before the change where the line is gone; None for a file as a
     whole."""
