@@ -17,7 +17,7 @@ MARKERS = (*_SETTINGS, *_BUILDS)
 _SCRIPT = Path(__file__).with_name("fetch.gradle")
 _SCRIPT_INSIDE = "/honk/fetch.gradle"
 _AHEAD = f"--continue -Dorg.gradle.configuration-cache=false --init-script {_SCRIPT_INSIDE} honkFetch"
-"""`dependencies` fetches what describes them and not them themselves, and `testClasses` what compiles and not what runs."""
+"""`dependencies` fetches what describes them, not them themselves; `testClasses` what compiles, not what runs."""
 
 
 def find_gradle(tree: Tree) -> list[Workspace]:
@@ -85,6 +85,8 @@ def _plan(tree: Tree, root: str, paths: Mapping[str, str], chosen: Members | Non
     # A task of the root's own is one that runs in all projects unless it begins with a colon.
     quiet = f"{program} --console=plain --no-daemon"
     why = f"{found} is there"
+    if not wrapper and join(root, "gradle/wrapper/gradle-wrapper.properties") in tree:
+        why += ", and gradlew, which gradle/wrapper is for, is not"
     check = Verifier(
         named("gradle test", root),
         f"{quiet} --continue {tasks}",

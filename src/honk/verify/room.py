@@ -126,26 +126,24 @@ class Room:
 
     def set_up(
         self, on_start: Callable[[Verifier], None] = lambda _: None, *, as_one: bool = False
-    ) -> dict[str, Check]:
-        """Run the set-up of each project, unless what it leaves is there from before; what failed, by its folder.
+    ) -> Sequence[Trouble]:
+        """Run the set-up of each project, unless what it leaves is there from before; what failed.
 
         One that honk.yaml names is red then. One that was only detected is told, and what can run without it still
         runs. `as_one` keeps what all projects' set-ups leave together, for one that can stand on one only.
         """
-        by_folder: dict[str, list[SetUp]] = {}
-        for step in self.plan.set_up:
-            by_folder.setdefault("" if as_one else step.directory, []).append(step)
-        trouble: dict[str, Check] = {}
-        for steps in by_folder.values():
-            trouble |= self._set_up(steps, on_start)
-        return trouble
+        steps = sorted(self.plan.set_up, key=lambda step: step.ahead)
+        groups: dict[object, list[SetUp]] = {}
+        for step in steps:
+            groups.setdefault(as_one or (step.directory, step.ahead), []).append(step)
+        return [one for group in groups.values() for one in self._set_up(group, on_start)]
 
-    def _set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> dict[str, Check]:
-        trouble: dict[str, Check] = {}
+    def _set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> Sequence[Trouble]:
+        trouble: list[Trouble] = []
 
         def run() -> bool:
-            trouble.update(self._run_set_up(steps, on_start))
-            return not trouble
+            trouble.extend(self._run_set_up(steps, on_start))
+            return not spoils(trouble, steps)
 
         if self.conditions.fresh:
             run()
@@ -153,9 +151,10 @@ class Room:
             self.checkout.set_up(set_up_key(steps, self.checkout, self.egress), run)
         return trouble
 
-    def _run_set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> Iterator[tuple[str, Check]]:
-        """The first step's trouble, if one has any, with its folder."""
-        for number, step in enumerate(steps):
+    def _run_set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> Iterator[Trouble]:
+        """What goes wrong. Nothing comes after that but what is fetched ahead, which needs no other step."""
+        for step in steps:
+            number = [one for one in self.plan.set_up if one.directory == step.directory].index(step)
             name = named("set-up" if number == 0 else f"set-up {number + 1}", step.directory)
             on_start(
                 Verifier(name, step.command, step.why, step.directory, _SET_UP_SECONDS, configured=step.configured)
@@ -163,8 +162,9 @@ class Room:
             done = self._run_step(name, step)
             if done.exit_code or done.ended_by != "itself":
                 told = distil(done.output, self.conditions.characters, tool=step.command)
-                yield step.directory, _trouble(name, step, done, told)
-                return
+                yield Trouble(step, _trouble(name, step, done, told))
+                if not step.ahead:
+                    return
 
     def _run_step(self, name: str, step: SetUp) -> Completed:
         with ExitStack() as stack:
@@ -183,14 +183,32 @@ class Room:
             )
 
 
-def concerning(trouble: Mapping[str, Check], directory: str) -> Check | None:
-    """What is wrong with the set-up that a folder stands on."""
-    return next((check for place, check in trouble.items() if within(directory, place)), None)
+@dataclass(frozen=True)
+class Trouble:
+    """A step of a set-up that failed, and what is told of it."""
+
+    step: SetUp
+    check: Check
+
+
+def concerning(trouble: Sequence[Trouble], directory: str) -> Check | None:
+    """What is wrong with the set-up that a folder stands on. What could not be fetched ahead the checks fetch."""
+    found = (one for one in trouble if not one.step.ahead and within(directory, one.step.directory))
+    return next((one.check for one in found), None)
+
+
+def spoils(trouble: Sequence[Trouble], steps: Sequence[SetUp]) -> bool:
+    """Whether what these steps have left is not worth standing on: anything failed, unless it was only fetching ahead
+    beside what others did."""
+    ahead = all(step.ahead for step in steps)
+    return any(ahead or not one.step.ahead for one in trouble)
 
 
 def _trouble(name: str, step: SetUp, done: Completed, told: str) -> Check:
     summary = reason(done, _SET_UP_SECONDS, told)
-    if not step.configured:
+    if step.ahead:
+        summary = f"The dependencies could not be fetched ahead: the checks try it themselves.\n{summary}"
+    elif not step.configured:
         summary = f"The dependencies could not be set up; name `setup` in honk.yaml to do it your way.\n{summary}"
     status: CheckStatus = "skipped"
     if step.configured:
@@ -215,7 +233,7 @@ def prepare(checkout: Checkout, file: RepositoryFile, conditions: Conditions = A
     Raises `HonkError` when a set-up that honk.yaml names fails. Without one that was only detected, the build is tried.
     """
     room = Room.of(checkout, file, conditions)
-    for check in room.set_up().values():
+    for check in (one.check for one in room.set_up()):
         if not check.green:
             raise HonkError(f"The set-up before the build failed (`{check.command}`):\n{check.summary}")
     hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts(conditions.registries)]))
@@ -234,9 +252,9 @@ def equip(
     failed, which is told and keeps nobody from working."""
     room = Room.of(checkout, file, conditions)
     trouble = room.set_up(on_start, as_one=True)
-    for check in trouble.values():
-        on_trouble(check)
-    return None if trouble else in_front_of_path(room.plan)
+    for one in trouble:
+        on_trouble(one.check)
+    return None if spoils(trouble, room.plan.set_up) else in_front_of_path(room.plan)
 
 
 def in_front_of_path(plan: Plan, directory: str | None = None) -> str:
