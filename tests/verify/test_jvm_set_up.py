@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +14,7 @@ from shutil import which
 
 import pytest
 
-from honk.model import Check, Repository
+from honk.model import Check, Command, Repository
 from honk.repository_file import parse_repository_file
 from honk.settings import read_settings
 from honk.verify import Conditions, Verifier, equip, verify
@@ -96,6 +97,8 @@ def project(
 
 def test_it_is_fetched_once_for_the_same_poms(project: Project) -> None:
     first = project.fetched()
+    # What was built to fetch it is of one commit.
+    assert "target" not in first
     project.commit({"app.java": "2"})
     assert project.fetched() == first
     project.commit({"core/pom.xml": POM.replace("</groupId>", "</groupId><version>2</version>")})
@@ -105,25 +108,16 @@ def test_it_is_fetched_once_for_the_same_poms(project: Project) -> None:
     assert project.fetched() != second
 
 
-def test_what_is_built_to_fetch_it_is_nothing_for_the_checks_to_stand_on(project: Project) -> None:
-    assert "target" not in project.fetched()
-    assert "target" not in project.fetched()
-
-
 def test_what_a_change_had_fetched_serves_that_change_alone(project: Project) -> None:
     git(project.path, "checkout", "-qb", "change")
     hostile = project.commit({"trick.sh": "echo planted > ~/.m2/made"})
     assert project.fetched(hostile).startswith("planted")
     git(project.path, "checkout", "-qb", "other", "main")
     assert not project.fetched(project.commit({"app.java": "2"})).startswith("planted")
-    assert not project.fetched().startswith("planted")
-
-
-def test_a_change_stands_on_what_the_default_branch_has_fetched(project: Project) -> None:
-    first = project.fetched()
-    git(project.path, "checkout", "-qb", "change")
-    change = project.commit({"trick.sh": "echo planted > ~/.m2/made"})
-    assert project.fetched(change).splitlines()[0] == first.splitlines()[0]
+    base = project.fetched()
+    assert not base.startswith("planted")
+    # What the default branch has fetched is there for all with the same poms.
+    assert project.fetched(hostile).splitlines()[0] == base.splitlines()[0]
 
 
 def test_what_could_not_be_fetched_is_told_and_tried_again_and_the_checks_run(project: Project) -> None:
@@ -170,6 +164,7 @@ class Registry:
         self.asked = asked
 
 
+@contextmanager
 def _serve(folder: Path) -> Iterator[Registry]:
     asked: list[str] = []
 
@@ -191,21 +186,14 @@ def _serve(folder: Path) -> Iterator[Registry]:
 def _asked_by_the_check(project: Project, registry: Registry) -> tuple[int, int]:
     """How often the registry was asked by the set-up, and how often by the check after it."""
     before: dict[str, int] = {}
-    project.on_start = lambda verifier: before.setdefault(verifier.name, len(registry.asked)) and None
+
+    def note(verifier: Verifier) -> None:
+        before.setdefault(verifier.name, len(registry.asked))
+
+    project.on_start = note
     results = project.verify()
-    check = next(name for name in results if name.endswith(" test"))
-    assert {name: result.status for name, result in results.items()} == {check: "passed"}, results
-    return before[check] - before["set-up"], len(registry.asked) - before[check]
-
-
-JAVA = {
-    "src/main/java/shop/Sums.java": "package shop;\npublic class Sums { public static int two() { return 2; } }\n",
-    ".gitignore": "target/\nbuild/\n.gradle/\n",
-}
-TEST = (
-    "package shop;\npublic class SumsTest {{\n    @org.junit.{0}Test\n"
-    "    public void two() {{ if (Sums.two() != 2) throw new Error(); }}\n}}\n"
-)
+    assert {name: result.status for name, result in results.items()} == {"maven test": "passed"}, results
+    return before["maven test"] - before["set-up"], len(registry.asked) - before["maven test"]
 
 
 def _pom(registry: Registry) -> str:
@@ -234,16 +222,42 @@ def test_the_real_maven_asks_for_nothing_more_in_its_check(
     runner = stored / "org/apache/maven/surefire/surefire-junit-platform/3.2.5/surefire-junit-platform-3.2.5.jar"
     if which("mvn") is None or not runner.exists():
         pytest.skip("Maven, or what Surefire 3.2.5 runs tests with, is not on this machine")
-    serving = _serve(stored)
-    registry = next(serving)
-    files = {
-        **JAVA,
-        "pom.xml": _pom(registry),
-        "honk.yaml": f'egress: ["{registry.host}"]\n',
-        "src/test/java/shop/SumsTest.java": TEST.format("jupiter.api."),
-        ".mvn/jvm.config": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC\n",
-    }
-    by_set_up, by_check = _asked_by_the_check(make_project(files), registry)
-    serving.close()
+    with _serve(stored) as registry:
+        project = make_project(
+            {
+                "pom.xml": _pom(registry),
+                "honk.yaml": f'egress: ["{registry.host}"]\n',
+                "src/test/java/shop/SumsTest.java": "package shop;\nclass SumsTest {\n"
+                "    @org.junit.jupiter.api.Test\n    void two() { if (1 + 1 != 2) throw new Error(); }\n}\n",
+                ".gitignore": "target/\n",
+                ".mvn/jvm.config": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC\n",
+            }
+        )
+        by_set_up, by_check = _asked_by_the_check(project, registry)
     assert by_set_up > 100
     assert by_check == 0
+
+
+def test_the_real_gradle_fetches_what_only_runs_too(make_project: Callable[[dict[str, str]], Project]) -> None:
+    stored = Path("/usr/share/maven-repo")
+    if which("gradle") is None or not (stored / "junit/junit/4.13.2/junit-4.13.2.jar").exists():
+        pytest.skip("Gradle, or a repository with JUnit 4.13.2, is not on this machine")
+    with _serve(stored) as registry:
+        project = make_project(
+            {
+                "settings.gradle": "include 'core'\n",
+                "core/build.gradle": "apply plugin: 'java'\n"
+                f"repositories {{ maven {{ url 'http://{registry.host}' }} }}\n"
+                "dependencies { testRuntime 'junit:junit:4.13.2' }\n",
+                ".gitignore": ".gradle/\n",
+            }
+        )
+        newest = project.workspaces.fetch(project.repository)
+        file = parse_repository_file(f'egress: ["{registry.host}"]')
+        told: list[str] = []
+        with project.workspaces.checkout(project.repository, newest) as checkout:
+            equip(checkout, file, on_trouble=lambda check: told.append(check.summary))
+            kept = checkout.run(Command(("sh", "-c", "find ~/.gradle -name 'junit-*.jar'; ls -A"))).output
+    assert not told
+    assert kept.splitlines()[0].endswith("/junit-4.13.2.jar")
+    assert ".gradle" not in kept.splitlines()
