@@ -131,6 +131,15 @@ def test_what_could_not_be_fetched_is_told_and_tried_again_and_the_checks_run(pr
         assert "could not be fetched ahead: the checks try it themselves.\n[ERROR] no such" in results["set-up"].summary
 
 
+def test_what_was_fetched_before_the_time_was_up_is_kept(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("honk.verify.room._SET_UP_SECONDS", 0.3)
+    project.commit({"trick.sh": "sleep 600"})
+    results = project.verify()
+    assert "It took longer than 0.3 s and was ended." in results["set-up"].summary
+    first = project.said["maven test"]
+    assert project.fetched() == first
+
+
 def test_it_spoils_no_other_set_up_for_an_agent_if_it_fails(project: Project, tmp_path: Path) -> None:
     npm = tmp_path / "tools/npm"
     npm.write_text("#!/bin/sh\nmkdir -p node_modules && date +%N > node_modules/made\n")

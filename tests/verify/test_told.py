@@ -87,6 +87,7 @@ WRAPPER = "exec java -classpath gradle/wrapper/gradle-wrapper.jar org.gradle.wra
             {"gradlew": ""},
             "(`git update-index --chmod=+x gradlew`) or name its interpreter (`sh ./g",
         ),
+        ("cat none/here; no-such-program", {}, "A program is missing on this machine, no-such-program: install it"),
         ("bash ./tools/mvnw test", {}, "./tools/mvnw is not in the repository: commit it (`mvn wrapper:wrapper` makes"),
         pytest.param(
             "sh ./gradlew check",

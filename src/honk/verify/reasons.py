@@ -11,11 +11,12 @@ from honk.verify.report_files import NONE_RAN
 
 _END = 4_000
 """Characters at the end of an output in which its last words are looked for."""
-_NOT_FOUND = re.compile(r"(?:^|[\s:])([^\s:]+): (?:command )?not found\s*$", re.MULTILINE)
-# By a path of the repository's own, `./gradlew` mostly: nothing to install.
-_OWN = r"(?:^|[\s:])((?!/)[^\s:]*/[^\s:]+): "
-_NOT_THERE = re.compile(_OWN + r"(?:not found|No such file or directory)\s*$", re.MULTILINE)
-_MAY_NOT_RUN = re.compile(_OWN + r"Permission denied\s*$", re.MULTILINE)
+_NOT_FOUND = re.compile(
+    r"(?:^|[\s:])([^\s:]+): (?:command )?not found\s*$"
+    r"|^\S*sh: (?:line \d+: )?([^\s:]+): No such file or directory\s*$",
+    re.MULTILINE,
+)
+_MAY_NOT_RUN = re.compile(r"(?:^|[\s:])([^\s:]*/[^\s:]+): Permission denied\s*$", re.MULTILINE)
 _NO_ARCHIVE = re.compile(
     r"^Error: (?:Could not find or load main class|Unable to access jarfile) .*\b(gradle|maven)[.-]wrapper\b",
     re.IGNORECASE | re.MULTILINE,
@@ -73,15 +74,15 @@ def reason(done: Completed, seconds: float, told: str) -> str:
 
 
 def _missing(end: str) -> str:
-    """What to do about a command that was not found."""
-    if own := _NOT_THERE.search(end):
-        makes = _MAKES.get(PurePosixPath(own[1]).name)
+    """What to do about a command that was not found: one by a path of the repository's own is nothing to install."""
+    found = [one or other for one, other in _NOT_FOUND.findall(end)][-1:]
+    if any("/" in name and not name.startswith("/") for name in found):
+        makes = _MAKES.get(PurePosixPath(found[0]).name)
         return (
-            f"{own[1]} is not in the repository: commit it{f' (`{makes}` makes it)' if makes else ''}. "
+            f"{found[0]} is not in the repository: commit it{f' (`{makes}` makes it)' if makes else ''}. "
             "If it is there, its first line names a program that is not, as it does with Windows' line ends."
         )
-    found = _NOT_FOUND.search(end)
-    named = f", {found[1]}" if found else ""
+    named = "".join(f", {name}" for name in found)
     return f"A program is missing on this machine{named}: install it, or have `setup` in honk.yaml do so."
 
 

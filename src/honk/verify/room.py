@@ -162,7 +162,8 @@ class Room:
             done = self._run_step(name, step)
             if done.exit_code or done.ended_by != "itself":
                 told = distil(done.output, self.conditions.characters, tool=step.command)
-                yield Trouble(step, _trouble(name, step, done, told))
+                late = step.ahead and done.ended_by == "time limit"
+                yield Trouble(step, _trouble(name, step, done, told), late)
                 if not step.ahead:
                     return
 
@@ -189,6 +190,8 @@ class Trouble:
 
     step: SetUp
     check: Check
+    late: bool = False
+    """True when it fetched ahead until its time was up: what it has fetched by then is as good."""
 
 
 def concerning(trouble: Sequence[Trouble], directory: str) -> Check | None:
@@ -198,10 +201,10 @@ def concerning(trouble: Sequence[Trouble], directory: str) -> Check | None:
 
 
 def spoils(trouble: Sequence[Trouble], steps: Sequence[SetUp]) -> bool:
-    """Whether what these steps have left is not worth standing on: anything failed, unless it was only fetching ahead
-    beside what others did."""
+    """Whether what these steps have left is not worth standing on: something failed, and not only what was fetched
+    ahead beside what others did."""
     ahead = all(step.ahead for step in steps)
-    return any(ahead or not one.step.ahead for one in trouble)
+    return any(ahead or not one.step.ahead for one in trouble if not one.late)
 
 
 def _trouble(name: str, step: SetUp, done: Completed, told: str) -> Check:
