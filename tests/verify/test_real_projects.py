@@ -152,6 +152,27 @@ def test_a_set_up_runs_in_its_project_and_what_it_brings_is_there_for_its_checks
     assert {name: result.status for name, result in results.items()} == {"npm test (web)": "passed"}, results
 
 
+@pytest.mark.skipif(bool(shutil.which("bun", path="/usr/local/bin:/usr/bin:/bin")), reason="bun is on this machine")
+def test_a_check_that_a_broken_set_up_leaves_without_its_programs_is_red(
+    check: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _programs(tmp_path, monkeypatch, npm="exit 1", node="", go="exit 1", gofmt="")
+    results = check(
+        {
+            "web/package.json": json.dumps({"scripts": {"test": "x"}, "dependencies": {"a": "1"}}),
+            "web/bun.lock": "",
+            "tool/go.mod": "module tool\n\nrequire example.com/a v1.0.0\n",
+            "tool/.golangci.yml": "",
+        }
+    )
+    assert results["set-up (web)"].status == "skipped"
+    assert results["npm test (web)"].status == "failed"
+    assert results["npm test (web)"].summary.startswith("bun is not there, because the set-up before it failed")
+    assert results["npm test (web)"].failures == ("bun not set up",)
+    linter = results["golangci-lint (tool)"]
+    assert (linter.status, "golangci-lint.run" in linter.summary) == ("skipped", True)
+
+
 def test_a_project_is_set_up_again_for_its_own_lock_file_and_its_trouble_is_its_own(
     home: Path, make_repository: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

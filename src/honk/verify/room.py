@@ -194,10 +194,10 @@ class Trouble:
     """True when it fetched ahead until its time was up: what it has fetched by then is as good."""
 
 
-def concerning(trouble: Sequence[Trouble], directory: str) -> Check | None:
+def concerning(trouble: Sequence[Trouble], directory: str) -> Trouble | None:
     """What is wrong with the set-up that a folder stands on. What could not be fetched ahead the checks fetch."""
     found = (one for one in trouble if not one.step.ahead and within(directory, one.step.directory))
-    return next((one.check for one in found), None)
+    return next(found, None)
 
 
 def spoils(trouble: Sequence[Trouble], steps: Sequence[SetUp]) -> bool:

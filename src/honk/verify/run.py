@@ -213,7 +213,7 @@ class _Run:
         verifier: Verifier,
         digest: str,
         missing: Mapping[str, Sequence[str]],
-        trouble: Check | None,
+        trouble: Trouble | None,
         before: Sequence[Checkout],
         stack: ExitStack,
     ) -> tuple[Check, Checkout]:
@@ -238,7 +238,7 @@ class _Run:
         return check, checkout
 
     def _attempt(
-        self, verifier: Verifier, trouble: Check | None, before: Sequence[Checkout], stack: ExitStack
+        self, verifier: Verifier, trouble: Trouble | None, before: Sequence[Checkout], stack: ExitStack
     ) -> tuple[Checkout, Check, str]:
         """Run it once, on a tree of its own that lasts as long as `stack`."""
         checkout = stack.enter_context(self.room.checkout.apart(before))
@@ -309,14 +309,20 @@ def _skipped(verifier: Verifier, summary: str) -> Check:
     return Check(verifier.name, "skipped", 0.0, summary, verifier.command, verifier.why)
 
 
-def _missing(verifier: Verifier, missing: Mapping[str, Sequence[str]], trouble: Check | None) -> Check | None:
+def _missing(verifier: Verifier, missing: Mapping[str, Sequence[str]], trouble: Trouble | None) -> Check | None:
+    """The result of a check whose programs are not there. What its set-up would have brought is the repository's own to
+    declare, so that is red: a change that breaks the set-up must not keep its checks from being asked for."""
     programs = missing.get(verifier.name)
     if not programs:
         return None
-    told = "see what the set-up says." if trouble else remedy(programs)
     named = ", ".join(programs)
     verb = "is" if len(programs) == 1 else "are"
-    return _skipped(verifier, f"{named} {verb} not installed on this machine, so this was not checked: {told}")
+    if trouble and not set(programs).isdisjoint(trouble.step.brings):
+        summary = f"{named} {verb} not there, because the set-up before it failed: see what that says."
+        failures = (f"{named} not set up",)
+        return replace(_skipped(verifier, summary), status="failed", failures=failures)
+    told = f"{named} {verb} not installed on this machine, so this was not checked: {remedy(programs)}"
+    return _skipped(verifier, told)
 
 
 def _ran_nothing(verifier: Verifier, done: Completed) -> bool:

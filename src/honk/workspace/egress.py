@@ -141,6 +141,9 @@ class Egress:
                 await self._answer(reader, writer)
         except (OSError, EOFError, asyncio.LimitOverrunError, Malformed, _Over):
             pass
+        except asyncio.CancelledError:
+            # The way out is being closed. Python 3.11 would print a trace for a connection that ends as cancelled.
+            pass
         finally:
             self._connections.discard(task)
             writer.close()
