@@ -242,3 +242,87 @@ def test_what_cannot_be_read_is_no_obstacle() -> None:
         **TEST,
     }
     assert "pytest" in commands(plan_of(files))
+
+
+MYPY = "python3 -m mypy --no-color-output"
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "command", "where"),
+    [
+        ({"Makefile": "lint:\n\tuv run --group dev ruff check src/\n"}, "ruff", "src/", "Makefile"),
+        ({"tox.ini": "[testenv:lint]\ncommands =\n    ruff check {posargs:src}\n"}, "ruff", "src", "tox.ini"),
+        ({"scripts/check": 'export F="src tests"\nuv run ruff check --fix $F\n'}, "ruff", "src tests", "scripts/check"),
+        (
+            {".github/workflows/ci.yml": "jobs: {a: {steps: [{name: ruff, run: ruff check --fix src}]}}"},
+            "ruff",
+            "src",
+            ".github/workflows/ci.yml",
+        ),
+        (
+            {"noxfile.py": 'def lint(session):\n    session.run("mypy", "--strict", "src")\n'},
+            "mypy",
+            "--strict src",
+            "noxfile.py",
+        ),
+        ({"tox.ini": "[testenv]\ncommands =\n    types: {envpython} -m mypy -p a\n"}, "mypy", "-p a", "tox.ini"),
+    ],
+)
+def test_a_tool_checks_what_the_project_itself_checks_with_it(
+    files: dict[str, str], name: str, command: str, where: str
+) -> None:
+    plan = plan_of({"pyproject.toml": "[tool.ruff]\n[tool.mypy]\n", "src/a.py": "", **TEST, **files})
+    check = next(one for one in plan.verifiers if one.name == name)
+    assert check.command == f"{'ruff check --output-format=concise' if name == 'ruff' else MYPY} {command}"
+    assert check.why == f"{name} is configured, and {where} says on what"
+
+
+def test_several_calls_of_a_tool_are_one_check() -> None:
+    tasks = '[tool.hatch.envs.types.scripts]\ncheck = ["mypy src", "mypy {args:tests}"]\n'
+    plan = plan_of({"pyproject.toml": f"[tool.mypy]\n{tasks}", "src/a.py": "", **TEST})
+    assert commands(plan)["mypy"] == f"{MYPY} src && {MYPY} tests"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ruff check $(git diff --name-only)",
+        "ruff check gone/",
+        "ruff --version",
+        "pip install ruff",
+        "ruff check src > a",
+    ],
+)
+def test_a_call_that_cannot_be_taken_over_is_not(line: str) -> None:
+    plan = plan_of({"pyproject.toml": "[tool.ruff]\n", "src/a.py": "", "Makefile": f"lint:\n\t{line}\n"})
+    assert commands(plan)["ruff"] == "ruff check --output-format=concise ."
+
+
+def test_a_type_checker_that_is_only_configured_stands_back_for_one_that_is_used() -> None:
+    tox = '[tool.tox.env.typing]\ncommands = [["mypy", "src"]]\n'
+    plan = plan_of({"pyproject.toml": f"[tool.mypy]\n[tool.pyright]\n{tox}", "src/a.py": ""})
+    assert "mypy" in commands(plan)
+    assert left_out(plan)["pyright"] == "pyproject.toml runs mypy and not pyright"
+
+
+def test_tools_check_the_files_that_pre_commit_gives_them() -> None:
+    hooks = (
+        "repos:\n- repo: https://github.com/pre-commit/mirrors-mypy\n  rev: v1.11.0\n  hooks:\n"
+        "  - id: mypy\n    files: ^(src|testing)/\n    additional_dependencies: [types-PyYAML, './local']\n"
+    )
+    plan = plan_of(
+        {"pyproject.toml": "[tool.mypy]\n", "src/a.py": "", ".pre-commit-config.yaml": hooks}, programs=["python3"]
+    )
+    line = commands(plan)["mypy"]
+    assert line.startswith("git ls-files -z -- '*.py' '*.pyi' | grep -zP -- '^(src|testing)/' | xargs -0 -r ")
+    assert line.endswith(f"{MYPY} --ignore-missing-imports --scripts-are-modules")
+    assert plan.set_up[0].command.endswith(" mypy==1.11.0 types-PyYAML")
+
+
+def test_a_tool_that_the_lock_file_names_for_another_group_is_installed_in_its_version() -> None:
+    files = {
+        "pyproject.toml": '[project]\nname = "a"\n[dependency-groups]\nplugins = ["mypy-plugins"]\n[tool.mypy]\n',
+        "uv.lock": '[[package]]\nname = "mypy"\nversion = "1.11.0"\n',
+    }
+    (step,) = plan_of(files).set_up
+    assert step.command.endswith("uv pip install --quiet --python $HOME/.honk-env/bin/python mypy==1.11.0")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
 
 from honk.verify.plan import LeftOut, Plan, SetUp, Verifier
-from honk.verify.tree import Tree
+from honk.verify.tree import Tree, texts
 
 CONFIGURATION = ".pre-commit-config.yaml"
 MARKERS = (CONFIGURATION,)
@@ -38,22 +38,52 @@ _VERSION = re.compile(r"v?(\d+(?:\.\d+){1,3})")
 _PLACE = "$HOME/.honk-tools"
 
 
-def hooked(tree: Tree) -> dict[str, str]:
-    """The tools that pre-commit runs, each with its version where the hook's repository has the same; else empty."""
-    found: dict[str, str] = {}
+@dataclass(frozen=True)
+class Hook:
+    """A hook that runs a tool that Honk knows. `files` and `exclude` are the regular expressions that say on which
+    files, `version` is the tool's, where the hook's repository has the same."""
+
+    tool: str
+    version: str = ""
+    files: str = ""
+    exclude: str = ""
+    arguments: Sequence[str] | None = None
+    """None where the hook's own are not replaced."""
+    brings: Sequence[str] = ()
+    """Packages that are installed beside the tool."""
+
+
+def hooks(tree: Tree) -> Iterator[Hook]:
+    """The hooks by which pre-commit runs tools that Honk knows."""
+    whole = tree.yaml(CONFIGURATION)
     for repository in _repositories(tree):
         mirrored = _SAME_VERSION.search(str(repository.get("repo", "")))
         version = _VERSION.fullmatch(str(repository.get("rev", ""))) if mirrored else None
-        for name in _hooks(repository):
-            if tool := _HOOKS.get(name):
-                found[tool] = version[1] if version else ""
-    return found
+        for told in (one for one in _entries(repository) if one["id"] in _HOOKS):
+            yield Hook(
+                _HOOKS[str(told["id"])],
+                version[1] if version else "",
+                _pattern(told.get("files") or whole.get("files")),
+                _pattern(told.get("exclude") or whole.get("exclude")),
+                texts(told["args"]) if "args" in told else None,
+                texts(told.get("additional_dependencies")),
+            )
+
+
+def hooked(tree: Tree) -> dict[str, str]:
+    """The tools that pre-commit runs, each with its version where the hook's repository has the same; else empty."""
+    return {one.tool: one.version for one in hooks(tree)}
+
+
+def _pattern(told: Any) -> str:
+    """A regular expression on one line."""
+    return re.sub(r"\s*\n\s*", " ", told.strip()) if isinstance(told, str) else ""
 
 
 def instead_of_its_hooks(tree: Tree, plan: Plan, egress: Collection[str]) -> Plan:
     """The plan with pre-commit in place of the checks that it runs, or with the reason why it is not run."""
     repositories = list(_repositories(tree))
-    if not any(_hooks(one) for one in repositories):
+    if not any(_entries(one) for one in repositories):
         return plan
     hosts = dict.fromkeys(host for one in repositories if (host := _host(one)))
     if closed := [host for host in hosts if not _open(host, egress)]:
@@ -105,9 +135,13 @@ def _repositories(tree: Tree) -> Iterator[Mapping[str, Any]]:
     yield from (one for one in found if isinstance(one, dict)) if isinstance(found, list) else ()
 
 
-def _hooks(repository: Mapping[str, Any]) -> list[str]:
+def _entries(repository: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     found = repository.get("hooks")
-    return [str(one["id"]) for one in found if isinstance(one, dict) and "id" in one] if isinstance(found, list) else []
+    return (
+        [one for one in found if isinstance(one, dict) and isinstance(one.get("id"), str)]
+        if isinstance(found, list)
+        else []
+    )
 
 
 def _host(repository: Mapping[str, Any]) -> str | None:

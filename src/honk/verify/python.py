@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from honk.verify.plan import LeftOut, Members, Plan, Verifier, Workspace, named
+from honk.verify.plan import Kind, LeftOut, Members, Plan, Verifier, Workspace, named
 from honk.verify.pre_commit import hooked
+from honk.verify.python_calls import Call, calls, line_of
 from honk.verify.python_set_up import REQUIREMENTS, declared, set_up
 from honk.verify.python_tests import LOOKED_AT, TEST_FILE, tests
 from honk.verify.tree import Tree, folder, join, matching, ours, table, texts, within
@@ -112,61 +113,79 @@ def _plan(tree: Tree, root: str, owned: Mapping[str, Sequence[str]], folders: Me
 def _checks(tree: Tree, place: str, test_files: Sequence[str], nested: Sequence[str]) -> Plan:
     tools = table(tree.toml(join(place, "pyproject.toml")), "tool")
     asked = declared(tree, place) | (set(hooked(tree)) if place == "." else set())
-    found = [*_ruff(tree, place, tools, asked), *_mypy(tree, place, tools), *_pyright(tree, place, tools)]
-    black, left_out = _black(place, tools, asked)
+    told = calls(tree, place)
+    black, left_out = _black(tree, place, tools, asked, told)
+    pyright, not_called = _pyright(tree, place, tools, told)
+    found = [*black, *_ruff(tree, place, tools, asked, told), *_mypy(tree, place, tools, told), *pyright]
     tested = tests(tree, place, tools, test_files, nested)
-    return Plan([*black, *found, *tested.verifiers], left_out=[*left_out, *tested.left_out])
+    return Plan([*found, *tested.verifiers], left_out=[*left_out, *not_called, *tested.left_out])
 
 
-def _ruff(tree: Tree, place: str, tools: Mapping[str, Any], asked: set[str]) -> list[Verifier]:
+def _check(
+    tree: Tree, place: str, told: Mapping[str, Call], name: str, command: str, why: str, kind: Kind, targets: str = "."
+) -> Verifier:
+    """A check by a tool, of what the project itself checks with it."""
+    program = name.partition(" ")[0]
+    line, where = line_of(tree, place, name.replace(" ", "-"), told, command, targets)
+    return Verifier(
+        named(name, place),
+        line,
+        f"{why}, and {where} says on what" if where else why,
+        place,
+        needs=("python3", program) if command.startswith("python3 ") else (program,),
+        registries=program == "pyright",
+        kind=kind,
+        tools=(name.replace(" ", "-"),),
+    )
+
+
+def _ruff(
+    tree: Tree, place: str, tools: Mapping[str, Any], asked: set[str], told: Mapping[str, Call]
+) -> list[Verifier]:
     configured = "ruff" in tools or tree.first(place, "ruff.toml", ".ruff.toml")
     if not configured and "ruff" not in asked:
         return []
     why = "ruff is configured" if configured else "ruff is among the development tools"
     # One line for each finding, which a person can read as well as a program.
-    lint = "ruff check --output-format=concise ."
-    found = [Verifier(named("ruff", place), lint, why, place, needs=("ruff",), kind="lint", tools=("ruff",))]
-    if "format" in table(tools, "ruff") or "[format]" in tree.text(join(place, "ruff.toml")) or "ruff-format" in asked:
-        why, command = "ruff format is configured", "ruff format --check ."
-        found.append(
-            Verifier(
-                named("ruff format", place), command, why, place, needs=("ruff",), kind="format", tools=("ruff-format",)
-            )
-        )
+    found = [_check(tree, place, told, "ruff", "ruff check --output-format=concise", why, "lint")]
+    asks = "[format]" in tree.text(join(place, "ruff.toml")) or "ruff-format" in asked or "ruff-format" in told
+    if "format" in table(tools, "ruff") or asks:
+        why = "ruff format is configured" if "ruff-format" not in told else "ruff format is used"
+        found.append(_check(tree, place, told, "ruff format", "ruff format --check", why, "format"))
     return found
 
 
-def _black(place: str, tools: Mapping[str, Any], asked: set[str]) -> tuple[list[Verifier], list[LeftOut]]:
+def _black(
+    tree: Tree, place: str, tools: Mapping[str, Any], asked: set[str], told: Mapping[str, Call]
+) -> tuple[list[Verifier], list[LeftOut]]:
     if "black" not in tools and "black" not in asked:
         return [], []
-    name = named("black", place)
     if "format" in table(tools, "ruff") or "ruff-format" in asked:
-        return [], [LeftOut(name, "ruff format is configured, and two formatters would disagree")]
+        return [], [LeftOut(named("black", place), "ruff format is configured, and two formatters would disagree")]
     why = "black is configured" if "black" in tools else "black is among the development tools"
-    return [
-        Verifier(name, "black --check --quiet --diff .", why, place, needs=("black",), kind="format", tools=("black",))
-    ], []
+    return [_check(tree, place, told, "black", "black --check --quiet --diff", why, "format")], []
 
 
-def _mypy(tree: Tree, place: str, tools: Mapping[str, Any]) -> list[Verifier]:
+def _mypy(tree: Tree, place: str, tools: Mapping[str, Any], called: Mapping[str, Call]) -> list[Verifier]:
     files = "".join(tree.text(join(place, name)) for name in ("mypy.ini", ".mypy.ini"))
     section = re.search(r"^\[mypy\]\s*$(.*?)(?=^\[|\Z)", tree.text(join(place, "setup.cfg")), re.MULTILINE | re.DOTALL)
     if "mypy" not in tools and not tree.first(place, "mypy.ini", ".mypy.ini") and not section:
         return []
     told = table(tools, "mypy")
     in_file = re.search(r"^(files|packages|modules)\s*=", files + (section[1] if section else ""), re.MULTILINE)
-    targets = "" if in_file or any(told.get(key) for key in ("files", "packages", "modules")) else " ."
+    targets = "" if in_file or any(told.get(key) for key in ("files", "packages", "modules")) else "."
     # As a module, so that it sees the packages of the environment that the tests run in.
-    command = f"python3 -m mypy --no-color-output{targets}"
-    needs, name = ("python3", "mypy"), named("mypy", place)
-    return [Verifier(name, command, "mypy is configured", place, needs=needs, kind="types", tools=("mypy",))]
+    command = "python3 -m mypy --no-color-output"
+    return [_check(tree, place, called, "mypy", command, "mypy is configured", "types", targets)]
 
 
-def _pyright(tree: Tree, place: str, tools: Mapping[str, Any]) -> list[Verifier]:
+def _pyright(
+    tree: Tree, place: str, tools: Mapping[str, Any], told: Mapping[str, Call]
+) -> tuple[list[Verifier], list[LeftOut]]:
     if "pyright" not in tools and not tree.first(place, "pyrightconfig.json"):
-        return []
-    name, why = named("pyright", place), "pyright is configured"
+        return [], []
+    if "mypy" in told and "pyright" not in told:
+        # Its configuration is for editors then.
+        return [], [LeftOut(named("pyright", place), f"{told['mypy'].where} runs mypy and not pyright")]
     # The package on PyPI fetches the program itself from npm the first time that it runs.
-    return [
-        Verifier(name, "pyright", why, place, needs=("pyright",), registries=True, kind="types", tools=("pyright",))
-    ]
+    return [_check(tree, place, told, "pyright", "pyright", "pyright is configured", "types", "")], []

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from honk.verify.plan import SetUp
-from honk.verify.pre_commit import hooked
+from honk.verify.pre_commit import hooked, hooks
 from honk.verify.tree import Tree, join, table, texts
 
 REQUIREMENTS = (
@@ -20,6 +20,7 @@ REQUIREMENTS = (
 )
 _FOR_TESTS = ("dev", "test", "tests", "testing")
 """What extras and groups are called that the checks need; others are needed if they name one of the tools."""
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.\[\],<>=!~-]*")
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _PIP = "-m pip install -q --disable-pip-version-check --retries 1"
 _TOOLS_PLACE = "$HOME/.honk-tools"
@@ -72,6 +73,7 @@ def set_up(tree: Tree, root: str, wanted: Sequence[str], members: Collection[str
     installs = _installs(tree, root, wanted)
     installs += [f"-e {shlex.quote('./' + _below(root, one))}" for one in members if one != root]
     missing = [_pinned(tree, tool) for tool in wanted if tool not in tree.present(wanted)]
+    missing += [shlex.quote(one) for one in _beside(tree, root, wanted) if one not in missing]
     if not installs and not missing:
         return []
     what = " ".join([*installs, *missing])
@@ -123,10 +125,41 @@ def _pinned(tree: Tree, tool: str) -> str:
     return f"{tool}=={version}" if version else tool
 
 
-def _unlocked(tree: Tree, lock: str, wanted: Sequence[str]) -> list[str]:
-    """Those of the tools that the lock file does not bring."""
+def _beside(tree: Tree, root: str, wanted: Sequence[str]) -> list[str]:
+    """What pre-commit installs beside the tools that need it: types of libraries, mostly."""
+    told = [line for one in hooks(tree) if one.tool in wanted for line in one.brings] if root == "." else []
+    return [line for line in dict.fromkeys(told) if _REQUIREMENT.fullmatch(line)]
+
+
+def _unlocked(tree: Tree, root: str, lock: str, wanted: Sequence[str], chosen: Collection[str]) -> list[str]:
+    """Those of the tools, and of what they need, that the lock file does not bring. It may name one for a group that is
+    not `chosen`; then in its version."""
     locked = tree.text(lock)
-    return [_pinned(tree, tool) for tool in wanted if f'name = "{tool}"' not in locked]
+    found = []
+    for tool in wanted:
+        version = re.search(rf'name = "{tool}"\nversion = "([\w.]+)"', locked)
+        if version and tool not in chosen:
+            found.append(f"{tool}=={version[1]}")
+        elif f'name = "{tool}"' not in locked:
+            found.append(_pinned(tree, tool))
+    names = ((line, _NAME.match(line)) for line in _beside(tree, root, wanted))
+    return found + [shlex.quote(line) for line, name in names if name and f'name = "{name[1].lower()}"' not in locked]
+
+
+def _brought(told: Mapping[str, Any], wanted: Sequence[str]) -> set[str]:
+    """The names of the packages that the project, and the extras and groups that the checks need, ask for."""
+    optional, groups = table(told, "project", "optional-dependencies"), table(told, "dependency-groups")
+    lines = texts(table(told, "project").get("dependencies")) + texts(table(told, "tool", "uv").get("dev-dependencies"))
+    lines += [line for name in _needed(optional, wanted) for line in texts(optional[name])]
+    waiting, seen = [*_needed(groups, wanted), "dev"], set[str]()
+    while waiting:
+        name = waiting.pop()
+        entries = groups.get(name) if name not in seen else None
+        seen.add(name)
+        for one in entries if isinstance(entries, list) else ():
+            lines += [one] if isinstance(one, str) else []
+            waiting += [str(one["include-group"])] if isinstance(one, dict) and "include-group" in one else []
+    return {found[1].lower() for line in lines if (found := _NAME.match(line))}
 
 
 def _uv(tree: Tree, root: str, place: str, wanted: Sequence[str], *, several: bool) -> SetUp:
@@ -136,7 +169,7 @@ def _uv(tree: Tree, root: str, place: str, wanted: Sequence[str], *, several: bo
     words += [f"--extra {name}" for name in _needed(optional, wanted)]
     words += [f"--group {name}" for name in _needed(table(told, "dependency-groups"), wanted)]
     lines = [f"UV_PROJECT_ENVIRONMENT={place} UV_PYTHON_DOWNLOADS=never {' '.join(words)}"]
-    if missing := _unlocked(tree, join(root, "uv.lock"), wanted):
+    if missing := _unlocked(tree, root, join(root, "uv.lock"), wanted, _brought(told, wanted)):
         lines.append(f"uv pip install --quiet --python {place}/bin/python {' '.join(missing)}")
     why = f"{join(root, 'uv.lock')} is there"
     return _step(" && ".join([*_tool(tree, "uv"), *lines]), why, root, place, wanted)
@@ -154,7 +187,7 @@ def _poetry(tree: Tree, root: str, place: str, wanted: Sequence[str]) -> SetUp:
     words = ["poetry install --no-interaction", *(f"--with {name}" for name in _needed(groups, wanted))]
     words += [f"--extras {name}" for name in _needed(extras, wanted)]
     lines = [f"python3 -m venv {place}", f"VIRTUAL_ENV={place} PATH={place}/bin:$PATH {' '.join(words)}"]
-    if missing := _unlocked(tree, join(root, "poetry.lock"), wanted):
+    if missing := _unlocked(tree, root, join(root, "poetry.lock"), wanted, wanted):
         lines.append(f"{place}/bin/python {_PIP} {' '.join(missing)}")
     why = f"{join(root, 'poetry.lock')} is there"
     return _step(" && ".join([*_tool(tree, "poetry"), *lines]), why, root, place, wanted)
