@@ -37,10 +37,12 @@ _RUNNERS = (
     _Runner(re.compile(r"^\S* ?Test run with (\d+) tests? .*passed")),  # swift-testing
     _Runner(re.compile(r"^Executed \d+ out of \d+ tests?: (\d+) tests? pass")),  # bazel
     _Runner(re.compile(r"^100% tests passed, 0 tests failed out of (\d+)$")),  # ctest
+    _Runner(re.compile(r"^Ok: +(\d+)$")),  # meson
+    _Runner(re.compile(r"^# PASS: +(\d+)$")),  # automake
 )
 _NODE = _Runner(re.compile(r"^[#ℹ] pass (\d+)$"))
 _TAP = _Runner(re.compile(r"^ok ()\d+(?!.*# (?:SKIP|TODO))", re.IGNORECASE))
-_TELLING = ("pass", "PASS", "Ran ", "OK (", "FAILED (", "Tests", "Executed", "Test run", "specs", "ok ")
+_TELLING = ("pass", "PASS", "Ran ", "OK (", "FAILED (", "Tests", "Executed", "Test run", "specs", "ok ", "Ok:")
 _SUITE = re.compile(r"<testsuite\b[^>]*>")
 _ATTRIBUTE = re.compile(r'\b(tests|skipped|disabled)="(\d+)"')
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from honk.verify import bazel, cargo, dotnet, go, gradle, make, maven, node, pre_commit, python, swift
+from honk.verify import bazel, cargo, dotnet, go, gradle, make, maven, native, node, pre_commit, python, swift
 from honk.verify.plan import Workspace
 from honk.verify.tree import Tree
 
@@ -87,6 +87,23 @@ ECOSYSTEMS = (
         "`xcodebuild`, which needs a Mac: elsewhere it is skipped and says so",
         swift.XCODE_MARKERS,
         swift.find_xcode,
+    ),
+    Ecosystem(
+        "CMake", "`CMakeLists.txt`", "a build, and `ctest` where it has tests", native.CMAKE_MARKERS, native.find_cmake
+    ),
+    Ecosystem(
+        "Meson",
+        "`meson.build`",
+        "a build, and `meson test` where it has tests",
+        native.MESON_MARKERS,
+        native.find_meson,
+    ),
+    Ecosystem(
+        "Autotools",
+        "`configure.ac`",
+        "`./configure` and `make`, and `make check` where it has tests",
+        native.AUTOTOOLS_MARKERS,
+        native.find_autotools,
     ),
     Ecosystem(
         "Bazel",

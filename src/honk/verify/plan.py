@@ -42,6 +42,8 @@ class Verifier:
     """The tools that it runs, by the names that other tools call them."""
     after: Sequence[str] = ()
     """Names of checks that leave in the tree what this one reads: builds, mostly."""
+    only_after: bool = False
+    """True when it can say nothing where a check that it comes after is red; then it is not run."""
 
 
 @dataclass(frozen=True)

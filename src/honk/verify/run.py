@@ -29,8 +29,11 @@ from honk.verify.room import ALONE, Conditions, Room, Trouble, concerning, missi
 _RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
 _STEADY = ("format", "lint", "types")
 """Kinds of checks that say the same each time: what they found is not tried again."""
-_TELLING = frozenset(("unittest", "go test", "cargo test", "mvn", "gradle", "swift test", "bazel"))
+_TELLING = frozenset(("unittest", "go test", "cargo test", "mvn", "gradle", "swift test", "bazel", "ctest", "meson"))
 """Runners that always tell how many tests passed, as Honk calls them: saying nothing, none did."""
+_RED = ("failed", "error")
+_NO_TESTS = "No tests were found!!!"
+"""What ctest says, and calls a success."""
 _MOST_THREADS = 32
 _CHECK_BYTES = 2 * 1024**3
 """Memory that is reckoned with for each check that runs beside others."""
@@ -184,7 +187,12 @@ class _Run:
         with ExitStack() as lasting, ThreadPoolExecutor(threads, "honk-check") as pool:
 
             def one(verifier: Verifier) -> tuple[Check, Checkout]:
-                before = [lanes[name].result()[1] for name in verifier.after]
+                above = [lanes[name].result() for name in verifier.after]
+                before = [checkout for _, checkout in above]
+                if verifier.only_after and (red := [check.name for check, _ in above if check.status in _RED]):
+                    check = _skipped(verifier, f"Not run, because {red[0]} is red.")
+                    self.on_finish(check)
+                    return check, self.room.checkout
                 with ExitStack() as own:
                     stack = lasting if verifier.name in stood_on else own
                     try:
@@ -326,7 +334,9 @@ def _missing(verifier: Verifier, missing: Mapping[str, Sequence[str]], trouble: 
 
 
 def _ran_nothing(verifier: Verifier, done: Completed) -> bool:
-    """True for tests that were there but of which none ran: unittest calls that a success. What says nothing of how
-    many ran was ended before they did, or was not unittest."""
+    """True for tests that were there but of which none ran: unittest and ctest call that a success. What says nothing
+    of how many ran was ended before they did, or was neither."""
+    if "ctest" in verifier.tools:
+        return not verifier.configured and _NO_TESTS in done.output
     ran = _RAN.findall(done.output)
     return "unittest" in verifier.tools and not verifier.configured and not any(map(int, ran))
