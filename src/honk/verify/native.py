@@ -28,7 +28,8 @@ _OTHERS = frozenset(("deps", "subprojects", "extern", "external", "externals", "
 """Folders in which programs in these languages keep others' code, besides those that everybody does."""
 _TOOLS = "$HOME/.honk-tools/meson"
 _TEST_OPTION = re.compile(
-    r"^\s*(?:cmake_dependent_)?option\s*\(\s*((?:\w{1,80}_)?(?:BUILD|ENABLE|WITH)_(?:UNIT_?)?TEST(?:S|ING)?)\s",
+    r"^[ \t]*(?:cmake_dependent_)?option[ \t]*\([ \t]*"
+    r"((?:\w{1,80}_)?(?:BUILD|ENABLE|WITH)_(?:UNIT_?)?TEST(?:S|ING)?)\s",
     re.IGNORECASE | re.MULTILINE,
 )
 """What many projects call the option that builds their tests, and some leave off."""
@@ -157,24 +158,24 @@ def _autotools(tree: Tree, place: str, tested: bool) -> Plan:
 _CMAKE = _System(
     "CMake",
     CMAKE_MARKERS,
-    re.compile(r"^\s*project\s*\(", re.IGNORECASE | re.MULTILINE),
-    re.compile(r"^\s*(enable_testing|add_test|include\s*\(\s*CTest)\b", re.IGNORECASE | re.MULTILINE),
+    re.compile(r"^[ \t]*project[ \t]*\(", re.IGNORECASE | re.MULTILINE),
+    re.compile(r"^[ \t]*(enable_testing|add_test|include[ \t]*\([ \t]*CTest)\b", re.IGNORECASE | re.MULTILINE),
     ("CMakeLists.txt", "*.cmake"),
     _cmake,
 )
 _MESON = _System(
     "Meson",
     MESON_MARKERS,
-    re.compile(r"^\s*project\s*\(", re.MULTILINE),
-    re.compile(r"^\s*test\s*\(", re.MULTILINE),
+    re.compile(r"^[ \t]*project[ \t]*\(", re.MULTILINE),
+    re.compile(r"^[ \t]*test[ \t]*\(", re.MULTILINE),
     ("meson.build",),
     _meson,
 )
 _CONFIGURE = _System(
     "Autotools",
     AUTOTOOLS_MARKERS,
-    re.compile(r"^\s*AC_INIT\b", re.MULTILINE),
-    re.compile(r"^(TESTS\s*\+?=|check-local:|check:)", re.MULTILINE),
+    re.compile(r"^[ \t]*AC_INIT\b", re.MULTILINE),
+    re.compile(r"^(TESTS[ \t]*\+?=|check-local:|check:)", re.MULTILINE),
     ("Makefile.am", "Makefile.in"),
     _autotools,
 )

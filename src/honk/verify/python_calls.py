@@ -18,7 +18,7 @@ _RUNNERS = ("uv", "uvx", "poetry", "pdm", "hatch", "pipenv", "rye", "python", "p
 """Words that may stand in front of a tool."""
 _OF_RUNNERS = re.compile(r"--?[\w-]+(=\S*)?")
 _SHELL = re.compile(r"&&|\|\||[;|]")
-_ASSIGNED = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[:?]?=\s*(.*)$", re.MULTILINE)
+_ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*[:?]?=[ \t]*(.*)$", re.MULTILINE)
 _VARIABLE = re.compile(r"\$[({]?([A-Za-z_]\w*)[)}]?")
 _POSITIONAL = re.compile(r"\{posargs(?::([^{}]*))?\}")
 _PLAIN = re.compile(r"[\w./=,:@+-]+")
@@ -189,13 +189,15 @@ def _tox_lines(text: str) -> Iterator[str]:
             yield from (re.sub(r"^[\w,{}.!-]+:\s+", "", line.strip()) for line in lines)
 
 
-def _words(told: Any) -> Iterator[str]:
+def _words(told: Mapping[str, Any]) -> Iterator[str]:
     """The lines of tox's table: lists of lists of words under `commands`."""
-    for name, value in told.items() if isinstance(told, dict) else ():
-        if name == "commands" and isinstance(value, list):
-            yield from (shlex.join(texts(line)) for line in value if texts(line) == line)
-        else:
-            yield from _words(value)
+    waiting = [told]
+    while waiting:
+        for name, value in waiting.pop().items():
+            if name == "commands" and isinstance(value, list):
+                yield from (shlex.join(texts(line)) for line in value if texts(line) == line)
+            elif isinstance(value, dict):
+                waiting.append(value)
 
 
 def _task_lines(tools: Mapping[str, Any]) -> Iterator[str]:
