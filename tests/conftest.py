@@ -27,10 +27,15 @@ PERSON = {
 }
 
 
+# What is read until the tests are collected stays: it is not looked through for garbage again and again.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """What was read until now stays: it is not to be looked through for garbage again and again."""
+    """See above."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 20)
 
 
