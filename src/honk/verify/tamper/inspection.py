@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from honk.model import ChangedFile, Finding, Severity
+from honk.model.changes import ChangedFile, Finding, Severity
 from honk.verify.tamper import content, paths
 from honk.verify.tamper.facts import Source, Test
 from honk.verify.tamper.failing import ignoring

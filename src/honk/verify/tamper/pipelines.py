@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 
-from honk.model import Finding, Severity
+from honk.model.changes import Finding, Severity
 from honk.verify.tamper import paths
 from honk.verify.tamper.facts import Mark
 from honk.verify.tamper.flattening import Configured, NotFlat, changed_lists, changed_values, flat

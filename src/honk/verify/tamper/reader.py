@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import IO
 
-from honk.model import ChangedFile
+from honk.model.changes import ChangedFile
 from honk.verify.tamper.inspection import inspect
 
 _MEMORY = 4 << 30

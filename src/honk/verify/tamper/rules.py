@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from honk.model import Finding, Severity
+from honk.model.changes import Finding, Severity
 from honk.verify.tamper.coverage import is_threshold, lowered
 from honk.verify.tamper.facts import Mark
 from honk.verify.tamper.flattening import (
