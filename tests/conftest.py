@@ -153,11 +153,10 @@ def honk(home: Path) -> Honk:
 
 def _sandbox_refusal() -> str | None:
     from honk.settings import Settings
-    from honk.workspace import promises
+    from honk.workspace.sandbox import backend
 
-    held = {name: (holds, remedy) for name, holds, remedy in promises(Settings())}
-    holds, remedy = held["sandbox"]
-    return None if holds else remedy
+    settings = Settings()
+    return backend(settings).refusal(settings)
 
 
 @pytest.fixture(scope="session")
