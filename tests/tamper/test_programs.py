@@ -19,6 +19,7 @@ SCRIPT = '#!/bin/sh\nexec java -jar gradle/wrapper/gradle-wrapper.jar "$@"\n'
 MAVEN = "distributionUrl=https://repo.maven.apache.org/maven2/maven-3.9.9-bin.zip\ndistributionSha256Sum=4ec3f2\n"
 MAVEN_AT = ".mvn/wrapper/maven-wrapper.properties"
 YARN = "nodeLinker: node-modules\nyarnPath: .yarn/releases/yarn-4.5.0.cjs\n"
+WASM = "[target.wasm32-unknown-unknown]\nrunner = 'wasm-bindgen-test-runner'\n"
 CARGO = "[build]\njobs = 4\n"
 NPM = "save-exact=true\nregistry=https://npm.example.com/\n"
 
@@ -114,12 +115,10 @@ FREE: dict[str, list[ChangedFile]] = {
     "the usual registry": [changed(".npmrc", None, "registry=https://registry.npmjs.org/\n")],
     "a registry of the house's packages": [changed(".npmrc", NPM, NPM + "@house:registry=https://npm.example.com\n")],
     "a cache for the compiler": [changed(".cargo/config.toml", CARGO, CARGO + "rustc-wrapper = 'sccache'\n")],
-    "a runner of what cannot run here": [
-        changed(".cargo/config.toml", CARGO, CARGO + "[target.wasm32-unknown-unknown]\nrunner = 'wasm-bindgen-test-runner'\n")
-    ],
+    "a runner of what cannot run here": [changed(".cargo/config.toml", CARGO, CARGO + WASM)],
     "an alias of one's own": [changed(".cargo/config.toml", None, "[alias]\nxtask = 'run -p xtask --'\n")],
     "a channel": [changed("rust-toolchain.toml", None, "[toolchain]\nchannel = '1.90'\n")],
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

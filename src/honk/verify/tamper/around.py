@@ -10,14 +10,14 @@ from honk.model import ChangedFile, Standing
 
 _ASKED = re.compile(
     r"(^|/)(honk\.yaml|pyproject\.toml|setup\.(py|cfg)|\.?pytest\.(ini|toml)|tox\.ini|conftest\.py|package\.json"
-    r"|(jest|vite|vitest|ava)\.config\.\w+|\.mocharc[^/]*|GNUmakefile|makefile|Makefile"
+    r"|(jest|vite|vitest|ava)\.config\.\w+|\.mocharc[^/]*|GNUmakefile|[Mm]akefile|\.?[Jj]ustfile"
     r"|gradle-wrapper\.(jar|properties)|maven-wrapper\.(jar|properties)|gradlew(\.bat)?|mvnw(\.cmd)?)$"
 )
 """Of a change in one of these it is asked what stands around it; of a module with a name that Python knows, too."""
 _READ = re.compile(
     r"(^|/)(honk\.yaml|pyproject\.toml|setup\.(py|cfg)|\.?pytest\.(ini|toml)|tox\.ini|noxfile\.py|manage\.py"
     r"|requirements[\w.-]*\.txt|package\.json|(jest|vite|vitest|ava)\.config\.\w+|\.mocharc[^/]*"
-    r"|(gradle|maven)-wrapper\.properties)$"
+    r"|(gradle|maven)-wrapper\.properties|GNUmakefile|[Mm]akefile|\.?[Jj]ustfile)$"
 )
 """What is read where it stands as it stood."""
 _NOT_OURS = re.compile(r"(^|/)(node_modules|vendor|third_party|site-packages|\.?venv)/")

@@ -17,6 +17,7 @@ from honk.verify.tamper.flattening import NotFlat, Settings, flat
 
 _TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|tests?|conftest)\.py$")
 _PYTHONPATH = re.compile(r"\bPYTHONPATH\b[\"']?\s*[=:]\s*[\"']?(?P<value>[^\s\"',;]+)")
+_SETTINGS = re.compile(r"\.(toml|ini|cfg|ya?ml|json|mk|sh)$|akefile$|ustfile$|(^|/)noxfile\.py$|(^|/)\.env$")
 _SOURCES = re.compile(
     r"^\s*(?:where|python-source|module-root|from|package[-_]dir|dev-mode-dirs)\s*=\s*(?P<value>[^\n]*)"
     r"|package_dir\s*=\s*(?P<called>\{[^}]*\})|\bfrom\s*=\s*(?P<inline>[\"'][^\"']*[\"'])",
@@ -108,7 +109,7 @@ def _honk_steps(text: str) -> list[tuple[str, str]] | None:
 def _told(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Folders in PYTHONPATH, which is set in a file of settings."""
     for path, text in texts.items():
-        for found in _PYTHONPATH.finditer(text) if "PYTHONPATH" in text else ():
+        for found in _PYTHONPATH.finditer(text) if _SETTINGS.search(path) else ():
             for part in found["value"].split(":"):
                 plain = re.sub(r"^(\{toxinidir\}|\{tox_root\}|\$\{?(PWD|CURDIR)\}?|\$\(CURDIR\)|\$\(pwd\))/?", "", part)
                 plain = plain.rstrip("}")

@@ -20,6 +20,7 @@ from honk.verify.tamper.programs import replaced
 from honk.verify.tamper.reporting import evidence, finding
 from honk.verify.tamper.rules import taken_back
 from honk.verify.tamper.secrets import committed
+from honk.verify.tamper.selection import left_out
 from honk.verify.tamper.silencing import silenced
 from honk.verify.tamper.stand_ins import standing_in
 from honk.verify.tamper.versions import downgraded
@@ -67,6 +68,7 @@ def inspect(changed: Sequence[ChangedFile], beside: Around, reading: Callable[[i
     reading(len(changed))
     found += standing_in(changed, repository)
     found += wrapped(changed, repository)
+    found += left_out(changed, repository)
     found += [told for one in configured for told in replaced(one)]
     found += weakened(sides, _surroundings(sides, configured))
     found += silenced(sides)
