@@ -10,12 +10,14 @@ from dataclasses import replace
 from honk.model import ChangedFile, Finding, Severity
 from honk.verify.tamper import content, paths
 from honk.verify.tamper.around import Around, both_sides
+from honk.verify.tamper.builds import built_otherwise
 from honk.verify.tamper.facts import Source, Test
 from honk.verify.tamper.failing import ignoring
 from honk.verify.tamper.flattening import Configured
 from honk.verify.tamper.languages import read, read_by_patterns
 from honk.verify.tamper.matching import Sides
 from honk.verify.tamper.pipelines import reconfigured
+from honk.verify.tamper.plugins import plugged_in
 from honk.verify.tamper.programs import replaced
 from honk.verify.tamper.reporting import evidence, finding
 from honk.verify.tamper.rules import taken_back
@@ -23,6 +25,7 @@ from honk.verify.tamper.secrets import committed
 from honk.verify.tamper.selection import left_out
 from honk.verify.tamper.silencing import silenced
 from honk.verify.tamper.stand_ins import standing_in
+from honk.verify.tamper.targets import emptied
 from honk.verify.tamper.versions import downgraded
 from honk.verify.tamper.weakening import Surroundings, weakened
 from honk.verify.tamper.wrappers import wrapped
@@ -69,7 +72,9 @@ def inspect(changed: Sequence[ChangedFile], beside: Around, reading: Callable[[i
     found += standing_in(changed, repository)
     found += wrapped(changed, repository)
     found += left_out(changed, repository)
-    found += [told for one in configured for told in replaced(one)]
+    by_path = {one.path: one for one in changed}
+    for told in configured:
+        found += [*replaced(told), *plugged_in(told), *emptied(told, repository), *built_otherwise(told, by_path)]
     found += weakened(sides, _surroundings(sides, configured))
     found += silenced(sides)
     found += taken_back(configured)
