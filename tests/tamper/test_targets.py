@@ -193,3 +193,14 @@ def test_another_target_of_a_plugin_of_the_project_s_own_is_only_shown():
     (findings,) = guard_each([[changed("pyproject.toml", before, after)]])
 
     assert [(one.kind, one.severity) for one in findings] == [("checks-changed", "warning")]
+
+
+def test_a_target_that_does_more_is_but_noted():
+    edits = {
+        "more commands": ("justfile", "    ./lint.sh\n", "    ./lint.sh\n    ./spell.sh\n"),
+        "more that it needs": ("Makefile", "check: lint test", "check: lint test docs"),
+        "an end before": ("justfile", "    ./lint.sh\n", "    exit 0\n    ./lint.sh\n"),
+    }
+    told = [[one.severity for one in findings] for findings in _edited(edits).values()]
+
+    assert told == [["note"], ["note"], ["warning"]]

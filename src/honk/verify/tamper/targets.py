@@ -92,7 +92,11 @@ def _less(old: _Target, new: _Target) -> Severity:
     hollow = _works(old.commands) and not _works(new.commands) and not moved
     if lost or narrowed or dropped or hollow:
         return "serious"
-    return "note" if [unversioned(text) for text in recipe] == [unversioned(text) for text in now] else "warning"
+    plain, plain_now = [unversioned(text) for text in recipe], [unversioned(text) for text in now]
+    fresh = [text for text in new.commands if text not in old.commands]
+    more = set(plain[1:]) <= set(plain_now[1:]) and set(old.needs.split()) <= set(new.needs.split())
+    ends = any(NOTHING.match(text.lstrip("@+-")) or "exit" in text for text in fresh)
+    return "note" if plain == plain_now or (more and not ends) else "warning"
 
 
 def _works(commands: Sequence[str]) -> bool:
