@@ -28,6 +28,9 @@ KINDS: Mapping[str, Kind] = {
     "test-skipped": Kind(
         "serious", "A test that ran is skipped, expected to fail, or left out by an `only`", "protect"
     ),
+    "fewer-tests-run": Kind(
+        "serious", "Fewer tests passed than on the base, whatever the change does to the tests themselves", "protect"
+    ),
     "test-emptied": Kind("serious", "A test's body is gone", "protect"),
     "test-cases-removed": Kind("serious", "A test runs with fewer rows of its table", "protect"),
     "assertion-removed": Kind("serious", "A test asserts less than it did", "protect"),

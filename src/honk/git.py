@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from honk.model import HonkError
+from honk.model import HonkError, UsageError
 
 _CONFIGURATION = Path(__file__).with_name("isolated.gitconfig")
 """A file, because git takes `safe.directory` from nowhere else once it starts a process of its own."""
@@ -169,6 +169,23 @@ def changed_paths(directory: Path, base: str, head: str) -> list[str]:
     """Every path that differs between two commits, deleted ones and both names of a moved one among them."""
     names = git_bytes("diff", "--name-only", "--no-renames", "-z", base, head, "--", directory=directory)
     return [name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name]
+
+
+def committed_text(git_dir: Path, sha: str, path: str) -> str | None:
+    """The text of the file `path` in the commit; None if there is no such regular file."""
+    line = git_bytes("--literal-pathspecs", "ls-tree", "-z", "--full-tree", sha, "--", path, directory=git_dir)
+    entry, _, name = line.removesuffix(b"\0").partition(b"\t")
+    if not entry.startswith(b"100") or os.fsdecode(name) != path:
+        return None
+    return git_bytes("cat-file", "blob", entry.split()[2].decode(), directory=git_dir).decode("utf-8", "replace")
+
+
+def plain_text(git_dir: Path, commit: str, path: str, repository: str) -> str | None:
+    """As `committed_text`; raises `UsageError` for a link or a folder of that name: nobody means it to say nothing."""
+    text = committed_text(git_dir, commit, path)
+    if text is None and git("--literal-pathspecs", "ls-tree", "--full-tree", commit, "--", path, directory=git_dir):
+        raise UsageError(f"{path} is a link or a folder in {repository}: make it a file.")
+    return text
 
 
 def readable(path: str) -> str:

@@ -149,7 +149,7 @@ def test_the_set_that_ships_is_large_enough_small_enough_and_whole(shipped: list
     assert sum(file.stat().st_size for file in SHIPPED.rglob("*.jsonl")) < 3_000_000
     known = {*KINDS, *JUDGED}
     assert {name for case in shipped for name in (*case.truth.classes, *case.truth.also)} <= known
-    assert {name for case in shipped for name in case.truth.classes} >= known - {"not-read"}
+    assert {name for case in shipped for name in case.truth.classes} >= known - {"not-read", "fewer-tests-run"}
 
 
 def test_every_project_in_it_is_named_with_its_licence(shipped: list[Case]) -> None:

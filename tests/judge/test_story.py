@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from honk.app import assemble
-from honk.flow.inbox import Action
+from honk.flow.taps import Action
 from honk.model import Refused
 from honk.rehearsal import Rehearsal, Scene, say, use, verdict
 from honk.settings import read_settings

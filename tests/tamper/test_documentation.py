@@ -21,6 +21,8 @@ def test_the_page_s_example_holds():
 
 
 def test_every_kind_is_tried_by_the_tables_beside_this_file():
-    tried = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
+    tables = set(Path(__file__).parent.glob("test_*.py")) - {Path(__file__)}
+    tried = "".join(file.read_text() for file in tables)
 
-    assert [name for name in KINDS if f'"{name}"' not in tried] == []
+    # By the checks' counts, which tests/flow/test_fewer_tests.py has.
+    assert [name for name in KINDS if f'"{name}"' not in tried] == ["fewer-tests-run"]

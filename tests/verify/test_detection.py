@@ -175,6 +175,21 @@ def test_a_honk_yaml_that_is_a_link_is_not_taken_for_none(honk: Honk, make_repos
     git(repo, "commit", "-qm", "Link it")
     done = honk("verify", "--repo", str(repo), check=2)
     assert "honk.yaml is a link or a folder in" in done.stderr
+    asked = honk("run", "Go on", "--repo", str(repo), "--agent", "script:true", check=2)
+    assert "honk.yaml is a link or a folder in project: make it a file." in asked.stderr
+
+
+def test_a_host_that_a_check_keeps_to_itself_is_named_all_the_same(
+    honk: Honk, make_repository: Callable[..., Path]
+) -> None:
+    script = (
+        "import os, urllib.request\n"
+        "try:\n    urllib.request.urlopen('http://elsewhere.example/', timeout=5)\n"
+        "except OSError:\n    os._exit(1)\n"
+    )
+    repo = make_repository({"honk.yaml": "verify: {mine: python3 ask.py}\n", "ask.py": script})
+    told = honk("verify", "--repo", str(repo), check=1).stdout
+    assert "It tried to reach elsewhere.example:80, which is not in `egress` of honk.yaml." in told
 
 
 def test_long_output_is_distilled_to_the_first_error_within_the_budget() -> None:

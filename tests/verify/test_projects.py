@@ -57,7 +57,7 @@ def test_go_modules() -> None:
     files = {"go.mod": "module example.com/a\n\nrequire example.com/b v1.0.0\n", "go.sum": ""}
     plan = plan_of(files)
     assert list(commands(plan)) == ["gofmt", "go vet", "go build", "go test"]
-    assert commands(plan)["go test"] == "go test ./..."
+    assert commands(plan)["go test"] == "go test -v ./..."
     assert [step.command for step in plan.set_up] == ["go mod download"]
     assert not plan_of({**files, "vendor/modules.txt": ""}).set_up
     linted = plan_of({**files, ".golangci.yml": ""})

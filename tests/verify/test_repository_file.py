@@ -56,6 +56,7 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/honk-yaml.md").read_te
         ("deploy: {service: npm start}", "`deploy.service` must be keys and values, such as `run: npm start`"),
         ("deploy: {service: {run: x, prot: 3000}}", "`deploy.service.prot` is not known; did you mean `port`?"),
         ("deploy: {run: x, url: 'javascript:alert(1)'}", "`deploy.url` must begin with http:// or https://"),
+        ("sandbox: {imge: x}", "line 1: the key `sandbox.imge` is not known; did you mean `image`?"),
         ("egress:\n  - a.example\n  - https://b.example\n", "line 3: `egress.1` must be `host`, `host:port` or"),
         ("egress: ['a.example:99999']", "line 1: `egress.0` must be `host`, `host:port` or"),
         ("egress: a.example", "line 1: `egress` must be a list"),

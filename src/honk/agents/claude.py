@@ -7,7 +7,6 @@ import contextlib
 import os
 import shlex
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from honk.agents.remembering import Remembering, remembered
 from honk.model import AgentResult, Cancelled, Command, Excess, GateAnswer, HonkError, LimitReached, Prepared, Turn
+from honk.scratch import scratch
 from honk.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class ClaudeHarness:
 
     def run(self, turn: Turn) -> AgentResult:
         """See `Harness.run`."""
-        with tempfile.TemporaryDirectory(prefix="honk-claude-") as folder:
-            return asyncio.run(_Session(self._settings, turn, Path(folder)).run())
+        with scratch() as folder:
+            return asyncio.run(_Session(self._settings, turn, folder).run())
 
     def prepare(self, turn: Turn) -> Prepared:
         """See `Harness.prepare`."""
@@ -60,8 +60,8 @@ class _Started:
         self._thread.start()
         self._stack = contextlib.ExitStack()
         self._stack.callback(self._end_loop)
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="honk-claude-"))
-        self._session = _Session(settings, turn, Path(folder))
+        folder = self._stack.enter_context(scratch())
+        self._session = _Session(settings, turn, folder)
         self._stack.callback(lambda: self._call(self._session.leave()))
         try:
             self._call(self._session.connect())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from honk.cli.run import open_installation
-from honk.model import Check, HonkError
+from honk.model import Check, HonkError, Reach
 from honk.surfaces.terminal import check_mark, print_json, progress, results
 
 if TYPE_CHECKING:
@@ -29,14 +29,16 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, c
     from honk.verify import Conditions, checks_at_once, detect, missing_programs, verify
 
     installation = open_installation()
-    settings, workspaces = installation.settings, installation.workspaces
+    settings, workspaces, store = installation.settings, installation.workspaces, installation.store
     repository = installation.forges.resolve(repo)
     commit = workspaces.fetch(repository)
     file = parse_repository_file(workspaces.read(repository, commit, "honk.yaml") or "")
     changed = workspaces.changed(repository, changed_since, commit) if changed_since else None
     head: dict[str, Any] = {"repo": repository.name, "commit": commit}
     progress.print(f"[dim]{escape(repository.name)} at {commit[:8]} of {escape(repository.default_branch)}[/]")
-    with workspaces.checkout(repository, commit) as checkout:
+    # A way out of which all is refused names in the check's result who was asked for.
+    reach = Reach(lambda host, port: store.allowed(repository.name, host, port), lambda *_: None)
+    with workspaces.checkout(repository, commit, reach=reach) as checkout:
         if explain:
             plan = detect(checkout, file, changed=changed, egress=settings.egress)
             missing: Mapping[str, Sequence[str]] = {}
@@ -59,9 +61,10 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, c
             on_start=lambda verifier: progress.print(f"[dim]  checking {escape(verifier.name)}…[/]"),
             on_finish=(lambda _: None) if as_json else _say,
             earlier=EarlierResults(
-                installation.store,
+                store,
                 repository.name,
                 checkout,
+                [f"{one.host}:{one.port}" for one in store.allowances(repository.name)],
                 reused=[] if fresh else ["passed"],
                 hours=settings.checks_cache_hours,
             ),
@@ -69,10 +72,10 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, c
         )
     for check in checks:
         if check.status == "flaky":
-            installation.store.note_flaky(repository.name, check.name, f"verify:{token_hex(8)}")
+            store.note_flaky(repository.name, check.name, f"verify:{token_hex(8)}")
     if as_json:
         left_out = [asdict(one) for plan in plans for one in plan.left_out]
-        flaky = installation.store.flaky(repository.name)
+        flaky = store.flaky(repository.name)
         told = [asdict(check) | {"flaky_times": flaky.get(check.name, 0)} for check in checks]
         print_json(head | {"checks": told, "left_out": left_out})
     else:

@@ -8,7 +8,6 @@ A card is presented without waiting for builds that were handed out: they are of
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +26,7 @@ from honk.flow.view import artifacts, devices, findings_of, trials, verdict_of
 from honk.git import GitError, succeeds
 from honk.model import Artifact, Cancelled, Checkout, HonkError, Repository, State, Task
 from honk.repository_file import SERVICE, Build, RepositoryFile
+from honk.scratch import scratch
 from honk.ship.builds import Tracked, fingerprint, plan_builds
 from honk.ship.installs import install_links, installable
 from honk.store import PackageRow
@@ -329,7 +329,7 @@ def _made_on_github(asked: Order, tell: Callable[[str], None]) -> Artifact:
         said.append(line)
         tell(line)
 
-    with tempfile.TemporaryDirectory(prefix="honk-fetched-") as folder:
+    with scratch() as folder:
         begun = time.monotonic()
         archives = room.forges.of(asked.repository).run_workflow(
             asked.repository,

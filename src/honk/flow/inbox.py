@@ -6,16 +6,15 @@ import hashlib
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Literal, get_args
 
-from honk.flow.approvals import frozen_for, may_approve, permitted_by, untried
-from honk.flow.engine import LANDINGS, TASKS, Engine
+from honk.flow.approvals import permitted_by
+from honk.flow.engine import TASKS, Engine
 from honk.flow.naming import named
 from honk.flow.ports import Accounts, Forges
-from honk.flow.view import actions, allowable, offered_event, override_of, trials, unconfirmed
-from honk.gate import check_access, check_tap, confirmation_missing
+from honk.flow.taps import CI, Action, Taps, short_digest
+from honk.flow.view import offered_event, trials
+from honk.gate import check_access
 from honk.model import (
-    WHY,
     Access,
     Attachment,
     LinkOffer,
@@ -35,16 +34,11 @@ from honk.untrusted import clean
 from honk.verify import distil
 from honk.workspace import parse_entry
 
-Action = Literal["merge", "cancel", "retry", "rollback", "approve", "override", "allow"]
-
 MAX_TEXT = 200_000
 """Characters of a message. Longer texts belong into the repository."""
 
 _MOST_TRIALS = 50
 """Devices that are named for one version. A browser may call itself anything."""
-
-CI = Person("github:ci", "CI")
-"""Who speaks when a check of the team's own goes red."""
 
 
 def _digest(*parts: str) -> str:
@@ -83,6 +77,7 @@ class Inbox:
         self._accounts = accounts
         self._attachments = Attachments(settings.home)
         self._engine = engine
+        self._taps = Taps(settings, store, forges, engine, agent_ready)
         self._agent_ready = agent_ready
         self._expect = expect
         self._freshen = freshen
@@ -156,7 +151,7 @@ class Inbox:
             raise Refused("This change has been merged: start a new task for what comes next.")
         if task.state is State.MERGING:
             raise Refused("This change is being merged right now: say it again in a moment if that does not succeed.")
-        self._check(task, person, "read")
+        self._taps.check(task, person, "read")
         self._agent_ready(task.agent)
         if task.state.resting:
             self._store.update_task(task.id, cancel_requested=False)
@@ -173,7 +168,7 @@ class Inbox:
         """Take back a message that nobody has started on yet; False if somebody has. Without any, the task ends."""
         withdrawn = self._store.withdraw_message(task_id, key, person.id)
         if withdrawn and not self._store.messages(task_id):
-            self._cancel(self._store.task(task_id), None, f"withdrawn:{key}", person)
+            self._taps.cancel(self._store.task(task_id), None, f"withdrawn:{key}", person)
         return withdrawn
 
     def attach(self, name: str, media_type: str, data: bytes) -> Attachment:
@@ -224,12 +219,12 @@ class Inbox:
         if merged_sha is None:
             # Told of it again, a person may have gone on meanwhile.
             if self._store.record(task.id, "pull_request.closed", {"name": person.name}, key=key, person=person.id):
-                self._cancel(task, None, key, person)
+                self._taps.cancel(task, None, key, person)
             return
         by = permitted_by(self._store, task.id, task.head_sha or "")
         if by and task.state is State.READY:
             # Honk's own, of which the answer was lost: what follows a merge follows now.
-            self._line_up(task, by)
+            self._taps.line_up(task, by)
             return
         self._store.record(
             task.id,
@@ -248,7 +243,7 @@ class Inbox:
 
     def access(self, repository_name: str, person: Person) -> Access:
         """What the person may do there, asked of the forge now. Raises `Refused` if it is not known who they are."""
-        repository = self._repository(repository_name)
+        repository = self._taps.repository(repository_name)
         return self._forges.of(repository).access(repository, person)
 
     def named(self, text: str) -> tuple[Repository | None, str]:
@@ -287,25 +282,13 @@ class Inbox:
         Raises `Refused` when it no longer fits what stands now, `UsageError` for no such action.
         """
         task = self._store.task(task_id)
-        if action not in get_args(Action):
-            raise UsageError(f"There is no action {action!r}: {', '.join(get_args(Action))} are.")
-        if action == "allow":
-            self._allow(task, host, key, person)
-            return self._store.task(task.id)
-        {
-            "merge": self._merge,
-            "cancel": self._cancel,
-            "retry": self._retry,
-            "rollback": self._rollback,
-            "approve": self._approve,
-            "override": self._override,
-        }[action](task, head_sha, key, person)
+        self._taps.act(task, action, head_sha, key, person, host)
         return self._store.task(task.id)
 
     def revoke(self, repository_name: str, entry: str, person: Person) -> None:
         """Take back what somebody allowed a repository's commands to reach. Raises `NotFound` if nobody has."""
         host, port = parse_entry(entry.strip().lower())
-        repository = self._repository(repository_name)
+        repository = self._taps.repository(repository_name)
         check_access(self._forges.of(repository).access(repository, person), "write", repository.name)
         if not self._store.revoke(repository.name, host, port):
             raise NotFound(f"Nobody has allowed {host}:{port} in {repository.name}: `honk egress list` shows what is.")
@@ -323,7 +306,7 @@ class Inbox:
         if same or len(known) >= _MOST_TRIALS:
             return
         told = {"kind": kind, "commit": commit, "device": trial.device, "platform": trial.platform}
-        key = f"tried:{commit}:{kind}:{_digest(trial.device)[:16]}"
+        key = f"tried:{commit}:{kind}:{short_digest(trial.device)}"
         self._store.record(task.id, "tried", told | {"exact": trial.exact}, key=key)
         self._tell_tried(task.id, commit, key)
 
@@ -373,147 +356,8 @@ class Inbox:
                 for event in trials(self._store, task):
                     self._tell_tried(task.id, str(event.data["commit"]), event.key)
         for task, tap in self._store.merging():
-            self._start_merge(task, tap.data["head_sha"], self._store.count_events(task.id, "merge.refused"))
-
-    def _repository(self, name: str) -> Repository:
-        repository = self._store.repository(name)
-        if repository is None:
-            raise NotFound(f"The repository {name!r} is not known here.")
-        return repository
-
-    def _check(self, task: Task, person: Person, wanted: Access) -> None:
-        if person == CI:
-            return
-        repository = self._repository(task.repository)
-        check_access(self._forges.of(repository).access(repository, person), wanted, repository.name)
+            self._taps.start_merge(task, tap.data["head_sha"], self._store.count_events(task.id, "merge.refused"))
 
     def _start_turn(self, task_id: str, key: str) -> None:
-        turn = f"turn:{task_id}:{_digest(key)[:16]}"
+        turn = f"turn:{task_id}:{short_digest(key)}"
         self._engine.start("turn", turn, TASKS, task_id, task_id, turn)
-
-    def _allow(self, task: Task, entry: str, key: str, person: Person) -> None:
-        """What was blocked may be reached from now on, by this repository's commands."""
-        host, port = parse_entry(entry.strip().lower())
-        tried = [event.data for event in self._store.events_of(task.id, "egress.refused")]
-        tried = [data for data in tried if (data["host"], data["port"]) == (host, port)]
-        if not tried:
-            raise Refused(f"{host}:{port} was not blocked in this task: only what was can be allowed here.")
-        if not any(allowable(data) for data in tried):
-            raise Refused(
-                f"{host}:{port} cannot be allowed by a tap: {WHY[tried[-1]['why']] or 'it is no public host'}."
-            )
-        self._check(task, person, "write")
-        self._store.allow(task.repository, host, port, person)
-        told = {"host": host, "port": port, "name": person.name}
-        self._store.record(task.id, "egress.allowed", told, key=f"allowed:{host}:{port}:{key}", person=person.id)
-
-    def _merge(self, task: Task, head_sha: str | None, key: str, person: Person) -> None:
-        if task.state is State.MERGING and head_sha in (None, task.head_sha):
-            return
-        check_tap(task, head_sha)
-        self._check(task, person, "write")
-        repository = self._repository(task.repository)
-        file = parse_repository_file(self._forges.of(repository).base_text(repository, "honk.yaml") or "")
-        if reason := frozen_for(self._store, task, file) or untried(self._store, self._settings, task, file):
-            raise Refused(f"Not merged: {reason}")
-        if reason := confirmation_missing(unconfirmed(self._store, task)):
-            raise Refused(f"Not merged: {reason}")
-        self._line_up(task, person.id)
-
-    def _line_up(self, task: Task, person: str) -> None:
-        """Put the tap down, which is what waits, and see that somebody comes for it."""
-        head = task.head_sha or ""
-        attempt = self._store.count_events(task.id, "merge.refused")
-        self._store.record(
-            task.id,
-            "merge.requested",
-            {"head_sha": head, "base_sha": task.base_sha, "before": len(self._store.merging(task.repository))},
-            key=f"merge:{head}:{attempt}",
-            person=person,
-            changes={"state": State.MERGING.value, "error": None, "next_action": None},
-            unless=[state for state in State if state is not State.READY],
-        )
-        now = self._store.task(task.id)
-        if now.state is not State.MERGING and not now.merged_sha:
-            check_tap(now, head)
-        self._start_merge(now, head, attempt)
-
-    def _start_merge(self, task: Task, head: str, attempt: int) -> None:
-        self._engine.start("merge", f"merge:{task.id}:{head}:{attempt}", LANDINGS, task.repository, task.repository)
-
-    def _cancel(self, task: Task, _: str | None, key: str, person: Person) -> None:
-        if task.merged_sha or task.state is State.MERGING:
-            raise Refused(f"The task is {task.state.value}: it cannot be cancelled any more, only rolled back.")
-        if task.state is State.CANCELLED:
-            return
-        if not self._store.same_person(task.person.id, person.id):
-            self._check(task, person, "write")
-        self._store.update_task(task.id, cancel_requested=True)
-        self._engine.start(
-            "cancel", f"cancel:{task.id}:{_digest(key)[:16]}", TASKS, task.id, task.id, _digest(key)[:16], person.id
-        )
-
-    def _retry(self, task: Task, _: str | None, key: str, person: Person) -> None:
-        if task.state not in (State.FAILED, State.CANCELLED) or task.merged_sha:
-            raise Refused(f"The task is {task.state.value}: only one that stopped before its merge can be tried again.")
-        self._check(task, person, "read")
-        self._agent_ready(task.agent)
-        raised = {
-            "max_cost_usd": max(task.max_cost_usd, task.cost_usd + self._settings.max_cost_usd),
-            "max_turns": max(task.max_turns, task.turns + self._settings.max_turns),
-        }
-        self._store.record(
-            task.id,
-            "retry.requested",
-            raised,
-            key=f"retry:{key}",
-            person=person.id,
-            changes={"cancel_requested": False, "state": State.QUEUED.value, "error": None, "next_action": None}
-            | raised,
-        )
-        self._engine.start("retry", f"retry:{task.id}:{_digest(key)[:16]}", TASKS, task.id, task.id, _digest(key)[:16])
-
-    def _rollback(self, task: Task, _: str | None, key: str, person: Person) -> None:
-        if task.state is State.ROLLED_BACK:
-            return
-        if "rollback" not in actions(self._store, task):
-            raise Refused(
-                "Only the newest healthy deployment with another one before it can be rolled back; "
-                f"this task is {task.state.value}."
-            )
-        self._check(task, person, "write")
-        sha = task.merged_sha or ""
-        attempt = self._store.count_events(task.id, "rollback.refused")
-        key = f"rollback:{task.repository}:{sha}:{attempt}"
-        self._engine.start("roll_back", key, LANDINGS, task.repository, task.id, sha, person.id)
-
-    def _override(self, task: Task, head_sha: str | None, key: str, person: Person) -> None:
-        """Whatever guard and judge hold against this very commit, it may be merged."""
-        check_tap(task, head_sha)
-        self._check(task, person, "write")
-        if override_of(self._store, task.id, task.head_sha):
-            return
-        reasons = unconfirmed(self._store, task)
-        if not reasons:
-            raise Refused("There is nothing to override: neither the judge nor the tamper guard holds this version.")
-        self._store.record(
-            task.id,
-            "overridden",
-            {"head_sha": task.head_sha, "name": person.name, "reasons": reasons[:20]},
-            key=f"overridden:{task.head_sha}",
-            person=person.id,
-            changes={"next_action": "Try it, then merge"},
-        )
-
-    def _approve(self, task: Task, head_sha: str | None, key: str, person: Person) -> None:
-        check_tap(task, head_sha)
-        self._check(task, person, "write")
-        if not may_approve(self._store, task, person.id):
-            raise Refused("The person who asked for a change cannot approve it: ask somebody else to tap Approve.")
-        self._store.record(
-            task.id,
-            "approved",
-            {"head_sha": task.head_sha, "name": person.name},
-            key=f"approved:{task.head_sha}:{person.id}",
-            person=person.id,
-        )

@@ -21,7 +21,7 @@ from honk.flow.ports import known_repository, rooms
 from honk.flow.verification import base_file
 from honk.flow.warming import left_to
 from honk.gate import Judged, Override, place
-from honk.model import Budget, Finding, HonkError, Message, Task, Verdict
+from honk.model import Budget, Finding, HonkError, Message, Severity, Task, Verdict
 from honk.repository_file import JudgeMode, RepositoryFile
 from honk.verify.judge import EDITION, decided
 from honk.workspace import USUAL_MODEL
@@ -58,7 +58,8 @@ def judged_at(task: Task, commit: str, file: RepositoryFile, *, left: float, onl
     about = f"{commit[:12]}:{configuration[:12]}"
     rules = _digest([mode, file.judging.threshold, file.tamper])[:8]
     known = room.store.verdict(task.repository, commit, configuration)
-    findings, verdict = known or (_findings(task, commit), None)
+    read, verdict = known or (_findings(task, commit), None)
+    findings = [*_fewer_tests(task, commit, read), *read]
     judged = _judged(commit, file, findings, verdict, mode, free=free)
     _tell_findings(task, judged, f"tamper:{about}:{rules}")
     if verdict is None and (mode == "veto" or (mode == "advise" and not only_if_binding)):
@@ -66,7 +67,7 @@ def judged_at(task: Task, commit: str, file: RepositoryFile, *, left: float, onl
         judged = _judged(commit, file, findings, verdict, mode, free=free)
     kept = verdict if verdict and (verdict.decision != "abstain" or verdict.cost_usd) else None
     if known is None or known[1] != kept:
-        room.store.save_verdict(task.repository, commit, configuration, findings, kept)
+        room.store.save_verdict(task.repository, commit, configuration, read, kept)
     _tell_verdict(task, judged, mode, file.judging.threshold, f"judged:{about}:", rules)
     return judged
 
@@ -150,6 +151,21 @@ def _findings(task: Task, commit: str) -> list[Finding]:
         log.exception("the tamper guard failed on %s", commit)
         found = [_unseen(file.path, "because the guard failed on this change") for file in changes.files[:1]]
     return found + [_unseen(path, "because it is too large") for path in changes.left_out]
+
+
+def _fewer_tests(task: Task, commit: str, read: Sequence[Finding]) -> list[Finding]:
+    """What the checks' own counts say. It is serious unless the change takes out tests with the code that they tested,
+    and most of all tests still pass."""
+    explained = any(finding.kind == "test-deleted" and finding.severity == "warning" for finding in read)
+    found = []
+    for check in rooms().store.checks(task.repository, commit):
+        now, before = check.tests or 0, check.tests_on_base or 0
+        if before > now:
+            severity: Severity = "warning" if explained and now * 2 > before else "serious"
+            passed = f"{now or 'No'} test{'' if now == 1 else 's'} passed"
+            message = f"{passed}, {before} did on {(task.base_sha or '')[:8]}, which the change is made from."
+            found.append(Finding("fewer-tests-run", severity, check.name, None, message))
+    return found
 
 
 def _unseen(path: str, why: str) -> Finding:

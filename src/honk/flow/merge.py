@@ -19,7 +19,7 @@ from honk.flow.brief import change_title, commit_message
 from honk.flow.engine import LANDINGS, TASKS, follow, step, workflow
 from honk.flow.judging import judged_at, override_of
 from honk.flow.ports import known_repository, rooms
-from honk.flow.verification import accepted_base, base_file, in_the_way, verify_commit
+from honk.flow.verification import accepted_base, base_file, in_the_way, landed_with, verify_commit
 from honk.flow.warming import left_to
 from honk.gate import (
     Judged,
@@ -325,6 +325,9 @@ def announce(car: Car, sha: str, sound: bool, newest: Mapping[str, str]) -> bool
     room.workspaces.fetch(repository)
     deploys = sound and base_file(repository, newest["sha"]).deploy is not None
     leads = newest["task"] == task.id
+    if sound and leads:
+        verified = room.store.checks(repository.name, car["sha"])
+        landed_with(repository, verified or room.store.checks(repository.name, task.head_sha))
     trouble = None
     if not sound:
         trouble = (

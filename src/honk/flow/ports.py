@@ -294,7 +294,8 @@ class Forge(Protocol):
     def changed_paths(self, repository: Repository, base: str, head: str) -> list[str]: ...
 
     def base_text(self, repository: Repository, path: str) -> str | None:
-        """A file of the default branch, if it can be had without waiting; None otherwise or if there is none."""
+        """A file of the default branch, if it can be had without waiting; None otherwise or if there is none.
+        Raises `UsageError` for a link or a folder of that name."""
         ...
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 
 from honk.flow.approvals import approval_wanted, takes_back
 from honk.flow.at_work import Gate, asker, emitter, inbox, with_files
@@ -23,10 +22,10 @@ from honk.flow.judging import judge, judged_cost
 from honk.flow.lacking import tell_lacking
 from honk.flow.ports import known_repository, rooms
 from honk.flow.reach import agents_reach, make_ready, thinks
+from honk.flow.taking_in import contains, find_again, has, renew_base, take_in, void
 from honk.flow.verification import base_file, in_the_way, verify_commit
 from honk.flow.view import findings_of, unconfirmed, verdict_of
 from honk.flow.warming import budget_of, entered
-from honk.git import succeeds
 from honk.model import (
     Cancelled,
     Check,
@@ -157,12 +156,6 @@ def take_again(task_id: str, turn_id: str) -> None:
 
 
 @step
-def has(task_id: str, sha: str) -> bool:
-    """Whether the change has a commit already: the turn before may have taken it in."""
-    return _contains(rooms().store.task(task_id), sha)
-
-
-@step
 def take_over(task_id: str, turn_id: str) -> bool:
     """Begin without new words; once a merge has begun there is nothing to do."""
     task = rooms().store.task(task_id)
@@ -179,96 +172,12 @@ def prepare(task_id: str, turn_id: str) -> None:
         make_ready(room.settings.registries)
     base = task.base_sha or room.workspaces.fetch(repository)
     base_file(repository, base)
-    if task.head_sha and not _contains(task, task.head_sha):
-        _find_again(task_id, task.head_sha)
+    if task.head_sha and not contains(task, task.head_sha):
+        find_again(task_id, task.head_sha)
     if task.unsafe:
         room.store.record(task_id, "unsafe", {}, key="unsafe")
     changes = {"base_sha": base, "state": State.WORKING.value}
     room.store.record(task_id, "workspace.ready", {"base": base}, key=f"{turn_id}:workspace", changes=changes)
-
-
-def _find_again(task_id: str, head: str) -> None:
-    """Take the change's commits from the forge: the workspace that they were made in is gone for good."""
-    room = rooms()
-    task, repository = known_repository(task_id)
-    forge = room.forges.of(repository)
-    if task.pull_request:
-        forge.pull_request(repository, task.branch or "")
-    try:
-        room.workspaces.bring_in(task, repository, head, "Take up the change", source=forge.git_dir(repository))
-    except HonkError as error:
-        raise HonkError(
-            f"The commits of this task are neither here nor on its branch any more ({error}): start the task anew."
-        ) from error
-
-
-@step
-def take_in(task_id: str, turn_id: str, number: int) -> list[str]:
-    """Merge what somebody else pushed to the task's branch into its change; the paths with conflicts to mend."""
-    room = rooms()
-    task, repository = known_repository(task_id)
-    branch = task.branch or ""
-    found = room.forges.of(repository).pull_request(repository, branch) if task.pull_request else None
-    if found is None or found.state != "open" or found.head_sha == task.head_sha:
-        return []
-    if found.head_sha == task.pushed_sha and _contains(task, found.head_sha):
-        return []
-    room.forges.of(repository).hold(repository, branch, held=True)
-    conflicts = _bring_in(
-        task_id, found.head_sha, f"Merge what was pushed to {branch}", room.forges.of(repository).git_dir(repository)
-    )
-    room.store.record(
-        task_id,
-        "branch.taken_in",
-        {"sha": found.head_sha, "conflicts": conflicts},
-        key=f"{turn_id}:taken-in:{number}",
-        changes={"pushed_sha": found.head_sha},
-    )
-    return conflicts
-
-
-def _contains(task: Task, commit: str) -> bool:
-    """Whether the task's change has a commit already."""
-    change = rooms().workspaces.change_git_dir(task)
-    return succeeds("merge-base", "--is-ancestor", commit, task.head_sha or "", directory=change)
-
-
-@step
-def renew_base(task_id: str, turn_id: str) -> list[str]:
-    """Merge the newest base into the task's change; the paths with conflicts to mend."""
-    room = rooms()
-    _, repository = known_repository(task_id)
-    base = room.workspaces.fetch(repository)
-    conflicts = _bring_in(task_id, base, f"Merge the newest {repository.default_branch}", None)
-    told = {"base": base, "branch": repository.default_branch, "conflicts": conflicts}
-    room.store.record(task_id, "base.renewed", told, key=f"{turn_id}:base", changes={"base_sha": base})
-    return conflicts
-
-
-def _bring_in(task_id: str, commit: str, message: str, source: Path | None) -> list[str]:
-    """Merge a commit into the change; what it becomes is the task's head unless there is something to mend."""
-    room = rooms()
-    task, repository = known_repository(task_id)
-    with room.workspaces.open(task, repository) as workspace:
-        # What was left uncommitted is kept, but never the markers of a merge that is still to be mended.
-        if not workspace.unmerged():
-            workspace.snapshot(commit_message(task), task.person)
-    head, conflicts = room.workspaces.bring_in(task, repository, commit, message, source=source)
-    if not conflicts and head != task.head_sha:
-        _void(task_id, head)
-        room.store.update_task(task_id, head_sha=head)
-    return list(conflicts)
-
-
-def _void(task_id: str, head: str) -> None:
-    """What was offered is replaced by a newer commit."""
-    room = rooms()
-    task = room.store.task(task_id)
-    if task.head_sha:
-        room.store.record(task_id, "card.void", {"commit": task.head_sha}, key=f"void:{task.head_sha}")
-        room.store.void_artifacts(task_id, keep_commit=head)
-        if room.previews:
-            room.previews.withdraw(task_id)
 
 
 @step
@@ -342,7 +251,7 @@ def collect(task_id: str, turn_id: str) -> bool:
         stat = workspace.diff_stat()
     if sha is None or sha == task.head_sha:
         return task.head_sha is not None
-    _void(task_id, sha)
+    void(task_id, sha)
     room.store.record(
         task_id, "commit", {"sha": sha, "stat": stat}, key=f"commit:{turn_id}:{sha}", changes={"head_sha": sha}
     )

@@ -25,6 +25,8 @@ NO_CHECKS = Check(
     "Name some under `verify:` in honk.yaml.",
     why="no verifier fits what the repository contains",
 )
+_COUNTS = ("verify", "tests")
+"""Where the store remembers how many tests passed on the base."""
 _MOST_FAILURES = 20
 """Names of failures that an event tells."""
 
@@ -89,6 +91,21 @@ def verify_commit(
     return checks
 
 
+def landed_with(repository: Repository, checks: Sequence[Check]) -> None:
+    """Remember of checks on what the default branch has now how many tests pass."""
+    for check in checks:
+        if check.tests is not None and check.status in ("passed", "flaky"):
+            _remember_count(repository, check, check.tests)
+
+
+def _remember_count(repository: Repository, check: Check, tests: int) -> None:
+    rooms().store.remember(*_COUNTS, _count_key(repository, check), {"tests": tests})
+
+
+def _count_key(repository: Repository, check: Check) -> str:
+    return hashlib.sha256("\0".join([repository.name, check.name, check.command]).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class _Verification:
     """One commit's, on behalf of a task."""
@@ -125,7 +142,7 @@ class _Verification:
         if not checks:
             on_finish(NO_CHECKS)
             return [NO_CHECKS]
-        return self._against_base(checks, place)
+        return self._counted_against_base(self._against_base(checks, place), place)
 
     def _checks(
         self,
@@ -190,6 +207,40 @@ class _Verification:
                     self.task.id, "check.already_red", self._told(check), key=f"{place}:{check.name}:already-red"
                 )
         return compared
+
+    # -- fewer tests than before? ------------------------------------------------------------------------------------
+
+    def _counted_against_base(self, checks: Sequence[Check], place: str) -> list[Check]:
+        """The results, of which those say so in which fewer tests passed than on the base: code under test can keep
+        tests from running. The base is tried where it is not known that as many passed as ever did there."""
+        if self.base != self.task.base_sha or self.commit == self.base:
+            return list(checks)
+        fewer = [check for check in checks if check.status in ("passed", "flaky") and self._may_be_fewer(check)]
+        if not fewer:
+            return list(checks)
+        room, names = rooms(), [check.name for check in fewer]
+        told = {"names": names, "base": self.base, "branch": self.repository.default_branch, "commit": self.commit}
+        room.store.record(self.task.id, "check.on_base", told | {"counted": True}, key=f"{place}:counted-on-base")
+        below = self._checks(self.base, None, f"{place}:counted", ["passed", "failed"], only=names)
+        before = {check.name: check.tests or 0 for check in below}
+        red_there = {check.name for check in below if not check.green}
+        for check in fewer:
+            known = room.store.recall(*_COUNTS, _count_key(self.repository, check))
+            if known is None and check.name not in red_there:
+                _remember_count(self.repository, check, before.get(check.name, 0))
+        return [
+            replace(check, tests_on_base=before[check.name])
+            if check in fewer and before.get(check.name, 0) > (check.tests or 0)
+            else check
+            for check in checks
+        ]
+
+    def _may_be_fewer(self, check: Check) -> bool:
+        """Whether the base has to be tried to know."""
+        known = rooms().store.recall(*_COUNTS, _count_key(self.repository, check))
+        if known is None:
+            return check.tests is not None
+        return int(known["tests"]) > (check.tests or 0)
 
     def _compared(self, check: Check, before: Check | None) -> Check:
         where = f"{self.repository.default_branch} ({self.base[:8]})"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from honk.forges.composing import Composition, changed_paths, composed, unified_diff
 from honk.gate import MergePermit
-from honk.git import GitError, git, succeeds
+from honk.git import GitError, git, plain_text, succeeds
 from honk.model import (
     Access,
     Check,
@@ -245,7 +245,8 @@ class LocalForge:
         if _remote(repository.git_url):
             return None
         try:
-            return git("show", f"refs/heads/{repository.default_branch}:{path}", directory=Path(repository.git_url))
+            branch = f"refs/heads/{repository.default_branch}"
+            return plain_text(Path(repository.git_url), branch, path, repository.name)
         except GitError:
             return None
 

@@ -75,6 +75,8 @@ def read_check(row: RowMapping | Mapping[str, Any]) -> Check:
         failures=tuple(row["failures"] or ()),
         unchanged_since=row["unchanged_since"],
         against=row["against"],
+        tests=row["tests"],
+        tests_on_base=row["tests_on_base"],
     )
 
 

@@ -129,6 +129,8 @@ checks = Table(
     Column("unchanged_since", String),
     Column("against", String),
     Column("tree", String),
+    Column("tests", Integer),
+    Column("tests_on_base", Integer),
 )
 """Results bound to a commit and to the digest of the configuration they were made with."""
 
@@ -149,6 +151,8 @@ check_results = Table(
     Column("log", String),
     Column("failures", JSON),
     Column("against", String),
+    Column("tests", Integer),
+    Column("tests_on_base", Integer),
 )
 """Results by all that decides them: git's id of the tree, and the digest of the verifier. `commit` is where it ran."""
 

@@ -83,7 +83,7 @@ def _module(tree: Tree, place: str, paths: set[str], linter: str | None) -> Plan
             check("go vet", "go vet ./...", "lint"),
             *linted,
             check("go build", "go build ./...", "build"),
-            check("go test", "go test ./...", "test", 1200.0),
+            check("go test", "go test -v ./...", "test", 1200.0),
         ],
         [SetUp("go mod download", f"{join(place, 'go.mod')} has dependencies", directory=place, needs=("go",))]
         if whole

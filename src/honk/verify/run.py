@@ -17,17 +17,20 @@ from typing import Protocol
 from honk import __version__
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Completed
 from honk.repository_file import RepositoryFile
+from honk.verify.counting import passed_tests
 from honk.verify.distil import distil, green_line
 from honk.verify.failures import failures
 from honk.verify.plan import Plan, Verifier
 from honk.verify.reasons import reason
 from honk.verify.remedies import remedy
-from honk.verify.report_files import contradicted, without_earlier, written_reports
+from honk.verify.report_files import Told, told_of, without_earlier, written_reports
 from honk.verify.room import ALONE, Conditions, Room, concerning, missing_programs, prefix, untouched
 
 _RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
 _STEADY = ("format", "lint", "types")
 """Kinds of checks that say the same each time: what they found is not tried again."""
+_TELLING = frozenset(("unittest", "go test", "cargo test", "mvn", "gradle", "swift test", "bazel"))
+"""Runners that always tell how many tests passed, as Honk calls them: saying nothing, none did."""
 _MOST_THREADS = 32
 _CHECK_BYTES = 2 * 1024**3
 """Memory that is reckoned with for each check that runs beside others."""
@@ -219,8 +222,10 @@ class _Run:
             return unable, self.room.checkout
         with self._turn():
             self.on_start(verifier)
-            checkout, check, output = self._attempt(verifier, trouble, before, stack)
+            tree = stack.enter_context(ExitStack())
+            checkout, check, output = self._attempt(verifier, trouble, before, tree)
             if check.failures and _kind(verifier) not in _STEADY:
+                tree.close()
                 checkout, again, printed = self._attempt(verifier, trouble, before, stack)
                 check = _flaky(check, again) if again.green else replace(check, seconds=check.seconds + again.seconds)
                 output += f"\n\n--- run again ---\n\n{printed}"
@@ -246,12 +251,17 @@ class _Run:
             registries=verifier.registries,
         )
         status = _status(verifier, done)
-        doubt = contradicted(checkout, verifier) if status == "passed" else None
-        if status == "passed" and not doubt:
-            return checkout, _result(verifier, done, status, green_line(done.output)), done.output
+        told_so = told_of(checkout, verifier, began) if status == "passed" else Told()
+        if status == "passed" and not told_so.doubt:
+            tests = told_so.tests if told_so.tests is not None else passed_tests(done.output)
+            if tests is None and not verifier.configured and _TELLING.intersection(verifier.tools):
+                tests = 0
+            green = replace(_result(verifier, done, status, green_line(done.output)), tests=tests)
+            return checkout, green, done.output
         reports = written_reports(checkout, verifier, done, began)
         tool = f"{verifier.name} {verifier.command}"
         told = distil(done.output, self.room.conditions.characters, tool=tool, reports=reports)
+        doubt = told_so.doubt
         summary = f"{doubt}\n{told}".rstrip() if doubt else reason(done, verifier.timeout, told)
         status = "failed" if doubt else status
         if trouble:

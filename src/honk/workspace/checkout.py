@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from honk.git import git
+from honk.git import committed_text, git
 from honk.model import Checkout, Command, Completed, HonkError, Limits, UsageError
 from honk.workspace.mirror import locked
 from honk.workspace.sandbox import Sandbox
 from honk.workspace.set_ups import SetUpStand
 from honk.workspace.system import interpreter
-from honk.workspace.trees import blobs, committed_text, remove_tree, texts, tracked
+from honk.workspace.trees import blobs, remove_tree, texts, tracked
 
 _EXPORT = Path(__file__).with_name("export.py")
 _EXPORT_BYTES = 8 * 1024**3

@@ -7,14 +7,13 @@ import contextlib
 import re
 import shutil
 import socket
-import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from honk.model import Reach, Refusal
+from honk.scratch import scratch_folder
 from honk.settings import Settings
 from honk.workspace.addresses import acceptable, allows, is_address, may_be_public, parse_entry
 from honk.workspace.event_loop import event_loop, wait_for
@@ -103,7 +102,7 @@ class Egress:
         self._entries = [parse_entry(entry.strip().lower()) for entry in entries]
         self._reach = reach
         self._resolve = resolve
-        self._folder = Path(tempfile.mkdtemp(prefix="honk-"))
+        self._folder = scratch_folder()
         self._connections: set[asyncio.Task[None]] = set()
         self._telling: list[asyncio.Future[None]] = []
         self.settings = settings or Settings()

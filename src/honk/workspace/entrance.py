@@ -8,15 +8,14 @@ import json
 import os
 import secrets
 import select
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from honk.model import Excess
+from honk.scratch import scratch
 from honk.workspace import seccomp
 from honk.workspace.allowance import Allowance
 from honk.workspace.cgroups import Group, group
@@ -76,8 +75,7 @@ class Guard:
     def __enter__(self) -> Guard:
         with ExitStack() as stack:
             self._group = stack.enter_context(grouped(self._allowed))
-            folder = Path(tempfile.mkdtemp(prefix="honk-"))
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            folder = stack.enter_context(scratch())
             self._told = folder / "told"
             os.mkfifo(self._told, 0o600)
             # Open for both, so that neither side waits for the other.

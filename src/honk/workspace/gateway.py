@@ -10,13 +10,12 @@ import contextlib
 import secrets
 import shutil
 import socket
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from honk.certificates import trusted
 from honk.model import Budget, HonkError, LimitReached, Spent, UsageError
+from honk.scratch import scratch_folder
 from honk.settings import Settings
 from honk.workspace.account import Account
 from honk.workspace.event_loop import event_loop, wait_for
@@ -70,7 +69,7 @@ class ModelGateway:
         self.port = 0
         self._proxy = _ModelProxy(settings, key.get_secret_value() if key else None, self.token, budget)
         self._tcp = tcp
-        self._folder = Path(tempfile.mkdtemp(prefix="honk-"))
+        self._folder = scratch_folder()
         self.socket = self._folder / "model"
 
     @property

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from honk.git import git, git_bytes
+from honk.git import committed_text, git, git_bytes
 from honk.model import Command, HonkError, Limits, UsageError
 from honk.repository_file import parse_repository_file
 from honk.settings import Settings
 from honk.workspace.mirror import local_path
 from honk.workspace.sandbox import Sandbox
-from honk.workspace.trees import committed_text
 
 _REMOTE = re.compile(r"(https?|ssh)://[\w\[]|[\w.]+@[\w.][\w.-]*:(?!:)")
 _FETCH_SECONDS = 120.0

@@ -123,15 +123,6 @@ def blobs(git_dir: Path, sha: str) -> dict[str, str]:
     return {name.decode("utf-8", "surrogateescape"): entry.split()[2].decode() for entry, _, name in entries}
 
 
-def committed_text(git_dir: Path, sha: str, path: str) -> str | None:
-    """The text of the file `path` in the commit; None if there is no such regular file."""
-    line = git_bytes("--literal-pathspecs", "ls-tree", "-z", "--full-tree", sha, "--", path, directory=git_dir)
-    entry, _, name = line.removesuffix(b"\0").partition(b"\t")
-    if not entry.startswith(b"100") or os.fsdecode(name) != path:
-        return None
-    return git_bytes("cat-file", "blob", entry.split()[2].decode(), directory=git_dir).decode("utf-8", "replace")
-
-
 def texts(git_dir: Path, ids: Mapping[str, str], longest: int) -> dict[str, str]:
     """The texts of these blobs, by the same names, without those of more than `longest` bytes or that are not there."""
     asked = "".join(f"{blob}\n" for blob in ids.values()).encode()

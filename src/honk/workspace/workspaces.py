@@ -11,7 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from honk.git import changed_paths, git, succeeds
+from honk.git import changed_paths, git, plain_text, succeeds
 from honk.model import (
     Budget,
     Changes,
@@ -41,7 +41,6 @@ from honk.workspace.set_ups import KeptSetUp, Readied, SetUps, SetUpStand
 from honk.workspace.submodules import populate
 from honk.workspace.trees import (
     borrow,
-    committed_text,
     empty_file,
     make_bare,
     make_tree,
@@ -111,12 +110,7 @@ class Workspaces:
             self._need_base(repository, commit)
             if len(self._texts) >= _TEXTS:
                 self._texts.clear()
-            text = committed_text(mirror, commit, path)
-            if text is None and git(
-                "--literal-pathspecs", "ls-tree", "--full-tree", commit, "--", path, directory=mirror
-            ):
-                raise UsageError(f"{path} is a link or a folder in {repository.name}: make it a file.")
-            self._texts[asked] = text
+            self._texts[asked] = plain_text(mirror, commit, path, repository.name)
         return self._texts[asked]
 
     def changed(self, repository: Repository, since: str, commit: str) -> Sequence[str]:

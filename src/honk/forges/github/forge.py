@@ -20,7 +20,7 @@ from honk.forges.github.merge_queue import merge_by_queue, wants_queue
 from honk.forges.github.pulls import elsewhere, merge_pull, obstacle_of, red_checks, set_draft, wanted_approvals
 from honk.forges.github.workflows import run_workflow
 from honk.gate import MergePermit
-from honk.git import GitError, git, git_as, succeeds
+from honk.git import GitError, git, git_as, plain_text, succeeds
 from honk.model import (
     Access,
     Check,
@@ -487,7 +487,7 @@ class GitHubForge:
         """See `Forge.base_text`: as the mirror has it."""
         try:
             mirror = self._mirror(repository)
-            return git("show", f"refs/heads/{repository.default_branch}:{path}", directory=mirror)
+            return plain_text(mirror, f"refs/heads/{repository.default_branch}", path, repository.name)
         except (GitError, NotADirectoryError, FileNotFoundError):
             return None
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from honk.flow.inbox import Action, Inbox
+from honk.flow.inbox import Inbox
+from honk.flow.taps import Action
 from honk.model import HonkError, Person
 from honk.store import Store
 from honk.surfaces.slack.answers import Answers

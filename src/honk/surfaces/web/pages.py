@@ -18,7 +18,8 @@ from fastapi.responses import (
 )
 from starlette.concurrency import run_in_threadpool
 
-from honk.flow.inbox import Action, Inbox
+from honk.flow.inbox import Inbox
+from honk.flow.taps import Action
 from honk.flow.view import allowance_entry, task_view
 from honk.model import HonkError, NotFound, State, Task
 from honk.settings import Settings

@@ -6,10 +6,8 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from honk.model import Excess, HonkError
+from honk.scratch import scratch
 from honk.workspace.containers.session import Session
 from honk.workspace.containers.streams import Broken, Stream
 from honk.workspace.processes import Watching
@@ -42,8 +41,7 @@ class Door:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            folder = Path(tempfile.mkdtemp(prefix="honk-"))
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            folder = stack.enter_context(scratch())
             self._place = folder / "door"
             self._listener = stack.enter_context(socket.socket(socket.AF_UNIX))
             self._listener.bind(str(self._place))

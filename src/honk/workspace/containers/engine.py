@@ -13,7 +13,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from honk.model import Command, Completed, Excess, HonkError, Interactive
+from honk.scratch import scratch
 from honk.settings import Settings
 from honk.workspace.allowance import Allowance, disk_full
 from honk.workspace.containers.door import Door
@@ -253,8 +253,8 @@ class Containers:
         if isinstance(wanted, str):
             self._told("pull", "--quiet", image, seconds=_IMAGE_SECONDS)
             return
-        with tempfile.TemporaryDirectory(prefix="honk-") as folder:
-            tree = Path(folder, "tree")
+        with scratch() as folder:
+            tree = folder / "tree"
             make_tree(wanted.source, wanted.commit, tree, inside=False)
             shutil.rmtree(tree / ".git")
             arguments = [f"--build-arg={name}={value}" for name, value in wanted.arguments.items()]

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from honk.git import git
+from honk.git import committed_text, git
 from honk.model import HonkError, UsageError
 from honk.repository_file import parse_repository_file
-from honk.workspace.trees import committed_text
 
 _DEVCONTAINERS = (".devcontainer/devcontainer.json", ".devcontainer.json")
 _JSONC = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|,(?=(?:\s|//[^\n]*|/\*.*?\*/)*[}\]])', re.DOTALL)

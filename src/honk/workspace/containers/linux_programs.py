@@ -10,11 +10,11 @@ import importlib.metadata
 import secrets
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
 from honk.model import HonkError
+from honk.scratch import scratch
 
 _MACH_O = frozenset(bytes.fromhex(text) for text in ("cffaedfe", "cefaedfe", "feedfacf", "feedface", "cafebabe"))
 """How programs of macOS begin (mach-o/loader.h, mach-o/fat.h)."""
@@ -48,19 +48,19 @@ def _origin(program: Path) -> tuple[str, str, str]:
 
 
 def _fetch(wanted: str, machine: str, member: str, draft: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="honk-") as folder:
+    with scratch() as folder:
         platforms = [f"--platform={kind}_{machine}" for kind in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"),
-                *("--only-binary=:all:", *platforms, "--dest", folder, wanted),
+                *("--only-binary=:all:", *platforms, "--dest", str(folder), wanted),
             ],
             capture_output=True,
             text=True,
             timeout=_SECONDS,
             check=False,
         )
-        wheels = list(Path(folder).glob("*.whl"))
+        wheels = list(folder.glob("*.whl"))
         if done.returncode or not wheels:
             told = (done.stderr.strip() or "pip said nothing").splitlines()[-1]
             raise HonkError(f"{wanted} for Linux, which containers need, cannot be fetched with pip: {told}")
