@@ -62,6 +62,7 @@ HELD: dict[str, Case] = {
     "jest, another root": jest("rootDir: 'src/slow'"),
     "jest, no tests at all": jest("passWithNoTests: true"),
     "jest, what cannot be told": jest("testPathIgnorePatterns: [anything]"),
+    "jest, another program": jest("testRunner: './tools/quiet.js'"),
     "jest, in package.json": (
         JEST,
         "package.json",
@@ -105,6 +106,7 @@ HELD: dict[str, Case] = {
     ),
 }  # fmt: skip
 FREE: dict[str, Case] = {
+    "jest, a runner of another package": jest("testRunner: 'jest-circus/runner'"),
     "jest, nothing narrower": jest("testEnvironment: 'node', coverageDirectory: 'coverage'"),
     "jest, what no test is in": jest("testPathIgnorePatterns: ['/node_modules/', '<rootDir>/dist/']"),
     "jest, the usual": jest("testMatch: ['**/__tests__/**/*.js', '**/?(*.)+(spec|test).[jt]s?(x)']"),

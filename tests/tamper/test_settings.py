@@ -379,6 +379,9 @@ def test_what_leaves_tests_out_does_so_too_where_nothing_was_said_before():
 
 
 CONFTEST = {
+    "collect_ignore = ['setup.py']\n": "",
+    "collect_ignore = ['setup.py', 'test_slow.py']\n": "serious",
+    "collect_ignore_glob = ['*_slow.py']\n": "serious",
     "def pytest_pyfunc_call(pyfuncitem):\n    return True\n": "serious",
     "def pytest_runtest_makereport(item, call):\n    report = yield\n    report.outcome = kind\n": "serious",
     "def pytest_runtest_makereport():\n    report = yield\n    if report.outcome == 'failed':\n        shoot()\n": "",

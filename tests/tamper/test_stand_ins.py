@@ -93,6 +93,14 @@ def test_a_module_is_held_up_where_python_would_take_it(name, found):
     assert held_up(found[name]) == PLACES[name][2], found[name]
 
 
+def test_the_base_s_honk_yaml_says_where_checks_start():
+    before, after = HONK.replace("pytest -q", "python3 -m pytest"), HONK
+    change = [changed("honk.yaml", before, after), changed("backend/json.py", None, "")]
+    (findings,) = guard_each([change], [Files({**BACKEND, "honk.yaml": after, "backend/json.py": ""})])
+
+    assert any(one.path == "backend/json.py" and one.severity == "serious" for one in findings)
+
+
 def test_the_person_is_told_why_it_would_be_taken():
     (findings,) = guard_each([[changed("backend/json.py", None, "")]], [Files({**BACKEND, "backend/json.py": ""})])
 

@@ -7,21 +7,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from honk.model import ChangedFile, Standing
+from honk.verify.tamper.modules import known_module
 
 _ASKED = re.compile(
-    r"(^|/)(honk\.yaml|pyproject\.toml|setup\.(py|cfg)|\.?pytest\.(ini|toml)|tox\.ini|conftest\.py|package\.json"
+    r"(^|/)(honk\.yaml|pyproject\.toml|setup\.(py|cfg)|\.?pytest\.(ini|toml)|tox\.ini|package\.json"
+    r"|\.?mypy\.ini|\.?ruff\.toml|pyrightconfig\.json|\.flake8|\.coveragerc"
     r"|(jest|vite|vitest|ava)\.config\.\w+|\.mocharc[^/]*|GNUmakefile|[Mm]akefile|\.?[Jj]ustfile"
     r"|gradle-wrapper\.(jar|properties)|maven-wrapper\.(jar|properties)|gradlew(\.bat)?|mvnw(\.cmd)?)$"
 )
 """Of a change in one of these it is asked what stands around it; of a module with a name that Python knows, too."""
 _READ = re.compile(
     r"(^|/)(honk\.yaml|pyproject\.toml|setup\.(py|cfg)|\.?pytest\.(ini|toml)|tox\.ini|noxfile\.py|manage\.py"
+    r"|\.?mypy\.ini|\.?ruff\.toml|pyrightconfig\.json|\.flake8|\.coveragerc"
     r"|requirements[\w.-]*\.txt|package\.json|(jest|vite|vitest|ava)\.config\.\w+|\.mocharc[^/]*"
     r"|(gradle|maven)-wrapper\.properties|GNUmakefile|[Mm]akefile|\.?[Jj]ustfile)$"
 )
 """What is read where it stands as it stood."""
 _NOT_OURS = re.compile(r"(^|/)(node_modules|vendor|third_party|site-packages|\.?venv)/")
-_MODULE = re.compile(r"(^|/)(\w+)(\.(py|pyc|so|pyd)|\.[\w-]+\.(so|pyd))$")
 _MOST = 2_000
 """Files that are read."""
 _LONGEST = 64 * 1024
@@ -53,7 +55,7 @@ def _asks(one: ChangedFile) -> bool:
     if _ASKED.search(one.path) or (one.old_path and _ASKED.search(one.old_path)):
         return True
     appeared = one.after is not None and (one.before is None or one.old_path not in {None, one.path})
-    return appeared and (bool(_MODULE.search(one.path)) or one.mode_after in {"120000", "160000"})
+    return appeared and known_module(one.path, one.mode_after) is not None
 
 
 @dataclass(frozen=True)

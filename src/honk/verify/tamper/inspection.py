@@ -24,6 +24,7 @@ from honk.verify.tamper.rules import taken_back
 from honk.verify.tamper.secrets import committed
 from honk.verify.tamper.selection import left_out
 from honk.verify.tamper.silencing import silenced
+from honk.verify.tamper.sources import fetched_otherwise, hidden
 from honk.verify.tamper.stand_ins import standing_in
 from honk.verify.tamper.targets import emptied
 from honk.verify.tamper.versions import downgraded
@@ -72,9 +73,11 @@ def inspect(changed: Sequence[ChangedFile], beside: Around, reading: Callable[[i
     found += standing_in(changed, repository)
     found += wrapped(changed, repository)
     found += left_out(changed, repository)
+    found += hidden(changed, repository)
     by_path = {one.path: one for one in changed}
     for told in configured:
-        found += [*replaced(told), *plugged_in(told), *emptied(told, repository), *built_otherwise(told, by_path)]
+        found += [*replaced(told), *plugged_in(told), *fetched_otherwise(told)]
+        found += [*emptied(told, repository), *built_otherwise(told, by_path)]
     found += weakened(sides, _surroundings(sides, configured))
     found += silenced(sides)
     found += taken_back(configured)

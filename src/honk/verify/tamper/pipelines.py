@@ -219,13 +219,20 @@ def _left_out(one: Configured) -> Iterator[Finding]:
             yield finding("checks-changed", "serious", one.path, mark, "The build leaves out some of what was checked.")
 
 
+def _no_tests(text: str) -> bool:
+    """Whether a line leaves out single modules that are no tests, such as setup.py."""
+    found = re.fullmatch(r"collect_ignore\s*\+?=\s*\[([^\]]*)\]", text)
+    items = [item.strip(" \"'") for item in found[1].split(",")] if found else []
+    return bool(items) and all(item.endswith(".py") and not re.search(r"test|[*?+({]", item) for item in items)
+
+
 def _collecting(one: Configured) -> Iterator[Finding]:
     """A conftest.py that leaves tests out, or says how they end."""
     if one.after is None:
         return
     _, added = lines(one.before or "", one.after)
     message = "What pytest collects, or how it ends, is changed here."
-    if decides := next((mark for mark in added if _DECIDES.search(mark.text)), None):
+    if decides := next((mark for mark in added if _DECIDES.search(mark.text) and not _no_tests(mark.text)), None):
         yield finding("checks-changed", "serious", one.path, decides, message)
     elif may := next((mark for mark in added if _MAY_DECIDE.search(mark.text)), None):
         yield finding("checks-changed", "warning", one.path, may, message)

@@ -74,6 +74,11 @@ def _in_folder(runner: Runner, folder: str, sides: Sides, by_path: Mapping[str, 
             if "no tests" in message and sides.known and not tests:
                 continue
             yield finding("checks-changed", "serious", new.path, _place(text, name, new.told), message)
+    for name in ("testRunner", "runner"):
+        value = " ".join(new.told.get(name, ()))
+        if runner.javascript and was.get(name) != new.told.get(name) and value.startswith((".", "/", "<rootDir>")):
+            message = "Another program runs the tests."
+            yield finding("checks-changed", "serious", new.path, _place(text, name, new.told), message)
     if runner.name == "pytest":
         yield from _names(was, new, text)
 
