@@ -27,7 +27,13 @@ PLACES: dict[str, tuple[dict[str, str], str, bool]] = {
     "Python's own, beside the checks' project": (BACKEND, "web/json.py", False),
     "Python's own, within a package": (PLAIN, "src/prices/json.py", False),
     "what Python has a copy of within": (PLAIN, "os.py", False),
-    "beside tests": (PLAIN, "tests/json.py", True),
+    "beside tests of unittest": (PLAIN, "tests/json.py", True),
+    "beside tests of pytest": ({**PLAIN, "requirements.txt": "pytest\n"}, "tests/sqlite3.py", True),
+    "beside tests of pytest, which imports it itself": (
+        {**PLAIN, "requirements.txt": "pytest\n"},
+        "tests/json.py",
+        False,
+    ),
     "beside tests, where it is imported already": (PLAIN, "tests/types.py", False),
     "beside tests that are a package": (PACKAGED, "tests/json.py", False),
     "beside tests that are imported otherwise": (
@@ -35,7 +41,7 @@ PLACES: dict[str, tuple[dict[str, str], str, bool]] = {
         "tests/json.py",
         False,
     ),
-    "beside a conftest": ({**PLAIN, "checks/conftest.py": ""}, "checks/json.py", True),
+    "beside a conftest": ({**PLAIN, "checks/conftest.py": ""}, "checks/sqlite3.py", True),
     "in what an installed project adds at the end": (PLAIN, "src/json.py", False),
     "a runner in what an installed project adds": (PLAIN, "src/pytest.py", True),
     "what Python starts with, there": (PLAIN, "src/sitecustomize.py", True),
@@ -52,12 +58,12 @@ PLACES: dict[str, tuple[dict[str, str], str, bool]] = {
     ),
     "in a folder that pytest is told of": (
         {**PLAIN, "pyproject.toml": PROJECT + "[tool.pytest.ini_options]\npythonpath = ['vendored', '.']\n"},
-        "vendored/json.py",
+        "vendored/sqlite3.py",
         True,
     ),
     "in a folder that pytest is told of, beside data": (
         {**PLAIN, "backend/pytest.ini": "[pytest]\npythonpath = fixtures lib\n"},
-        "backend/fixtures/json.py",
+        "backend/fixtures/sqlite3.py",
         True,
     ),
     "in a folder that Python is told of": (
@@ -110,7 +116,7 @@ def test_the_person_is_told_why_it_would_be_taken():
 
 
 def test_what_lay_aside_and_is_looked_for_now_is_held_up():
-    there = {**PLAIN, "old/pytest_cov.py": "", "old/json.py": "", "pyproject.toml": PROJECT}
+    there = {**PLAIN, "old/sqlite3.py": "", "pyproject.toml": PROJECT}
     told = PROJECT + "[tool.pytest.ini_options]\npythonpath = ['old']\n"
     harmless = PROJECT + "[tool.pytest.ini_options]\npythonpath = ['src']\n"
 
@@ -120,7 +126,7 @@ def test_what_lay_aside_and_is_looked_for_now_is_held_up():
     )
 
     assert held_up(first)
-    assert "`old/json.py` runs in place of `json`" in "".join(one.message for one in first)
+    assert "`old/sqlite3.py` runs in place of `sqlite3`" in "".join(one.message for one in first)
     assert not held_up(second)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from honk.verify.tamper.flattening import NotFlat, Settings, flat
+from honk.verify.tamper.modules import LOADED, LOADED_BY_PYTEST
 
 _TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|tests?|conftest)\.py$")
 _PYTHONPATH = re.compile(r"\bPYTHONPATH\b[\"']?\s*[=:]\s*[\"']?(?P<value>[^\s\"',;]+)")
@@ -42,6 +43,8 @@ class ImportPath:
     """Before all others, by a setting, once pytest has been imported."""
     collected: Mapping[str, str] = field(default_factory=dict)
     """Before all others, for the tests that are there, once pytest or unittest has been imported."""
+    loaded: Collection[str] = LOADED
+    """What has been imported before these two come in front."""
     at_start: Mapping[str, str] = field(default_factory=dict)
     """As Python starts, perhaps after all others: what it imports by itself (`sitecustomize`) is found here."""
 
@@ -71,7 +74,12 @@ def import_path(paths: Collection[str], texts: Mapping[str, str], *, known: bool
     told = dict(_told(texts))
     at_start = {**dict(_installed(projects, texts)), **told}
     apart = any(re.search(r"import[-_]mode[= ]+[\"']?(importlib|append)", text) for text in texts.values())
-    return ImportPath(first, told, dict(_configured(texts)), {} if apart else _collected(paths, projects), at_start)
+    pytest = any(path.endswith("conftest.py") for path in paths) or any(
+        "pytest" in text for path, text in texts.items() if _SETTINGS.search(path) or path.endswith(".txt")
+    )
+    loaded = LOADED_BY_PYTEST if pytest else LOADED
+    collected = {} if apart else _collected(paths, projects)
+    return ImportPath(first, told, dict(_configured(texts)), collected, loaded, at_start)
 
 
 def _projects(paths: Collection[str], texts: Mapping[str, str]) -> list[str]:

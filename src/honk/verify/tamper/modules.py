@@ -17,13 +17,34 @@ _FROZEN = {"abc", "codecs", "genericpath", "io", "ntpath", "os", "posixpath", "r
 """Of these Python has a copy within itself, which it prefers."""
 # A folder of the name `test` holds a project's own tests more often than it hides Python's.
 PYTHONS_OWN = sys.stdlib_module_names - set(sys.builtin_module_names) - _FROZEN - {"test", "site"}
-LOADED = {
-    *("argparse", "ast", "bz2", "collections", "contextlib", "copy", "copyreg", "dataclasses", "difflib", "dis"),
-    *("encodings", "enum", "fnmatch", "functools", "gettext", "heapq", "importlib", "inspect", "keyword", "linecache"),
-    *("locale", "lzma", "opcode", "operator", "pprint", "re", "reprlib", "shutil", "signal", "textwrap", "token"),
-    *("tokenize", "traceback", "types", "warnings", "weakref", "zlib"),
-} | RUNNERS
+LOADED = frozenset(
+    {
+        *("argparse", "ast", "bz2", "collections", "contextlib", "copy", "copyreg", "dataclasses", "difflib", "dis"),
+        *(
+            "encodings",
+            "enum",
+            "fnmatch",
+            "functools",
+            "gettext",
+            "heapq",
+            "importlib",
+            "inspect",
+            "keyword",
+            "linecache",
+        ),
+        *("locale", "lzma", "opcode", "operator", "pprint", "re", "reprlib", "shutil", "signal", "textwrap", "token"),
+        *("tokenize", "traceback", "types", "warnings", "weakref", "zlib"),
+    }
+    | RUNNERS
+)
 """What unittest and pytest have imported, and so is not looked for again, before they look for tests."""
+LOADED_BY_PYTEST = LOADED | {
+    *("array", "base64", "bdb", "bisect", "calendar", "csv", "datetime", "decimal", "email", "fcntl", "glob"),
+    *("ipaddress", "json", "logging", "math", "numbers", "pathlib", "platform", "quopri", "random", "select"),
+    *("selectors", "shlex", "socket", "string", "struct", "subprocess", "tempfile", "threading", "typing"),
+    *("unicodedata", "urllib", "uuid", "zipfile"),
+}
+"""What pytest 7 and 8 have, without any plugin."""
 _MODULE = re.compile(
     r"^(?P<folders>(?:[^/]+/)*?)(?P<name>\w+)(?:\.pyc?|(?:\.[\w-]+)?\.(?:so|pyd)|/__(?P<inner>init|main)__\.pyc?)$"
 )

@@ -9,7 +9,7 @@ from honk.model import ChangedFile, Finding, Severity
 from honk.verify.tamper import paths
 from honk.verify.tamper.around import Sides
 from honk.verify.tamper.import_path import ImportPath, import_path
-from honk.verify.tamper.modules import AT_START, LOADED, PYTHONS_OWN, TOOLS, known_module
+from honk.verify.tamper.modules import AT_START, PYTHONS_OWN, TOOLS, known_module
 from honk.verify.tamper.reporting import finding
 
 _INSTALLED = re.compile(r"(^|/)(node_modules|\.?venv|site-packages)/")
@@ -75,7 +75,7 @@ def taken(name: str, folder: str, looked_in: ImportPath, *, data: bool = False) 
         why = looked_in.told.get(folder)
     elif name in TOOLS or name in PYTHONS_OWN:
         why = looked_in.first.get(folder) or looked_in.told.get(folder)
-        if why is None and name not in LOADED:
+        if why is None and name not in looked_in.loaded:
             why = looked_in.configured.get(folder) or (None if data else looked_in.collected.get(folder))
         if why is None and name in TOOLS:
             why = looked_in.at_start.get(folder)
