@@ -98,6 +98,10 @@ HELD: dict[str, Case] = {
     "pytest, in pyproject.toml": pytest_in("pyproject.toml", "[tool.pytest.ini_options]", "testpaths = ['tests/slow']"),
     "pytest, in its newer table": pytest_in("pyproject.toml", "[tool.pytest]", "norecursedirs = ['slow']"),
     "pytest, in tox.ini": pytest_in("tox.ini", "[pytest]", "testpaths = tests/slow"),
+    "pytest, what were tests and are none by the usual names": (
+        {**PYTHON, "checks/check_prices.py": ""}, "pyproject.toml",
+        PYPROJECT + "[tool.pytest.ini_options]\npython_files = ['test_*.py', 'check_*.py']\n", PYPROJECT,
+    ),
     "pytest, in place of what was read": (
         {**PYTHON, "pyproject.toml": PYPROJECT + "[tool.pytest.ini_options]\naddopts = '--strict-markers'\n"},
         "pytest.ini",

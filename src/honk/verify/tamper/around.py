@@ -58,6 +58,10 @@ def _asks(one: ChangedFile) -> bool:
     return appeared and known_module(one.path, one.mode_after) is not None
 
 
+def _says(path: str) -> bool:
+    return bool(_READ.search(path) or _ASKED.search(path))
+
+
 @dataclass(frozen=True)
 class Sides:
     """The repository on both sides of a change, as far as it is known."""
@@ -86,9 +90,10 @@ def both_sides(changed: Sequence[ChangedFile], surrounding: Around) -> Sides:
             paths.discard(one.path)
         else:
             paths.add(one.path)
+        if one.after is not None and _says(one.path):
             after[one.path] = one.after[:_LONGEST].decode("utf-8", "replace")
         if one.before is None or one.old_path not in {None, one.path}:
             new.add(one.path)
-        if one.before is not None:
+        if one.before is not None and _says(one.old_path or one.path):
             before[one.old_path or one.path] = one.before[:_LONGEST].decode("utf-8", "replace")
     return Sides(frozenset(paths), frozenset(paths - new), before, after, surrounding.known)

@@ -43,16 +43,28 @@ class _Read:
 def left_out(changed: Sequence[ChangedFile], sides: Sides) -> Iterator[Finding]:
     """Findings about tests that a runner took before a change of its settings and takes no longer."""
     by_path = {path: one for one in changed if one.after != one.before for path in (one.path, one.old_path or one.path)}
+    before, after = _by_folder(sides.before), _by_folder(sides.after)
     for runner in RUNNERS:
         names = re.compile("|".join(f"(?:{name})" for name, _ in runner.sources))
         touched = {path.rpartition("/")[0] for path in by_path if names.fullmatch(path.rpartition("/")[2])}
         for folder in sorted(touched):
-            yield from _in_folder(runner, folder, sides, by_path)
+            old, new = (_read(runner, texts.get(folder, {})) for texts in (before, after))
+            if new is None and old is not None and old.path in sides.after:
+                # The settings are gone and their file is not: what is usual counts.
+                new = _Read(old.path)
+            if new is not None and old != new:
+                yield from _in_folder(runner, folder, old, new, sides, by_path)
 
 
-def _in_folder(runner: Runner, folder: str, sides: Sides, by_path: Mapping[str, ChangedFile]) -> Iterator[Finding]:
-    old, new = _read(runner, folder, sides.before), _read(runner, folder, sides.after)
-    if new is None or old == new or (old is None and runner.javascript and _is_new(runner.name, folder, sides)):
+def _in_folder(
+    runner: Runner,
+    folder: str,
+    old: _Read | None,
+    new: _Read,
+    sides: Sides,
+    by_path: Mapping[str, ChangedFile],
+) -> Iterator[Finding]:
+    if old is None and runner.javascript and _is_new(runner.name, folder, sides):
         return
     was: Told = old.told if old else {}
     if old and old.path != new.path and runner.exclusive:
@@ -68,10 +80,17 @@ def _in_folder(runner: Runner, folder: str, sides: Sides, by_path: Mapping[str, 
         yield finding("checks-changed", "serious", new.path, _place(text, name, new.told), message)
     else:
         yield from _unseen(runner, was, new, differing, text, known=bool(tests))
+    yield from _narrower(runner, was, new, text, none_there=sides.known and not tests)
+    if runner.name == "pytest":
+        yield from _names(was, new, text)
+
+
+def _narrower(runner: Runner, was: Told, new: _Read, text: str, *, none_there: bool) -> Iterator[Finding]:
+    """Settings that leave tests out whatever there are, or have another program run them."""
     for name, message in runner.narrowing.items():
         value = " ".join(new.told.get(name, ())).lower()
         if value not in runner.off and was.get(name) != new.told.get(name):
-            if "no tests" in message and sides.known and not tests:
+            if "no tests" in message and none_there:
                 continue
             yield finding("checks-changed", "serious", new.path, _place(text, name, new.told), message)
     for name in ("testRunner", "runner"):
@@ -79,16 +98,21 @@ def _in_folder(runner: Runner, folder: str, sides: Sides, by_path: Mapping[str, 
         if runner.javascript and was.get(name) != new.told.get(name) and value.startswith((".", "/", "<rootDir>")):
             message = "Another program runs the tests."
             yield finding("checks-changed", "serious", new.path, _place(text, name, new.told), message)
-    if runner.name == "pytest":
-        yield from _names(was, new, text)
 
 
-def _read(runner: Runner, folder: str, texts: Mapping[str, str]) -> _Read | None:
-    """The settings that count: those of the file that is preferred, or of all where these are put together."""
+def _by_folder(texts: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(texts):
+        found.setdefault(path.rpartition("/")[0], {})[path] = texts[path]
+    return found
+
+
+def _read(runner: Runner, texts: Mapping[str, str]) -> _Read | None:
+    """The settings that count of a folder's: those of the file that is preferred, or of all where these are put
+    together."""
     found: _Read | None = None
-    there = sorted(path for path in texts if path.rpartition("/")[0] == folder)
     for name, prefix in runner.sources:
-        for path in there:
+        for path in texts:
             if not re.fullmatch(name, path.rpartition("/")[2]):
                 continue
             told = _told(path, texts[path], prefix)

@@ -34,6 +34,10 @@ _ORDER = (("GNUmakefile", "makefile", "Makefile"), ("justfile", "Justfile", ".ju
 _TOX = re.compile(r"^testenv[^.]*\.(?P<name>commands|commands_pre|commands_post|ignore_errors|ignore_outcome)$")
 
 
+_LONGEST = 2_000
+"""Characters of a line in which a target is looked for."""
+
+
 @dataclass
 class _Target:
     line: int
@@ -115,7 +119,7 @@ def _recipes(text: str, form: re.Pattern[str]) -> dict[str, _Target]:
         if line.startswith(("\t", "  ")):
             for name in current:
                 found[name].commands.append(code(line))
-        elif target := form.match(line):
+        elif len(line) <= _LONGEST and (target := form.match(line)):
             current = [name for name in target["names"].split() if _CHECKING.match(name)]
             needs, _, command = code(target["needs"]).partition(";")
             for name in current:
