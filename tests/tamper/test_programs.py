@@ -72,6 +72,7 @@ HELD: dict[str, list[ChangedFile]] = {
     "a shell of pnpm's": [changed("pnpm-workspace.yaml", "packages: []\n", "packages: []\nscriptShell: ./quiet\n")],
     "something loaded first": [changed("web/.npmrc", NPM, NPM + "node-options=--require ./quiet.js\n")],
     "another registry": [changed(".npmrc", NPM, NPM.replace("npm.example", "other.example"))],
+    "another registry for a tool": [changed(".npmrc", NPM, NPM + "@vitest:registry=https://npm.example.net\n")],
     "another registry of yarn's": [changed(".yarnrc.yml", YARN, YARN + 'npmRegistryServer: "https://x.example"\n')],
     "a shell of bun's": [changed("bunfig.toml", None, "[run]\nshell = './quiet'\n")],
     "a wrapper of the compiler": [changed(".cargo/config.toml", CARGO, CARGO + "rustc-wrapper = './quiet'\n")],

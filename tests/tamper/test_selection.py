@@ -77,6 +77,11 @@ HELD: dict[str, Case] = {
     "vitest, by what stands elsewhere": vitest("exclude"),
     "vitest, in vite's own": (VITEST, "vite.config.ts", "export default {}\n",
         "export default { test: { exclude: ['**/slow/**'] } }\n"),
+    "jest, in a project": jest("projects: [{ testPathIgnorePatterns: ['/slow/'] }]"),
+    "vitest, in a project": vitest("projects: [{ test: { exclude: ['src/slow/**'] } }]"),
+    "vitest, in a workspace": (
+        VITEST, "vitest.workspace.ts", None, "export default [{ test: { exclude: ['src/slow/**'] } }]\n"
+    ),
     "mocha, by name": mocha("grep: price\n"),
     "mocha, but not by name": mocha("fgrep: price\ninvert: true\n"),
     "mocha, a file": mocha("ignore:\n  - test/all.js\n"),
@@ -126,6 +131,9 @@ FREE: dict[str, Case] = {
     "vitest, nothing narrower": vitest("globals: true, environment: 'jsdom', coverage: { exclude: ['src/slow/**'] }"),
     "vitest, what another tool runs": vitest("exclude: [...configDefaults.exclude, 'e2e/**']"),
     "vitest, all of them": vitest("include: ['src/**/*.{test,spec}.{js,ts}']"),
+    "vitest, in one project and not in the other": vitest(
+        "projects: [{ test: { exclude: ['src/slow/**'] } }, { test: { include: ['src/slow/*.test.js'] } }]"
+    ),
     "mocha, nothing narrower": mocha("require: ts-node/register\ntimeout: 5000\n"),
     "mocha, more of them": mocha("spec:\n  - test/*.js\n  - src/**/*.test.js\n"),
     "ava, nothing narrower": (AVA, "ava.config.js", None, "export default { timeout: '2m' }\n"),

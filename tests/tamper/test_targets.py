@@ -53,14 +53,27 @@ commands =
 [testenv:lint]
 commands = ./lint.sh
 """
+TOX_TOML = """
+[env_run_base]
+deps = ["pytest"]
+commands = [["python", "run_tests.py"]]
+"""
 PACKAGE = {"name": "prices", "scripts": {"test": "vitest run", "pretest": "npm run build"}}
 SETUP_CFG = "[metadata]\nname = prices\n[options.entry_points]\nconsole_scripts =\n    prices = prices:main\n"
 SETUP_PY = (
     "from setuptools import setup\nsetup(name='prices', entry_points={'console_scripts': ['prices = prices:main']})\n"
 )
 PYPROJECT = "[project]\nname = 'prices'\n"
-FILES = {"Makefile": MAKE, "justfile": JUST, "noxfile.py": NOX, "tox.ini": TOX, "setup.cfg": SETUP_CFG,
-         "setup.py": SETUP_PY, "pyproject.toml": PYPROJECT}  # fmt: skip
+FILES = {
+    "Makefile": MAKE,
+    "justfile": JUST,
+    "noxfile.py": NOX,
+    "tox.ini": TOX,
+    "tox.toml": TOX_TOML,
+    "setup.cfg": SETUP_CFG,
+    "setup.py": SETUP_PY,
+    "pyproject.toml": PYPROJECT,
+}
 
 
 def package(**scripts: str) -> str:
@@ -89,6 +102,7 @@ HELD = {
     ),
     "an environment without commands": ("tox.ini", "commands = ./lint.sh\n", ""),
     "an environment that says its version": ("tox.ini", "commands = ./lint.sh", "commands = python --version"),
+    "an environment of TOML's": ("tox.toml", '["python", "run_tests.py"]', '["true"]'),
     "a plugin of pytest's": ("pyproject.toml", "name = 'prices'\n", "name = 'prices'\n" + PLUGIN),
     "a plugin by poetry": (
         "pyproject.toml", "name = 'prices'\n", "name = 'prices'\n" + POETRY

@@ -12,7 +12,7 @@ from honk.verify.tamper.modules import known_module
 _ASKED = re.compile(
     r"(^|/)(honk\.yaml|pyproject\.toml|setup\.(py|cfg)|\.?pytest\.(ini|toml)|tox\.ini|package\.json"
     r"|\.?mypy\.ini|\.?ruff\.toml|pyrightconfig\.json|\.flake8|\.coveragerc"
-    r"|(jest|vite|vitest|ava)\.config\.\w+|\.mocharc[^/]*|GNUmakefile|[Mm]akefile|\.?[Jj]ustfile"
+    r"|(jest|vite|vitest|ava)\.(config|workspace)\.\w+|\.mocharc[^/]*|GNUmakefile|[Mm]akefile|\.?[Jj]ustfile"
     r"|gradle-wrapper\.(jar|properties)|maven-wrapper\.(jar|properties)|gradlew(\.bat)?|mvnw(\.cmd)?)$"
 )
 """Of a change in one of these it is asked what stands around it; of a module with a name that Python knows, too."""

@@ -15,6 +15,8 @@ _PLAIN_OPTION = re.compile(r"^--(max-old-space-size|max-semi-space-size|stack-si
                            r"|enable-source-maps|experimental-vm-modules|openssl-legacy-provider"
                            r"|dns-result-order|unhandled-rejections)(=.*)?$")  # fmt: skip
 _USUAL_REGISTRY = re.compile(r"^https://registry\.(npmjs|yarnpkg)\.(org|com)/?$")
+_SCOPES = {"@biomejs", "@eslint", "@jest", "@playwright", "@typescript-eslint", "@vitest"}
+"""Under which tools of the checks are published."""
 _CACHES = {"sccache", "cachepot", "ccache"}
 _ELSEWHERE = re.compile(r"wasm|thumb|-none-|avr|xtensa|android|-ios|msp430|-uefi|-sgx")
 """Parts of the names of targets whose programs do not run on the machine that builds them."""
@@ -51,7 +53,7 @@ def _npm(one: Configured) -> Iterator[Finding]:
         elif name in {"node-options", "nodeOptions"} and not all(map(_PLAIN_OPTION.match, value.split())):
             yield _other(one, where, "Something is loaded by Node.js before each script of package.json.")
         elif name.rpartition(":")[2] in {"registry", "npmRegistryServer"} and not _USUAL_REGISTRY.match(value):
-            whole = name in {"registry", "npmRegistryServer"}
+            whole = name in {"registry", "npmRegistryServer"} or name.partition(":")[0] in _SCOPES
             severity: Severity = "serious" if whole or name in old else "warning"
             message = "Packages, those of the checks' tools among them, come from another place than they did."
             yield finding("checks-changed", severity, one.path, where, message)

@@ -29,6 +29,10 @@ _ASIDE = re.compile(
 )
 """What is left out by usual settings: what tools make, and what other tools run."""
 _DEFAULTS = re.compile(r"^\.\.\.\s?(\(?\s?)?([cC]onfigDefaults|defaultExclude|defaultInclude|defaults|base)\b")
+_WITH_PROJECTS = re.compile(r"(^|/)(jest\.config|vitest\.config|vite\.config|vitest\.workspace)\.\w+$")
+_IN_PROJECT = re.compile(
+    r"^(test\.)?projects(\[[^\]]*\])?\.(test\.)?(include|exclude|testMatch|testPathIgnorePatterns)$"
+)
 _SHOWN = 3
 
 
@@ -44,6 +48,8 @@ def left_out(changed: Sequence[ChangedFile], sides: Sides) -> Iterator[Finding]:
     """Findings about tests that a runner took before a change of its settings and takes no longer."""
     by_path = {path: one for one in changed if one.after != one.before for path in (one.path, one.old_path or one.path)}
     before, after = _by_folder(sides.before), _by_folder(sides.after)
+    for path in sorted(path for path in by_path if _WITH_PROJECTS.search(path)):
+        yield from _in_projects(path, sides)
     for runner in RUNNERS:
         names = re.compile("|".join(f"(?:{name})" for name, _ in runner.sources))
         touched = {path.rpartition("/")[0] for path in by_path if names.fullmatch(path.rpartition("/")[2])}
@@ -98,6 +104,41 @@ def _narrower(runner: Runner, was: Told, new: _Read, text: str, *, none_there: b
         if runner.javascript and was.get(name) != new.told.get(name) and value.startswith((".", "/", "<rootDir>")):
             message = "Another program runs the tests."
             yield finding("checks-changed", "serious", new.path, _place(text, name, new.told), message)
+
+
+def _in_projects(path: str, sides: Sides) -> Iterator[Finding]:
+    """What a project within the settings leaves out and none takes by name. Which usual patterns hold beside that is
+    not reckoned: projects may share tests as they like."""
+    old, new = (_nested(path, texts.get(path, "")) for texts in (sides.before, sides.after))
+    left = [item for item in new["left"] if item not in old["left"] and not _ASIDE.match(item)]
+    runner = RUNNERS[1] if "jest.config" in path else RUNNERS[2]
+    if not left or _is_new(runner.name, path.rpartition("/")[0], sides):
+        return
+    name, negative = runner.positive[0], runner.negative[0]
+    tests = [one for one in _around(runner, path.rpartition("/")[0], sides) if runner.takes({}, one)]
+    lost = [
+        one
+        for one in tests
+        if not runner.takes({negative: left}, one) and not (new["taken"] and runner.takes({name: new["taken"]}, one))
+    ]
+    if lost:
+        message = f"A project of {runner.name}'s leaves out `{lost[0]}`, and no other names it."
+        where = place(sides.after.get(path, ""), negative, left[0])
+        yield finding("checks-changed", "serious", path, where, message)
+
+
+def _nested(path: str, text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {"left": [], "taken": []}
+    try:
+        settings = flat(path, text)
+    except NotFlat:
+        return found
+    for name, items in settings.lists.items() if settings else ():
+        if _IN_PROJECT.match(name) or ("workspace" in path and name.startswith("test.") and name.count(".") == 1):
+            last = name.rpartition(".")[2]
+            found["left"] += items if last in {"exclude", "testPathIgnorePatterns"} else []
+            found["taken"] += items if last in {"include", "testMatch"} else []
+    return found
 
 
 def _by_folder(texts: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:

@@ -31,7 +31,8 @@ _WHOLE = (
 )  # fmt: skip
 _ORDER = (("GNUmakefile", "makefile", "Makefile"), ("justfile", "Justfile", ".justfile"))
 """Names of files of the same kind, those that are preferred first."""
-_TOX = re.compile(r"^testenv[^.]*\.(?P<name>commands|commands_pre|commands_post|ignore_errors|ignore_outcome)$")
+_TOX = re.compile(r"^testenv[^.]*\.commands$")
+_TOX_TOML = re.compile(r"^(?P<name>(tool\.tox\.)?(env_run_base|env\.[^.]+)\.commands)\[")
 
 
 _LONGEST = 2_000
@@ -50,7 +51,7 @@ def emptied(one: Configured, sides: Sides) -> Iterator[Finding]:
     name = one.path.rpartition("/")[2]
     if one.after is not None and name == "noxfile.py":
         yield from _sessions(one)
-    elif one.after is not None and re.fullmatch(r"tox\.ini|setup\.cfg", name):
+    elif one.after is not None and re.fullmatch(r"tox\.(ini|toml)|setup\.cfg|pyproject\.toml", name):
         yield from _environments(one)
     elif re.search(r"akefile[^/]*$|\.mk$|ustfile$", one.path):
         yield from _targets(_preferred(one, sides))
@@ -202,11 +203,12 @@ def _environments(one: Configured) -> Iterator[Finding]:
     except NotFlat:
         return
     was, now = _commands(old), _commands(new)
-    sections = {path.partition(".")[0] for path in (*new.values, *new.lists)}
+    every = [*new.values, *new.lists]
     for path, commands in was.items():
         left = now.get(path, [])
-        section = path.partition(".")[0]
-        if _any_works(commands) and not _any_works(left) and section in sections:
+        section = path.rpartition(".")[0]
+        stands = any(one.startswith(f"{section}.") for one in every)
+        if _any_works(commands) and not _any_works(left) and stands:
             message = f"The environment `{section}` runs nothing any more."
             where = place(one.after or "", path, left[0] if left else None)
             yield finding("checks-changed", "serious", one.path, where, message)
@@ -219,8 +221,13 @@ def _environments(one: Configured) -> Iterator[Finding]:
 
 
 def _commands(settings: Settings) -> dict[str, list[str]]:
+    """The commands of each environment; in TOML each of them is a list of words."""
     every = {path: value.split("\n") for path, value in settings.values.items()} | settings.lists
-    return {path: value for path, value in every.items() if (found := _TOX.match(path)) and found["name"] == "commands"}
+    found: dict[str, list[str]] = {path: value for path, value in every.items() if _TOX.match(path)}
+    for path, words in every.items():
+        if command := _TOX_TOML.match(path):
+            found.setdefault(command["name"], []).append(" ".join(words))
+    return found
 
 
 def _any_works(commands: Sequence[str]) -> bool:
