@@ -16,11 +16,12 @@ distributionSha256Sum=d725d707bfabd4dfdc958c624003b3c80accc03f7037b5122c4b1d0ef1
 GRADLE_AT = "gradle/wrapper/gradle-wrapper.properties"
 UPGRADED = GRADLE.replace("8.9", "8.14").replace("d725", "61ad")
 SCRIPT = '#!/bin/sh\nexec java -jar gradle/wrapper/gradle-wrapper.jar "$@"\n'
-MAVEN = "distributionUrl=https://repo.maven.apache.org/maven2/maven-3.9.9-bin.zip\ndistributionSha256Sum=4ec3f2\n"
+MAVEN = "distributionUrl=https://archive.apache.org/dist/maven/maven-3.9.9-bin.zip\ndistributionSha256Sum=4ec3f2\n"
 MAVEN_AT = ".mvn/wrapper/maven-wrapper.properties"
 YARN = "nodeLinker: node-modules\nyarnPath: .yarn/releases/yarn-4.5.0.cjs\n"
 WASM = "[target.wasm32-unknown-unknown]\nrunner = 'wasm-bindgen-test-runner'\n"
 CARGO = "[build]\njobs = 4\n"
+USUAL = ".".join(("registry", "npmjs", "org"))
 NPM = "save-exact=true\nregistry=https://npm.example.com/\n"
 
 
@@ -43,7 +44,7 @@ HELD: dict[str, list[ChangedFile]] = {
     "a wrapper that ends before it starts": [changed("gradlew", SCRIPT, SCRIPT.replace("exec", "exit 0\nexec"))],
     "a wrapper that only says so in a comment": [changed("gradlew", SCRIPT, "#!/bin/sh\n# gradle-wrapper.jar\ntrue\n")],
     "a new wrapper that starts nothing": [changed("app/gradlew", None, "#!/bin/sh\nexit 0\n")],
-    "another host for Maven": [changed(MAVEN_AT, MAVEN, MAVEN.replace("maven.apache.org", "example.com"))],
+    "another host for Maven": [changed(MAVEN_AT, MAVEN, MAVEN.replace("archive.apache.org", "example.com"))],
     "Maven without its checksum": [changed(MAVEN_AT, MAVEN, MAVEN.partition("distributionSha256Sum")[0])],
     "an agent in Maven": [changed(".mvn/jvm.config", "-Xmx2g\n", "-Xmx2g -javaagent:tools/quiet.jar\n")],
     "Maven without tests": [changed(".mvn/jvm.config", None, "-Dmaven.test.skip=true\n")],
@@ -113,7 +114,7 @@ FREE: dict[str, list[ChangedFile]] = {
     "another linker of yarn's": [changed(".yarnrc.yml", YARN, YARN.replace("node-modules", "pnp"))],
     "more memory for Node.js": [changed(".npmrc", NPM, NPM + "node-options=--max-old-space-size=4096\n")],
     "a usual shell": [changed(".npmrc", NPM, NPM + "script-shell=/bin/bash\n")],
-    "the usual registry": [changed(".npmrc", None, "registry=https://registry.npmjs.org/\n")],
+    "the usual registry": [changed(".npmrc", None, f"registry=https://{USUAL}/\n")],
     "a registry of the house's packages": [changed(".npmrc", NPM, NPM + "@house:registry=https://npm.example.com\n")],
     "a cache for the compiler": [changed(".cargo/config.toml", CARGO, CARGO + "rustc-wrapper = 'sccache'\n")],
     "a runner of what cannot run here": [changed(".cargo/config.toml", CARGO, CARGO + WASM)],
