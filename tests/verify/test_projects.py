@@ -103,6 +103,11 @@ def test_maven_modules() -> None:
     core = plan_of(MAVEN, changed=["core/src/main/java/A.java"])
     assert commands(core) == {"maven test": "mvn -B -ntp --fail-at-end test --projects core,web/app --also-make"}
     assert "--projects" not in commands(plan_of(MAVEN, changed=["pom.xml"]))["maven test"]
+    # What is fetched ahead is the same for every change.
+    programs = ("mvn", "bazel")
+    assert plan_of(MAVEN, changed=["core/A.java"], programs=programs).set_up == plan_of(MAVEN, programs=programs).set_up
+    bazel = plan_of({**MAVEN, "MODULE.bazel": ""}, programs=programs)
+    assert (list(commands(bazel)), bazel.set_up) == (["bazel test"], [])
     plugin = "<build><plugins><plugin><artifactId>spotless-maven-plugin</artifactId></plugin></plugins></build>"
     wrapped = plan_of({"pom.xml": _pom("a", plugin), "mvnw": "#!/bin/sh\n"})
     assert commands(wrapped) == {

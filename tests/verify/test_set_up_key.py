@@ -13,9 +13,24 @@ PROJECT = '[project]\nname = "a"\nversion = "1"\ndependencies = ["six"]\n[build-
 TEST = {"tests/test_a.py": "def test_a(): ...", "a/__init__.py": "x = 1"}
 BUILT = "[tool.hatch.build.hooks.custom]\n"
 
+POM = "<project><modules><module>core</module></modules></project>"
+GRADLE = {
+    "settings.gradle.kts": 'pluginManagement {\n  repositories { google() }\n  includeBuild("build-logic")\n}\n',
+    "app/build.gradle": "",
+    "app/gradle.lockfile": "",
+    "gradlew": "",
+    "gradle/libs.versions.toml": "",
+    "gradle/verification-metadata.xml": "",
+    "gradle/wrapper/gradle-wrapper.properties": "",
+    "gradle.properties": "",
+    "buildSrc/src/main/kotlin/Versions.kt": "",
+    "build-logic/settings.gradle.kts": "",
+    "build-logic/src/main/kotlin/Convention.kt": "",
+}
+
 
 def _key(files: dict[str, str]) -> str:
-    listed = Listed(files, [*EVERYTHING, "pre-commit"])
+    listed = Listed(files, [*EVERYTHING, "pre-commit", "mvn", "gradle", "java"])
     plan = detect(listed, parse_repository_file(""), egress=["github.com"])
     assert plan.set_up
     return set_up_key(plan.set_up, listed, [])
@@ -42,6 +57,18 @@ def _key(files: dict[str, str]) -> str:
             {".pre-commit-config.yaml": "repos: [{repo: 'https://github.com/a/b', hooks: [{id: x}]}]", "x.toml": ""},
             ".pre-commit-config.yaml",
         ),
+        ({"pom.xml": POM, "core/pom.xml": "<project/>"}, "core/pom.xml"),
+        ({"pom.xml": POM, ".mvn/extensions.xml": ""}, ".mvn/extensions.xml"),
+        ({"mvnw": "", "pom.xml": POM, ".mvn/wrapper/maven-wrapper.properties": ""}, "pom.xml"),
+        (GRADLE, "settings.gradle.kts"),
+        (GRADLE, "app/build.gradle"),
+        (GRADLE, "app/gradle.lockfile"),
+        (GRADLE, "gradle/libs.versions.toml"),
+        (GRADLE, "gradle/verification-metadata.xml"),
+        (GRADLE, "gradle/wrapper/gradle-wrapper.properties"),
+        (GRADLE, "gradle.properties"),
+        (GRADLE, "buildSrc/src/main/kotlin/Versions.kt"),
+        (GRADLE, "build-logic/src/main/kotlin/Convention.kt"),
     ],
 )
 def test_it_is_made_again_for_another_lock_file_and_for_nothing_else(files: dict[str, str], lock: str) -> None:

@@ -73,3 +73,33 @@ def test_what_was_refused_is_quoted(run: Run) -> None:
     noise = 'for n in $(seq 2000); do echo "src/a$n.c:1:1: error: number $n is not declared in this scope"; done'
     told = run(f"curl -sS --max-time 9 https://elsewhere.example/; {noise}; exit 1").summary
     assert "It tried to reach elsewhere.example:443, which is not in `egress` of honk.yaml. It said: curl: (" in told
+
+
+WRAPPER = "exec java -classpath gradle/wrapper/gradle-wrapper.jar org.gradle.wrapper.GradleWrapperMain"
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "told"),
+    [
+        ("./gradlew check", {}, "./gradlew is not in the repository: commit it (`gradle wrapper` makes it)."),
+        (
+            "./gradlew check",
+            {"gradlew": ""},
+            "(`git update-index --chmod=+x gradlew`) or name its interpreter (`sh ./g",
+        ),
+        ("cat none/here; no-such-program", {}, "A program is missing on this machine, no-such-program: install it"),
+        ("bash ./tools/mvnw test", {}, "./tools/mvnw is not in the repository: commit it (`mvn wrapper:wrapper` makes"),
+        pytest.param(
+            "sh ./gradlew check",
+            {"gradlew": f'{WRAPPER} "$@"\n'},
+            "gradle/wrapper/gradle-wrapper.jar is not in the repository, and gradlew does nothing without it",
+            marks=pytest.mark.skipif(shutil.which("java") is None, reason="no Java on this machine"),
+        ),
+    ],
+)
+def test_what_is_missing_of_a_wrapper_is_told_with_what_to_do(
+    run: Run, line: str, files: dict[str, str], told: str
+) -> None:
+    check = run(line, files)
+    assert check.status == "failed"
+    assert told in check.summary

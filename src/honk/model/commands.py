@@ -182,10 +182,11 @@ class Checkout(Protocol):
         """Whether what `apart` gives is a tree of its own."""
         ...
 
-    def apart(self, before: Sequence[Checkout] = ()) -> AbstractContextManager[Checkout]:
+    def apart(self, before: Sequence[Checkout] = (), *, own_home: bool = True) -> AbstractContextManager[Checkout]:
         """The tree and the home as they are now, with what was written in those `before`, that `apart` gave too and in
-        which nothing runs any longer. What is written in it is seen nowhere else. This very checkout where trees have
-        no layers."""
+        which nothing runs any longer. What is written in it is seen nowhere else; without `own_home`, what is written
+        in the home is written in this checkout's, in which nothing may run meanwhile. This very checkout where trees
+        have no layers."""
         ...
 
     def blobs(self) -> Mapping[str, str]:

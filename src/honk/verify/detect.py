@@ -49,7 +49,7 @@ def detect(
     plan = instead_of_others(tree, plan, changed)
     plan = instead_of_its_hooks(tree, plan, [*file.egress, *egress])
     plan = add_make(tree, plan, [*everything, *plan.verifiers], changed)
-    return replace(plan, verifiers=_in_order(plan.verifiers), set_up=set_up or _possible(tree, plan.set_up))
+    return replace(plan, verifiers=_in_order(plan.verifiers), set_up=set_up or _possible(tree, _wanted(plan)))
 
 
 def _configured(name: str, step: str | VerifyStep) -> Verifier:
@@ -99,6 +99,12 @@ def _joined(one: Plan, other: Plan) -> Plan:
         [*one.left_out, *other.left_out],
         [*one.untouched, *other.untouched],
     )
+
+
+def _wanted(plan: Plan) -> list[SetUp]:
+    """Without what would be fetched ahead for checks that something else does by now."""
+    fetching = {one.directory for one in plan.verifiers if one.registries}
+    return [step for step in plan.set_up if not step.ahead or step.directory in fetching]
 
 
 def _possible(tree: Tree, steps: Sequence[SetUp]) -> list[SetUp]:

@@ -6,13 +6,18 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 
-from honk.verify.plan import Members, Plan, Verifier, Workspace, named
+from honk.verify.plan import Members, Plan, SetUp, Verifier, Workspace, named
 from honk.verify.tree import Tree, folder, join, ours, uncommented, within
 
 _SETTINGS = ("settings.gradle", "settings.gradle.kts")
 _BUILDS = ("build.gradle", "build.gradle.kts")
 MARKERS = (*_SETTINGS, *_BUILDS)
+_SCRIPT = Path(__file__).with_name("fetch.gradle")
+_SCRIPT_INSIDE = "/honk/fetch.gradle"
+_AHEAD = f"--continue -Dorg.gradle.configuration-cache=false --init-script {_SCRIPT_INSIDE} honkFetch"
+"""`dependencies` fetches what describes them, not them themselves; `testClasses` what compiles, not what runs."""
 
 
 def find_gradle(tree: Tree) -> list[Workspace]:
@@ -78,18 +83,35 @@ def _plan(tree: Tree, root: str, paths: Mapping[str, str], chosen: Members | Non
     named_ones = sorted(paths[one] for one in chosen or ())
     tasks = " ".join(shlex.quote(f"{path.rstrip(':')}:check") for path in named_ones) or "check"
     # A task of the root's own is one that runs in all projects unless it begins with a colon.
-    return Plan(
-        [
-            Verifier(
-                named("gradle test", root),
-                f"{program} --console=plain --no-daemon --continue {tasks}",
-                f"{found} is there",
-                root,
-                1800.0,
-                needs=needs,
-                registries=True,
-                kind="test",
-                tools=("gradle",),
-            )
-        ]
+    quiet = f"{program} --console=plain --no-daemon"
+    why = f"{found} is there"
+    if not wrapper and join(root, "gradle/wrapper/gradle-wrapper.properties") in tree:
+        why += ", and gradlew, which gradle/wrapper is for, is not"
+    check = Verifier(
+        named("gradle test", root),
+        f"{quiet} --continue {tasks}",
+        why,
+        root,
+        1800.0,
+        needs=needs,
+        registries=True,
+        kind="test",
+        tools=("gradle",),
     )
+    fetch = SetUp(
+        f"{quiet} {_AHEAD}",
+        why,
+        directory=root,
+        needs=needs,
+        ahead=True,
+        reads=_logic(tree, root),
+        readable={_SCRIPT_INSIDE: _SCRIPT},
+    )
+    return Plan([check], [fetch])
+
+
+def _logic(tree: Tree, root: str) -> list[str]:
+    """The folders with code of the build's own, which may decide on dependencies."""
+    blocks = re.findall(r"\bpluginManagement\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}", _read(tree, root, _SETTINGS))
+    builds = re.findall(r"\bincludeBuild\s*\(?\s*[\"']([^\"']+)", "\n".join(blocks))
+    return [join(root, path) for path in ("buildSrc", *builds)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 PROBES = {
@@ -59,6 +60,13 @@ class SetUp:
     """Programs that are there after it."""
     apart: Sequence[str] = ()
     """Folders of other projects, whose declarations it does not read."""
+    ahead: bool = False
+    """True when it fetches what the checks would fetch themselves, by what is declared. Then only what it leaves in the
+    home is kept, it is not run where that cannot be, and what is missing all the same the checks fetch."""
+    reads: Sequence[str] = ()
+    """Folders of which it may read every file, besides the declarations; of those that run ahead."""
+    readable: Mapping[str, Path] = field(default_factory=dict)
+    """Honk's own files that it reads, by their paths in a sandbox."""
 
 
 @dataclass(frozen=True)

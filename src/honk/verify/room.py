@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from honk.model import Cancelled, Check, Checkout, CheckStatus, Command, Completed, HonkError, Limits
 from honk.repository_file import RepositoryFile
@@ -75,6 +77,8 @@ class Room:
     ) -> Room:
         """Look at what the checkout holds, and at what of it has to do with the paths that are `changed`."""
         plan = detect(checkout, file, changed=changed, egress=conditions.egress)
+        if not checkout.layered:
+            plan = replace(plan, set_up=[step for step in plan.set_up if not step.ahead])
         return cls(checkout, file, conditions, plan)
 
     @property
@@ -98,6 +102,7 @@ class Room:
         directory: str = ".",
         registries: bool = False,
         environment: Mapping[str, str] | None = None,
+        readable: Mapping[str, Path] | None = None,
     ) -> Completed:
         """Run a shell line. Raises `Cancelled` when `stop()` is or turns true."""
         stop, log = self.conditions.stop, self.conditions.log
@@ -108,6 +113,7 @@ class Room:
         command = Command(
             ("sh", "-c", line),
             environment={"CI": "true"} | fetching | dict(environment or {}),
+            readable=readable or {},
             directory=directory,
             egress=tuple(dict.fromkeys([*self.egress, *hosts])),
             limits=Limits(seconds=seconds),
@@ -120,26 +126,24 @@ class Room:
 
     def set_up(
         self, on_start: Callable[[Verifier], None] = lambda _: None, *, as_one: bool = False
-    ) -> dict[str, Check]:
-        """Run the set-up of each project, unless what it leaves is there from before; what failed, by its folder.
+    ) -> Sequence[Trouble]:
+        """Run the set-up of each project, unless what it leaves is there from before; what failed.
 
         One that honk.yaml names is red then. One that was only detected is told, and what can run without it still
         runs. `as_one` keeps what all projects' set-ups leave together, for one that can stand on one only.
         """
-        by_folder: dict[str, list[SetUp]] = {}
-        for step in self.plan.set_up:
-            by_folder.setdefault("" if as_one else step.directory, []).append(step)
-        trouble: dict[str, Check] = {}
-        for steps in by_folder.values():
-            trouble |= self._set_up(steps, on_start)
-        return trouble
+        steps = sorted(self.plan.set_up, key=lambda step: step.ahead)
+        groups: dict[object, list[SetUp]] = {}
+        for step in steps:
+            groups.setdefault(as_one or (step.directory, step.ahead), []).append(step)
+        return [one for group in groups.values() for one in self._set_up(group, on_start)]
 
-    def _set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> dict[str, Check]:
-        trouble: dict[str, Check] = {}
+    def _set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> Sequence[Trouble]:
+        trouble: list[Trouble] = []
 
         def run() -> bool:
-            trouble.update(self._run_set_up(steps, on_start))
-            return not trouble
+            trouble.extend(self._run_set_up(steps, on_start))
+            return not spoils(trouble, steps)
 
         if self.conditions.fresh:
             run()
@@ -147,28 +151,67 @@ class Room:
             self.checkout.set_up(set_up_key(steps, self.checkout, self.egress), run)
         return trouble
 
-    def _run_set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> Iterator[tuple[str, Check]]:
-        """The first step's trouble, if one has any, with its folder."""
-        for number, step in enumerate(steps):
+    def _run_set_up(self, steps: Sequence[SetUp], on_start: Callable[[Verifier], None]) -> Iterator[Trouble]:
+        """What goes wrong. Nothing comes after that but what is fetched ahead, which needs no other step."""
+        for step in steps:
+            number = [one for one in self.plan.set_up if one.directory == step.directory].index(step)
             name = named("set-up" if number == 0 else f"set-up {number + 1}", step.directory)
             on_start(
                 Verifier(name, step.command, step.why, step.directory, _SET_UP_SECONDS, configured=step.configured)
             )
-            done = self.run(name, step.command, _SET_UP_SECONDS, registries=True, directory=step.directory)
+            done = self._run_step(name, step)
             if done.exit_code or done.ended_by != "itself":
                 told = distil(done.output, self.conditions.characters, tool=step.command)
-                yield step.directory, _trouble(name, step, done, told)
-                return
+                late = step.ahead and done.ended_by == "time limit"
+                yield Trouble(step, _trouble(name, step, done, told), late)
+                if not step.ahead:
+                    return
+
+    def _run_step(self, name: str, step: SetUp) -> Completed:
+        with ExitStack() as stack:
+            room = self
+            if step.ahead:
+                # What it builds on the way is of this commit, and nothing for others to stand on.
+                checkout = stack.enter_context(self.checkout.apart(own_home=False))
+                room = self.apart(checkout, self.conditions.stop)
+            return room.run(
+                name,
+                step.command,
+                _SET_UP_SECONDS,
+                registries=True,
+                directory=step.directory,
+                readable=step.readable,
+            )
 
 
-def concerning(trouble: Mapping[str, Check], directory: str) -> Check | None:
-    """What is wrong with the set-up that a folder stands on."""
-    return next((check for place, check in trouble.items() if within(directory, place)), None)
+@dataclass(frozen=True)
+class Trouble:
+    """A step of a set-up that failed, and what is told of it."""
+
+    step: SetUp
+    check: Check
+    late: bool = False
+    """True when it fetched ahead until its time was up: what it has fetched by then is as good."""
+
+
+def concerning(trouble: Sequence[Trouble], directory: str) -> Check | None:
+    """What is wrong with the set-up that a folder stands on. What could not be fetched ahead the checks fetch."""
+    found = (one for one in trouble if not one.step.ahead and within(directory, one.step.directory))
+    return next((one.check for one in found), None)
+
+
+def spoils(trouble: Sequence[Trouble], steps: Sequence[SetUp]) -> bool:
+    """Whether what these steps have left is not worth standing on: something failed, and not only what was fetched
+    ahead beside what others did."""
+    ahead = all(step.ahead for step in steps)
+    return any(ahead or not one.step.ahead for one in trouble if not one.late)
 
 
 def _trouble(name: str, step: SetUp, done: Completed, told: str) -> Check:
     summary = reason(done, _SET_UP_SECONDS, told)
-    if not step.configured:
+    if step.ahead:
+        summary = f"The dependencies could not be fetched ahead: the checks try it themselves.\n{summary}"
+    elif not step.configured:
         summary = f"The dependencies could not be set up; name `setup` in honk.yaml to do it your way.\n{summary}"
     status: CheckStatus = "skipped"
     if step.configured:
@@ -193,7 +236,7 @@ def prepare(checkout: Checkout, file: RepositoryFile, conditions: Conditions = A
     Raises `HonkError` when a set-up that honk.yaml names fails. Without one that was only detected, the build is tried.
     """
     room = Room.of(checkout, file, conditions)
-    for check in room.set_up().values():
+    for check in (one.check for one in room.set_up()):
         if not check.green:
             raise HonkError(f"The set-up before the build failed (`{check.command}`):\n{check.summary}")
     hosts = tuple(dict.fromkeys([*room.egress, *registry_hosts(conditions.registries)]))
@@ -212,9 +255,9 @@ def equip(
     failed, which is told and keeps nobody from working."""
     room = Room.of(checkout, file, conditions)
     trouble = room.set_up(on_start, as_one=True)
-    for check in trouble.values():
-        on_trouble(check)
-    return None if trouble else in_front_of_path(room.plan)
+    for one in trouble:
+        on_trouble(one.check)
+    return None if spoils(trouble, room.plan.set_up) else in_front_of_path(room.plan)
 
 
 def in_front_of_path(plan: Plan, directory: str | None = None) -> str:

@@ -24,7 +24,7 @@ from honk.verify.plan import Plan, Verifier
 from honk.verify.reasons import reason
 from honk.verify.remedies import remedy
 from honk.verify.report_files import Told, told_of, without_earlier, written_reports
-from honk.verify.room import ALONE, Conditions, Room, concerning, missing_programs, prefix, untouched
+from honk.verify.room import ALONE, Conditions, Room, Trouble, concerning, missing_programs, prefix, untouched
 
 _RAN = re.compile(r"^Ran (\d+) tests?\b", re.MULTILINE)
 _STEADY = ("format", "lint", "types")
@@ -105,10 +105,10 @@ def verify(
     if not left:
         return [*results, *(found[one.name] for one in verifiers)]
     trouble = room.set_up(on_start)
-    for check in trouble.values():
-        on_finish(check)
-        results.append(check)
-    if not all(check.green for check in trouble.values()):
+    for one in trouble:
+        on_finish(one.check)
+        results.append(one.check)
+    if not all(one.check.green for one in trouble):
         made = {one.name: _skipped(one, "Not run, because the set-up failed.") for one in left}
         for check in made.values():
             on_finish(check)
@@ -173,7 +173,7 @@ class _Run:
     """Set once something went wrong besides a red check: then the others are ended, too."""
 
     def all(
-        self, verifiers: Sequence[Verifier], digests: Mapping[str, str], trouble: Mapping[str, Check]
+        self, verifiers: Sequence[Verifier], digests: Mapping[str, str], trouble: Sequence[Trouble]
     ) -> dict[str, Check]:
         """Run them, each once those are done that it comes after."""
         missing = missing_programs(self.room.checkout, replace(self.room.plan, verifiers=verifiers), set_up=True)

@@ -25,10 +25,15 @@ _DECLARATIONS = frozenset(
         *("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml"),
         *("go.mod", "go.sum", "go.work", "go.work.sum", ".pre-commit-config.yaml"),
         *("packages.lock.json", "nuget.config", "NuGet.Config", "global.json", "Package.swift", "Package.resolved"),
+        "gradle.properties",
         *("Gemfile", "Gemfile.lock", "composer.json", "composer.lock", "mix.exs", "mix.lock"),
     }
 )
 _DOTNET = re.compile(r"\.(sln|slnx|[cfv][sb]proj|props|targets)$")
+_JVM = re.compile(
+    r"pom[^/]*\.xml$|(^|/)\.mvn/|\.(gradle|gradle\.kts|lockfile|versions\.toml)$|"
+    r"(^|/)gradle/(wrapper/)?[^/]+\.(xml|properties)$"
+)
 _REQUIREMENTS = re.compile(r"(requirements|constraints)[^/]*\.(txt|in)$|(^|/)requirements/[^/]+\.(txt|in)$")
 
 # Only of these is it known that they read the declarations and nothing else of the tree.
@@ -54,11 +59,16 @@ def set_up_key(steps: Sequence[SetUp], checkout: Checkout, egress: Iterable[str]
     """
     blobs = checkout.blobs()
     declared = {path: blob for path, blob in blobs.items() if _declares(path) and _concerns(path, steps)}
+    logic = [folder for step in steps for folder in step.reads]
+    declared |= {path: blob for path, blob in blobs.items() if any(within(path, folder) for folder in logic)}
     installs = all(
-        _only_installs(line, step.directory, declared, blobs, checkout) for step in steps for line in _commands(step)
+        step.ahead or _only_installs(line, step.directory, declared, blobs, checkout)
+        for step in steps
+        for line in _commands(step)
     )
+    files = [(inside, path.read_text()) for step in steps for inside, path in step.readable.items()]
     facts = {
-        "commands": [(step.command, step.path, step.directory) for step in steps],
+        "commands": [*((step.command, step.path, step.directory) for step in steps), *files],
         "reads": declared if installs and declared else dict(blobs),
         "egress": sorted(egress),
         "machine": [*_machine(), checkout.made_of],
@@ -67,7 +77,8 @@ def set_up_key(steps: Sequence[SetUp], checkout: Checkout, egress: Iterable[str]
 
 
 def _declares(path: str) -> bool:
-    return PurePosixPath(path).name in _DECLARATIONS or bool(_REQUIREMENTS.search(path) or _DOTNET.search(path))
+    patterns = (_REQUIREMENTS, _DOTNET, _JVM)
+    return PurePosixPath(path).name in _DECLARATIONS or any(pattern.search(path) for pattern in patterns)
 
 
 def _concerns(path: str, steps: Sequence[SetUp]) -> bool:

@@ -95,7 +95,7 @@ class CleanCheckout:
         return self.stands is not None and not isinstance(self.sandbox.tree, Path)
 
     @contextmanager
-    def apart(self, before: Sequence[Checkout] = ()) -> Iterator[Checkout]:
+    def apart(self, before: Sequence[Checkout] = (), *, own_home: bool = True) -> Iterator[Checkout]:
         """See `model.Checkout.apart`."""
         if self.stands is None or isinstance(self.sandbox.tree, Path):
             yield self
@@ -103,7 +103,7 @@ class CleanCheckout:
         others = [one.sandbox for one in before if isinstance(one, CleanCheckout) and one is not self]
         place, sandbox = self.stands.apart(self.sandbox, others)
         try:
-            yield replace(self, sandbox=sandbox)
+            yield replace(self, sandbox=sandbox if own_home else replace(sandbox, home=self.sandbox.home))
         finally:
             remove_tree(place)
 

@@ -276,6 +276,9 @@ def proxy_environment(port: int, egress: Sequence[str]) -> dict[str, str]:
     # A server the command starts itself is reached directly; one on the host, if it is allowed, by the proxy.
     direct = [name for name in ("localhost", "127.0.0.1", "::1") if not any(name in entry for entry in egress)]
     exempt = dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(direct))
+    if len(direct) < 3:
+        # Java goes straight to all names of the loopback, whatever else it is told; only with an empty list to none.
+        java += " -Dhttp.nonProxyHosts="
     return dict.fromkeys(names, address) | exempt | {"MAVEN_OPTS": java, "GRADLE_OPTS": java}
 
 

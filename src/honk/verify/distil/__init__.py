@@ -83,6 +83,11 @@ DISTILLERS = (
     Distiller(npm, ("npm error", "npm ERR!"), ("npm",)),
 )  # fmt: skip
 
+_ADVICE = re.compile(
+    r"\[ERROR\]\s*(?:$|Re-run Maven|To see the full|For more information|\[Help \d+\])"
+    r"|\* Try:$|(?:> )?Run with --|\* Get more help at"
+)
+"""What Maven and Gradle say after every failure."""
 _FOR_PEOPLE = (jest, vitest, numbered)
 """What these read says the same as their tools' JSON, which goes to the standard output beside it."""
 
@@ -93,7 +98,7 @@ def distil(output: str, budget: int = BUDGET, *, tool: str = "", reports: Sequen
     lines = clean(output)
     printed = Printed(output, lines, "\n".join(lines))
     room = _room(len(output), budget)
-    brief = [line for line in lines if line]
+    brief = [line for line in lines if line and not _ADVICE.match(line)]
     if not reports and sum(map(len, brief)) + len(brief) <= room and max(map(len, brief), default=0) <= LINE:
         return cut("\n".join(cut(mask(line), LINE) for line in brief), room)
     found = reported(printed, reports) if reports else None

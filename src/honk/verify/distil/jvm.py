@@ -35,7 +35,11 @@ _GOAL = re.compile(
     r"^\[ERROR\] (?:Failed to execute goal .*|Plugin .* could not be resolved.*|Some problems were encountered.*"
     r"|Non-\w+ .*|\[FATAL\].*|The goal you specified.*|Unknown lifecycle.*|'\S+' .*)$"
 )
-_SCANNED = re.compile(r"^\[(?:ERROR|FATAL)\] (?P<said>(?:Malformed|Non-resolvable|'[\w.]+' |Rule \d+:|Dependency ).*)$")
+_SCANNED = re.compile(
+    r"^\[(?:ERROR|FATAL)\] (?P<said>(?:Malformed|Non-(?:resolvable|readable)|'[\w.]+' |Rule \d+:|Dependency ).*)$"
+)
+_NOT_FETCHED = re.compile(r"Could not (?:transfer|find) artifact ")
+_NEEDLESS = re.compile(r": transfer failed for \S+(?=[:,] )| during a previous attempt\..*")
 _TOTAL = re.compile(r"^\[(?:ERROR|WARNING)\]\s+(?P<total>Tests run: \d+, Failures: \d+, Errors: \d+.*)$")
 
 
@@ -57,14 +61,20 @@ def maven(printed: Printed, _: Sequence[Report]) -> Distilled | None:
             if _LISTED.match(line)
         ]
     faults += [Fault(at, at + 1, found["said"]) for at, line in enumerate(lines) if (found := _SCANNED.match(line))]
-    goals = [
-        Fault(at, at + 1, line.removeprefix("[ERROR] ").partition(" -> [Help")[0], sure=False)
-        for at, line in enumerate(lines) if _GOAL.match(line)
-    ]  # fmt: skip
+    goals = [_goal(at, line) for at, line in enumerate(lines) if _GOAL.match(line)]
     total = next((found["total"] for line in reversed(lines) if (found := _TOTAL.match(line))), "")
     if not faults and not goals:
         return None
     return Distilled([*faults, *goals[:1]], total.partition(", Time")[0])
+
+
+def _goal(at: int, line: str) -> Fault:
+    """Why a goal failed. Of something that could not be fetched Maven tells all that wanted it in one line, and at its
+    end what the matter was."""
+    said = _NEEDLESS.sub("", line.removeprefix("[ERROR] ").partition(" -> [Help")[0])
+    last = max((found.start() for found in _NOT_FETCHED.finditer(said)), default=0)
+    head, cause = said[:last].rstrip(": "), said[last:]
+    return Fault(at, at + 1, head or cause, [cause] if head else [], sure=False)
 
 
 def _traced(lines: Sequence[str], at: int, until: int, title: str) -> Fault:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from honk.model.changes import ChangedFile, Finding, Severity
+from honk.model import ChangedFile, Finding, Severity
 from honk.verify.tamper import paths
 from honk.verify.tamper.facts import Mark
 from honk.verify.tamper.reporting import finding

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from honk.model.changes import Finding, Severity
+from honk.model import Finding, Severity
 from honk.verify.tamper import paths
 from honk.verify.tamper.facts import Mark
 from honk.verify.tamper.reporting import finding

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from honk.masking import masker
-from honk.model.changes import Finding, Severity
+from honk.model import Finding, Severity
 from honk.verify.tamper.facts import Mark
 
 _mask = masker()

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Protocol
 
 from honk.masking import SHAPES
-from honk.model.changes import Finding, Severity
+from honk.model import Finding, Severity
 from honk.verify.tamper import paths
 from honk.verify.tamper.facts import Mark
 from honk.verify.tamper.reporting import finding

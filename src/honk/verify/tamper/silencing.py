@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from honk.model.changes import Finding, Severity
+from honk.model import Finding, Severity
 from honk.verify.tamper.facts import Mark, Source
 from honk.verify.tamper.matching import Sides
 from honk.verify.tamper.reporting import finding

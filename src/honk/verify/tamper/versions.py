@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from honk.model.changes import Finding
+from honk.model import Finding
 from honk.verify.tamper import paths
 from honk.verify.tamper.facts import Mark
 from honk.verify.tamper.reporting import finding

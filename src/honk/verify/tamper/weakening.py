@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from honk.model.changes import Finding, Severity
+from honk.model import Finding, Severity
 from honk.verify.tamper.facts import Assertion, Mark, Test
 from honk.verify.tamper.matching import GENERAL, Matched, Placed, Sides, match
 from honk.verify.tamper.reporting import finding
