@@ -16,7 +16,17 @@ for _name in (
 ):  # fmt: skip
     import_module(_name)
 
-import_module("honk.cli.commands").command()
+from honk.certificates import trusted  # noqa: E402
+from honk.cli.commands import command  # noqa: E402
+from honk.settings import Settings  # noqa: E402
+from honk.workspace.cgroups import places  # noqa: E402
+from honk.workspace.sandbox import backend  # noqa: E402
+
+command()
+# What holds for this machine, whatever the first test has set. Where there is no sandbox, each finds out for itself.
+backend(Settings.model_construct())
+places()
+trusted()
 
 # Collected once here, what is there is not looked through again by each process that is forked.
 gc.collect()
