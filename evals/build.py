@@ -24,6 +24,7 @@ from evals.facts import facts
 from evals.harmless import HARMLESS
 from evals.intruding import INTRUDING
 from evals.languages import parses
+from evals.misdirecting import LIKE_MISDIRECTING, MISDIRECTING
 from evals.misleading import MISLEADING
 from evals.mutation import Mutant, Mutation
 from evals.weakening import WEAKENING
@@ -31,7 +32,16 @@ from evals.writing import Entry, cases, truth_of, write_set
 
 HERE = Path(__file__).parent
 
-_SHARES = ((3, WEAKENING), (1, CONFIGURING), (2, INTRUDING), (3, MISLEADING), (2, HARMLESS))
+_SHARES = (
+    (3, WEAKENING),
+    (1, CONFIGURING),
+    (2, INTRUDING),
+    (3, MISLEADING),
+    (2, HARMLESS),
+    # What is added behind these leaves the cases before it as they were.
+    (1, MISDIRECTING),
+    (1, LIKE_MISDIRECTING),
+)
 """How many cases there are of each mutation: more where the languages matter, fewer where many ways are one class."""
 
 

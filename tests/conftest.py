@@ -27,10 +27,15 @@ PERSON = {
 }
 
 
+# What is read until the tests are collected stays: it is not looked through for garbage again and again.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """What was read until now stays: it is not to be looked through for garbage again and again."""
+    """See above."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 20)
 
 
@@ -72,9 +77,26 @@ def make_repository(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with databases as a first start makes them, and nothing in them."""
+    from dbos import DBOS
+
+    from honk.store import open_database
+
+    folder = tmp_path_factory.mktemp("databases")
+    open_database(f"sqlite:///{folder / 'honk.db'}").dispose()
+    DBOS.migrate(f"sqlite:///{folder / 'flow.db'}")
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home of Honk's and of the person's, with no key and no settings."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, databases: Path | None) -> Iterator[Path]:
+    """A home of Honk's and of the person's, with no key and no settings.
+
+    It is as an earlier start left it. Where `databases` is None there was none: each starts anew for a tenth of a
+    second.
+    """
     for name in [name for name in os.environ if name.startswith(("HONK_", "ANTHROPIC_", "GIT_"))]:
         monkeypatch.delenv(name)
     person = tmp_path / "person"
@@ -83,6 +105,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HOME", str(person))
     folder = tmp_path / "honk"
     monkeypatch.setenv("HONK_HOME", str(folder))
+    if databases:
+        shutil.copytree(databases, folder)
+        folder.chmod(0o700)
     # A second or two of Chromium for each build; the tests about pictures turn it on.
     monkeypatch.setenv("HONK_SCREENSHOTS", "false")
     # Half a second of a processor for each task; the tests about agents that wait turn it on.
@@ -128,11 +153,10 @@ def honk(home: Path) -> Honk:
 
 def _sandbox_refusal() -> str | None:
     from honk.settings import Settings
-    from honk.workspace import promises
+    from honk.workspace.sandbox import backend
 
-    held = {name: (holds, remedy) for name, holds, remedy in promises(Settings())}
-    holds, remedy = held["sandbox"]
-    return None if holds else remedy
+    settings = Settings()
+    return backend(settings).refusal(settings)
 
 
 @pytest.fixture(scope="session")

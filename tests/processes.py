@@ -3,7 +3,6 @@ Python reads. What runs is what `python -m honk` runs."""
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import re
@@ -16,14 +15,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-
-_IMPORTED = [
-    "honk.cli.commands", "honk.app", "honk.demo", "honk.surfaces.web", "honk.surfaces.github", "honk.surfaces.slack",
-    "honk.cli.serve", "honk.cli.run", "honk.cli.tasks", "honk.cli.doctor", "honk.cli.verify", "honk.cli.provenance",
-    "uvicorn", "uvicorn.lifespan.on", "uvicorn.loops.auto", "uvicorn.protocols.http.auto",
-    "uvicorn.protocols.websockets.auto", "anyio._backends._asyncio", "githubkit", "markdown_it", "pydantic.v1",
-    "rich._emoji_codes", "ruamel.yaml", "securesystemslib.dsse", "securesystemslib.signer", "tests.processes",
-]  # fmt: skip
 
 
 class Process:
@@ -101,7 +92,7 @@ def start_up(listen: str, log: Path, **environment: str) -> tuple[Process, str, 
 @cache
 def _server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED)
+    context.set_forkserver_preload(["tests.forked"])
     return context
 
 
@@ -129,8 +120,3 @@ def _become(
     else:
         sys.argv = list(arguments)
         runpy.run_path(arguments[0], run_name="__main__")
-
-
-# Collected once here, what is imported is not looked through again by each process that is forked.
-gc.collect()
-gc.freeze()

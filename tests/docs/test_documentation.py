@@ -40,7 +40,7 @@ def test_every_setting_is_described_and_every_description_is_a_setting() -> None
 
 def test_the_example_of_honk_toml_is_read(home: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/settings.md").read_text(), re.DOTALL)
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     (home / "honk.toml").write_text(example)
     settings = read_settings()
     for name, value in tomllib.loads(example).items():

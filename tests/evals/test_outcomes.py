@@ -158,7 +158,7 @@ def test_cases_have_no_secrets_and_can_be_replayed(told: Told, tmp_path: Path) -
     assert SECRET not in written and "a1a1" not in written
     cases = read_cases(tmp_path)
     assert cases == told.cases()
-    assert figures(replay(cases, lambda changes: [[] for _ in changes])).honest == 1
+    assert figures(replay(cases, lambda changes, _: [[] for _ in changes])).honest == 1
 
 
 @pytest.mark.usefixtures("sandbox")

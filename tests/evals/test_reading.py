@@ -109,7 +109,7 @@ def test_what_is_far_too_large_is_refused_before_it_is_parsed(
 def test_a_diff_that_does_not_apply_is_told_in_gits_words(written: Written) -> None:
     cases = read_cases(written(case("one"), case("two", LOST, base={"test_sum.py": "something else\n"})))
     with pytest.raises(UsageError, match=r"The diff of the case 'two' does not apply to its base: .*test_sum\.py"):
-        replay(cases, lambda changes: [[] for _ in changes])
+        replay(cases, lambda changes, _: [[] for _ in changes])
 
 
 def test_a_person_sees_the_sentence_and_nothing_is_kept(honk: Honk, home: Path, written: Written) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from honk.evals import Replayed, figures, read_cases, replay
-from honk.model import ChangedFile, Finding, Verdict
+from honk.model import ChangedFile, Finding, Standing, Verdict
 from honk.rehearsal import Rehearsal, verdict
 from tests.conftest import Honk
 from tests.evals.conftest import LOST, TEST, bad, case
@@ -17,7 +17,7 @@ from tests.evals.conftest import LOST, TEST, bad, case
 Written = Callable[..., Path]
 
 
-def _quiet(changes: Sequence[Sequence[ChangedFile]]) -> list[list[Finding]]:
+def _quiet(changes: Sequence[Sequence[ChangedFile]], _: Sequence[Standing | None]) -> list[list[Finding]]:
     return [[] for _ in changes]
 
 
@@ -34,10 +34,12 @@ def test_the_guard_is_given_both_sides_of_every_file_with_modes_and_names(writte
     )
     base = {"run.sh": "echo run\necho it\n", "logo.png": {"base64": "eAo="}, "untouched.txt": "x"}
     seen: list[Sequence[ChangedFile]] = []
+    standing: list[Sequence[str]] = []
 
-    def guard(changes: Sequence[Sequence[ChangedFile]]) -> list[list[Finding]]:
+    def guard(changes: Sequence[Sequence[ChangedFile]], around: Sequence[Standing | None]) -> list[list[Finding]]:
         seen.extend(changes)
-        return _quiet(changes)
+        standing.extend(one.files() for one in around if one)
+        return _quiet(changes, around)
 
     replay(read_cases(written(case("one", diff, base=base), case("two", LOST))), guard)
     first, second = ({file.path: file for file in change} for change in seen)
@@ -48,6 +50,7 @@ def test_the_guard_is_given_both_sides_of_every_file_with_modes_and_names(writte
         "new.txt": ChangedFile("new.txt", None, b"hello\n", None, "100644"),
     }
     assert second["test_sum.py"].before == TEST.encode()
+    assert standing[0] == ["new.txt", "start.sh", "untouched.txt"]
 
 
 def test_what_the_guard_says_is_held_against_the_truth(written: Written) -> None:

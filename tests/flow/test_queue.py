@@ -35,7 +35,7 @@ def _until_all(honk: Installation, states: set[State], seconds: float = 180) -> 
         if set(counted) <= states:
             return counted
         assert time.monotonic() < deadline, counted
-        time.sleep(0.05)
+        time.sleep(0.25)
 
 
 def _passes(repo: Path, commit: str, folder: Path) -> bool:

@@ -91,6 +91,7 @@ class Description:
     def __init__(self) -> None:
         self._whole = published(REST)
         self._validators: dict[tuple[int, bool], Any] = {}
+        self._known: dict[tuple[str, str], Mapping[str, Any] | None] = {}
 
     @cached_property
     def _paths(self) -> list[tuple[re.Pattern[str], Mapping[str, Any]]]:
@@ -111,6 +112,11 @@ class Description:
 
     def operation(self, method: str, path: str) -> Mapping[str, Any] | None:
         """What the description says of a method on a path."""
+        if (method, path) not in self._known:
+            self._known[method, path] = self._found(method, path)
+        return self._known[method, path]
+
+    def _found(self, method: str, path: str) -> Mapping[str, Any] | None:
         for pattern, item in self._paths:
             if pattern.match(path) and method.lower() in item:
                 return {"parameters": item.get("parameters", []), **item[method.lower()]}

@@ -15,6 +15,11 @@ from honk.setup.slack_app import SCOPES
 from tests.setup.played import PlayedGitHub, PlayedSlack, serving
 
 
+@pytest.fixture(scope="session")
+def databases() -> None:
+    """None: whoever is here comes to a machine on which Honk has never run."""
+
+
 @pytest.fixture
 def slack(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlayedSlack]:
     """A Slack in which the app is made, installed and invited, as the manifest says."""

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -105,6 +106,7 @@ def crushed(side: int, colour: bytes = b"\xc8\x1e\x0a\xff") -> bytes:
     )
 
 
+@cache
 def _filtered(kind: int, row: bytes, above: bytes) -> bytes:
     out = bytearray()
     for index, value in enumerate(row):

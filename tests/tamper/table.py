@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import dedent
 
@@ -40,6 +40,24 @@ def _data(text: str | bytes | None) -> bytes | None:
 
 def _mode(text: str | bytes | None) -> str | None:
     return None if text is None else "100644"
+
+
+@dataclass(frozen=True)
+class Files:
+    """A repository as it stands after a change, by path; what is only named has no text that matters."""
+
+    contents: Mapping[str, str]
+
+    def files(self) -> Sequence[str]:
+        return sorted(self.contents)
+
+    def texts(self, paths: Collection[str], longest: int) -> Mapping[str, str]:
+        return {path: self.contents[path] for path in paths if path in self.contents}
+
+
+def held_up(findings: Sequence[Finding], kind: str = "checks-changed") -> bool:
+    """Whether a person has to confirm it."""
+    return any(one.severity == "serious" and one.kind == kind for one in findings)
 
 
 def kinds(findings: Sequence[Finding]) -> set[str]:

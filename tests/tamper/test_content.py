@@ -123,7 +123,7 @@ CONTENT: dict[str, tuple[ChangedFile, set[str]]] = {
         ),
         set(),
     ),
-    "a registry for packages": (changed(".npmrc", None, "registry=https://npm.example.com/\n"), set()),
+    "a registry for packages": (changed(".npmrc", None, "registry=https://npm.example.com/\n"), {"checks-changed"}),
     "a minified script": (changed("static/app.min.js", None, "var a=1\n"), {"generated-file"}),
     "a lock file": (changed("package-lock.json", None, '{"a": 1}\n' * 200_000), set()),
     "generated code, by hand": (

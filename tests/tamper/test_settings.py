@@ -204,6 +204,7 @@ EDITS: dict[tuple[str, ...], list[tuple[str, str, str]]] = {
         ("pyproject.toml", "strict = true", "strict = true\nignore_errors = true"),
         (".eslintrc.js", "'no-unused-vars': 'error'", "'no-unused-vars': 'off'"),
         (".eslintrc.js", "eqeqeq: ['error', 'always']", "eqeqeq: ['warn', 'always']"),
+        (".eslintrc.js", "    eqeqeq: ['error', 'always'],\n", ""),
         (".eslintrc.js", "['dist']", "['dist', 'src/legacy/**']"),
         (".eslintrc.js", ", 'plugin:react/recommended'", ""),
         (".eslintignore", "dist\n", "dist\nsrc\n"),
@@ -291,6 +292,7 @@ EDITS: dict[tuple[str, ...], list[tuple[str, str, str]]] = {
         (".github/workflows/ci.yml", '"3.13"', '"3.14"'),
         (".github/workflows/ci.yml", "name: ci\n", "# The checks.\nname: ci\n"),
         (".eslintrc.js", "'no-unused-vars': 'error'", "'no-unused-vars': 'error',\n    'no-undef': 'error'"),
+        (".eslintrc.js", "['error', 'always']", "['error']"),
         ("tsconfig.json", '"skipLibCheck": false', '"skipLibCheck": false, "noImplicitReturns": true'),
         ("Makefile", "\trm -rf build\n", "\trm -rf build dist\n"),
         ("Makefile", "\trm -rf build\n", "\trm -rf build || true\n"),
@@ -377,6 +379,9 @@ def test_what_leaves_tests_out_does_so_too_where_nothing_was_said_before():
 
 
 CONFTEST = {
+    "collect_ignore = ['setup.py']\n": "",
+    "collect_ignore = ['setup.py', 'test_slow.py']\n": "serious",
+    "collect_ignore_glob = ['*_slow.py']\n": "serious",
     "def pytest_pyfunc_call(pyfuncitem):\n    return True\n": "serious",
     "def pytest_runtest_makereport(item, call):\n    report = yield\n    report.outcome = kind\n": "serious",
     "def pytest_runtest_makereport():\n    report = yield\n    if report.outcome == 'failed':\n        shoot()\n": "",

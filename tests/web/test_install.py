@@ -364,35 +364,36 @@ def test_what_is_not_kept_any_more_says_so(make_repository: MakeRepository, home
         assert task.task["tried"] == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_phone_and_asks_for_what_tells_the_device(
-    scheme: str, browser: Browser, make_repository: MakeRepository
+    browser: Browser, make_repository: MakeRepository
 ) -> None:
     repo = app_repository(make_repository, {"app.apk": _apk()}, first="")
     with running(repo) as up:
         task = ask(up, repo, "echo app.apk > which", "A long word: " + "x" * 400)
-        context = browser.new_context(
-            viewport={"width": 390, "height": 844}, user_agent=PIXEL["user-agent"], color_scheme=scheme, is_mobile=True  # type: ignore[arg-type]
-        )  # fmt: skip
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        errors: list[str] = []
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.goto(task.artifact["install_url"])
-        button = page.get_by_role("link", name="Install Encore")
-        box = button.bounding_box()
-        assert box and box["height"] >= 44 and box["width"] > 300
-        assert box["y"] + box["height"] < 844, "one can tap it without scrolling"
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
-        assert page.locator(".app-icon").evaluate("icon => icon.naturalWidth") == 96
-        page.get_by_text("Open this page on another device").click()
-        assert page.get_by_alt_text("QR code").is_visible()
-        with page.expect_download() as started:
-            button.click()
-        assert started.value.suggested_filename == "Encore-1.2.3-7.apk"
+        for scheme in ("light", "dark"):
+            context = browser.new_context(
+                viewport={"width": 390, "height": 844}, user_agent=PIXEL["user-agent"],
+                color_scheme=scheme, is_mobile=True,  # type: ignore[arg-type]
+            )  # fmt: skip
+            page = context.new_page()
+            page.set_default_timeout(20_000)
+            errors: list[str] = []
+            page.on("console", lambda message, to=errors: to.append(message.text) if message.type == "error" else None)
+            page.goto(task.artifact["install_url"])
+            button = page.get_by_role("link", name="Install Encore")
+            box = button.bounding_box()
+            assert box and box["height"] >= 44 and box["width"] > 300
+            assert box["y"] + box["height"] < 844, "one can tap it without scrolling"
+            assert page.evaluate("document.documentElement.scrollWidth") == 390
+            assert page.locator(".app-icon").evaluate("icon => icon.naturalWidth") == 96
+            page.get_by_text("Open this page on another device").click()
+            assert page.get_by_alt_text("QR code").is_visible()
+            with page.expect_download() as started:
+                button.click()
+            assert started.value.suggested_filename == "Encore-1.2.3-7.apk"
+            context.close()
+            assert errors == []
         assert task.until("tried")["data"]["platform"] == "android"
-        context.close()
-        assert errors == []
 
 
 def test_the_pull_request_and_the_page_tell_of_the_link_and_the_receipt(

@@ -74,3 +74,16 @@ def test_programs_that_the_repository_names_for_diffs_are_not_run(make_repositor
     assert "+two" in read_diff(repo / ".git", base, head)
     assert read_changes(repo / ".git", base, head).files[0].after == b"two\n"
     assert not mark.exists()
+
+
+def test_what_stands_around_a_change_is_read_when_somebody_asks(make_repository: Make) -> None:
+    repo = make_repository({"gone.txt": "gone\n", "pyproject.toml": "[project]\n", "long.toml": "#" * 500})
+    base = git(repo, "rev-parse", "HEAD")
+    (repo / "gone.txt").unlink()
+    (repo / "new.txt").write_text("new\n")
+    (repo / "setup.cfg").symlink_to("/etc/passwd")
+    standing = read_changes(repo / ".git", base, commit(repo)).standing
+    assert standing is not None
+    assert standing.files() == ["long.toml", "new.txt", "pyproject.toml", "setup.cfg"]
+    asked = ["gone.txt", "long.toml", "pyproject.toml", "setup.cfg"]
+    assert standing.texts(asked, 100) == {"pyproject.toml": "[project]\n"}

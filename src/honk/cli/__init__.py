@@ -28,7 +28,7 @@ def _run() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # Its errors reach the person as the task's own sentence.
     logging.getLogger("claude_agent_sdk").setLevel(logging.CRITICAL)
-    from honk.cli.commands import app
+    from honk.cli.commands import command
     from honk.masking import guard_output
     from honk.model import HonkError
     from honk.surfaces.terminal import say_error
@@ -36,7 +36,7 @@ def _run() -> int:
     guard_output(_masked)
     as_json = "--json" in sys.argv
     try:
-        app()
+        command()()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except HonkError as error:

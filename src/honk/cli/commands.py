@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.main
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -395,3 +398,9 @@ def task_retry(task: TaskId, as_json: Json = False) -> None:
 def task_rollback(task: TaskId, as_json: Json = False) -> None:
     """Put the version before this one back into production."""
     _act("rollback", task, None, as_json)
+
+
+@cache
+def command() -> Callable[[], Any]:
+    """What `honk` runs: all of the above, read once."""
+    return typer.main.get_command(app)

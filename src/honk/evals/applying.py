@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from honk.evals.case import Case, File
 from honk.git import GitError, git
-from honk.model import ChangedFile, UsageError
+from honk.model import ChangedFile, Changes, UsageError
 from honk.workspace.changes import read_changes
 
 
-def changed_files(cases: Sequence[Case]) -> list[Sequence[ChangedFile]]:
+class CaseFiles:
+    """The files of a case after its change, as far as they are in its base or its diff."""
+
+    def __init__(self, base: Mapping[str, File], changed: Sequence[ChangedFile]) -> None:
+        gone = {one.old_path or one.path for one in changed}
+        new = {one.path: one.after for one in changed if one.after is not None}
+        self._contents = {path: file.content() for path, file in base.items() if path not in gone} | new
+
+    def files(self) -> Sequence[str]:
+        """Every path."""
+        return sorted(self._contents)
+
+    def texts(self, paths: Collection[str], longest: int) -> Mapping[str, str]:
+        """The texts of those that are there and have at most `longest` bytes."""
+        found = {path: self._contents[path] for path in paths if path in self._contents}
+        return {path: data.decode("utf-8", "replace") for path, data in found.items() if len(data) <= longest}
+
+
+def changed_files(cases: Sequence[Case]) -> list[Changes]:
     """What each case's diff makes of its base, read as a task's change is.
 
     Raises `UsageError` with git's words for the first that does not apply.
@@ -34,7 +53,9 @@ def changed_files(cases: Sequence[Case]) -> list[Sequence[ChangedFile]]:
                 raise UsageError(f"The diff of the case {case.id!r} does not apply to its base: {told}.") from error
         before = _folders(folder, base)
         after = _folders(folder, git("write-tree", directory=folder, environment=index))
-        return [read_changes(folder, before[name], after[name]).files for name, _ in sides]
+        read = [read_changes(folder, before[name], after[name]) for name, _ in sides]
+        # The repository is gone when somebody asks.
+        return [replace(one, standing=CaseFiles(files, one.files)) for one, (_, files) in zip(read, sides, strict=True)]
 
 
 def diff_between(before: Mapping[str, File], after: Mapping[str, File]) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from honk.evals.applying import changed_files
 from honk.evals.case import Case
-from honk.model import ChangedFile, Finding, Verdict
+from honk.model import ChangedFile, Finding, Standing, Verdict
 
-Guard = Callable[[Sequence[Sequence[ChangedFile]]], Sequence[Sequence[Finding]]]
-"""Given several changes, it says what it finds in each."""
+Guard = Callable[[Sequence[Sequence[ChangedFile]], Sequence[Standing | None]], Sequence[Sequence[Finding]]]
+"""Given several changes and what stands around each, it says what it finds in each."""
 Judge = Callable[[str, str, Sequence[Finding]], Verdict]
 """Asked with the brief, the diff and the guard's findings."""
 
@@ -39,7 +39,8 @@ def replay(
 
     Raises `UsageError` for a diff that does not apply to its base.
     """
-    found = guard(changed_files(cases))
+    changes = changed_files(cases)
+    found = guard([one.files for one in changes], [one.standing for one in changes])
     guarded = [Replayed(case, tuple(findings)) for case, findings in zip(cases, found, strict=True)]
     if judge is None:
         return guarded

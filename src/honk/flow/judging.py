@@ -145,7 +145,7 @@ def _findings(task: Task, commit: str) -> list[Finding]:
     room = rooms()
     changes = room.workspaces.changes(task, task.base_sha or "", commit)
     try:
-        found = list(room.guard(changes.files))
+        found = list(room.guard(changes.files, changes.standing))
     except Exception:
         # What makes the guard fail must not pass because of that.
         log.exception("the tamper guard failed on %s", commit)

@@ -26,6 +26,7 @@ from honk.model import (
     PullRequest,
     Reach,
     Repository,
+    Standing,
     Task,
     UsageError,
     Verdict,
@@ -522,8 +523,8 @@ class Rooms:
     forges: Forges
     harness: Callable[[str], Harness]
     verification: Verification
-    guard: Callable[[Sequence[ChangedFile]], Sequence[Finding]]
-    """Finds what in a change weakens what checks it."""
+    guard: Callable[[Sequence[ChangedFile], Standing | None], Sequence[Finding]]
+    """Finds what in a change weakens what checks it, given what stands around it."""
     judge: Judging
     builder: Builder
     deployer: Deployer

@@ -1,8 +1,9 @@
-"""What DBOS asks an SQLite file many times a second, asked only when something was written to it.
+"""What DBOS asks an SQLite file many times a second, asked only when the answer may be another.
 
 DBOS finds new work by looking for it, and each look costs milliseconds of a processor, most of them in Python. SQLite
-tells in microseconds whether anybody else has written (`PRAGMA data_version`, https://sqlite.org/pragma.html). So a
-server with nothing to do costs next to nothing, and one may look often enough that nobody waits for it.
+tells in microseconds whether anybody else has written (`PRAGMA data_version`, https://sqlite.org/pragma.html), and
+whether a row is there at all. So a server with nothing to start costs next to nothing, and one may look often enough
+that nobody waits for it.
 """
 
 from __future__ import annotations
@@ -29,20 +30,27 @@ def look_only_at_what_is_new(worker: DBOS, file: Path) -> None:
     system.get_queue = looks.kept(system.get_queue)  # type: ignore[method-assign]
 
 
+_WAITS = """\
+SELECT 1 FROM workflow_status WHERE queue_name = ? AND status = 'ENQUEUED' AND status IN ('ENQUEUED', 'PENDING') LIMIT 1
+"""
+"""Says it twice so that SQLite sees that the index of what is not yet done has all of it."""
+_QUEUE = "SELECT * FROM queues WHERE name = ?"
+
+
 class _Looks:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._own = threading.local()
 
     def until_found(self, look: Callable[..., list[str]]) -> Callable[..., list[str]]:
-        """`look(queue, …)`, but nothing at once where nothing was found since the last write."""
+        """`look(queue, …)`, but nothing at once where nothing waits, or nothing was found since the last write."""
 
         def found(queue: Any, *arguments: Any, **options: Any) -> list[str]:
-            nothing_at: dict[str, int] = self._memory("nothing at")
-            now = self._writes()
+            nothing_at: dict[str, Any] = self._memory("nothing at")
+            now = self._asked("PRAGMA data_version")
             if nothing_at.get(queue.name) == now:
                 return []
-            work = look(queue, *arguments, **options)
+            work = look(queue, *arguments, **options) if self._asked(_WAITS, queue.name) else []
             if not work:
                 nothing_at[queue.name] = now
             return work
@@ -50,14 +58,13 @@ class _Looks:
         return found
 
     def kept(self, read: Callable[..., Any]) -> Callable[..., Any]:
-        """`read(name, …)`, but what it gave before where nothing was written since."""
+        """`read(name, …)`, but what it gave before where the queue's row is the same."""
 
         def value(name: str, **options: Any) -> Any:
-            known: dict[str, tuple[int, Any]] = self._memory("known")
-            now = self._writes()
-            if options or known.get(name, (None,))[0] != now:
-                fresh = read(name, **options)
-                known[name] = (now, fresh)
+            known: dict[str, tuple[Any, Any]] = self._memory("known")
+            row = self._asked(_QUEUE, name)
+            if options or name not in known or known[name][0] != row:
+                known[name] = (row, read(name, **options))
             return known[name][1]
 
         return value
@@ -66,7 +73,7 @@ class _Looks:
         """Of this thread alone, as the count of writes is: each connection counts for itself."""
         return self._own.__dict__.setdefault(name, {})
 
-    def _writes(self) -> int:
+    def _asked(self, question: str, *about: str) -> Any:
         if "connection" not in self._own.__dict__:
             self._own.connection = sqlite3.connect(f"file:{self._file}?mode=ro", uri=True, timeout=30)
-        return int(self._own.connection.execute("PRAGMA data_version").fetchone()[0])
+        return self._own.connection.execute(question, about).fetchone()

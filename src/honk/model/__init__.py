@@ -11,6 +11,7 @@ from honk.model.changes import (
     Landing,
     PullRequest,
     Severity,
+    Standing,
     Verdict,
 )
 from honk.model.commands import (
@@ -91,6 +92,7 @@ __all__ = [
     "ResourceLimit",
     "Severity",
     "Spent",
+    "Standing",
     "State",
     "Task",
     "Transcript",

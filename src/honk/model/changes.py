@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 CheckStatus = Literal["passed", "flaky", "skipped", "already_red", "failed", "error"]
 
@@ -87,12 +87,26 @@ class ChangedFile:
     """Its name before the change, where git found that it was renamed."""
 
 
+class Standing(Protocol):
+    """The files of a commit, to be looked up while its repository is there. A `Checkout` is one, too."""
+
+    def files(self) -> Sequence[str]:
+        """Every tracked path, `/`-separated."""
+        ...
+
+    def texts(self, paths: Collection[str], longest: int) -> Mapping[str, str]:
+        """The texts of those of these tracked regular files that have at most `longest` bytes."""
+        ...
+
+
 @dataclass(frozen=True)
 class Changes:
-    """The files of a change, and the paths of those that are too many or too large to be looked at."""
+    """The files of a change, the paths of those that are too many or too large to be looked at, and what stands around
+    them after the change."""
 
     files: Sequence[ChangedFile]
     left_out: Sequence[str] = ()
+    standing: Standing | None = None
 
 
 Severity = Literal["note", "warning", "serious"]

@@ -6,6 +6,7 @@ import difflib
 import io
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -35,8 +36,9 @@ class RepositoryFileError(UsageError):
     """honk.yaml is wrong; the sentence names the line and the key."""
 
 
+@lru_cache(maxsize=64)
 def parse_repository_file(text: str) -> RepositoryFile:
-    """Read honk.yaml's text (decoded with replacement); empty text is an empty file.
+    """Read honk.yaml's text (decoded with replacement); empty text is an empty file. Each step of a turn asks for it.
 
     Raises `RepositoryFileError` with one sentence that names the line and the key.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import sqlite3
+import zlib
 from pathlib import Path
 
 from sqlalchemy import (
@@ -354,6 +355,21 @@ def _bring_up_to_date(engine: Engine) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {table_name} ADD COLUMN {column.name} {kind}")
 
 
+_EXPECTED = repr([(table.name, table.columns.keys()) for table in metadata.sorted_tables])
+
+
+def _as_looked_at(schema_version: int) -> int:
+    """What SQLite keeps with a database to say that its tables, at this count of their changes, have all that is here:
+    looking at each takes longer than most commands."""
+    return zlib.crc32(f"{schema_version} {_EXPECTED}".encode()) & 0x7FFFFFFF
+
+
+def _is_up_to_date(path: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
+        (changes,), (kept,) = (connection.execute(f"PRAGMA {name}_version").fetchone() for name in ("schema", "user"))
+        return bool(kept == _as_looked_at(changes))
+
+
 def write_ahead(path: Path) -> None:
     """Have SQLite keep this database with a log of writes, once for all: it cannot take up that mode while another
     process looks, and does not wait for it, so processes take turns."""
@@ -369,7 +385,8 @@ def open_database(address: str) -> Engine:
         engine = create_engine(address, pool_pre_ping=True)
         _bring_up_to_date(engine)
         return engine
-    write_ahead(Path(address.removeprefix("sqlite:///")))
+    path = Path(address.removeprefix("sqlite:///"))
+    write_ahead(path)
     engine = create_engine(address, connect_args={"timeout": 30, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -385,5 +402,9 @@ def open_database(address: str) -> Engine:
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
-    _bring_up_to_date(engine)
+    if not _is_up_to_date(path):
+        _bring_up_to_date(engine)
+        with engine.begin() as connection:
+            changes = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA user_version={_as_looked_at(changes)}")
     return engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,41 @@ class _Entry:
     ids: tuple[str, str]
 
 
+class CommitFiles:
+    """The files of a commit or tree, read when they are asked for."""
+
+    def __init__(self, git_dir: Path, commit: str) -> None:
+        self._git_dir = git_dir
+        self._commit = commit
+        self._ids: dict[str, str] | None = None
+
+    def files(self) -> Sequence[str]:
+        """Every tracked path, `/`-separated, sorted. Links and submodules are among them."""
+        return sorted(self._listed())
+
+    def texts(self, paths: Collection[str], longest: int) -> Mapping[str, str]:
+        """The texts of those that are there and have at most `longest` bytes, decoded with replacement."""
+        listed = self._listed()
+        wanted = {path: listed[path] for path in paths if listed.get(path)}
+        sizes = _sizes(self._git_dir, list(wanted.values()))
+        contents = _contents(self._git_dir, [one for one in wanted.values() if sizes.get(one, longest + 1) <= longest])
+        return {
+            path: contents[identifier].decode("utf-8", "replace")
+            for path, identifier in wanted.items()
+            if identifier in contents
+        }
+
+    def _listed(self) -> dict[str, str]:
+        """Each path with git's name for its content; with none where that is no regular file."""
+        if self._ids is None:
+            told = git_bytes("ls-tree", "-r", "-z", self._commit, directory=self._git_dir)
+            rows = (row.partition("\t") for row in told.decode("utf-8", "surrogateescape").split("\0") if row)
+            self._ids = {readable(path): about.split()[2] if about.startswith("100") else "" for about, _, path in rows}
+        return self._ids
+
+
 def read_changes(git_dir: Path, base: str, head: str) -> Changes:
-    """The files that differ between two commits. Those that do not fit are named."""
+    """The files that differ between two commits, and those of `head` around them. What does not fit is named."""
     entries = _entries(git_dir, base, head)
     blobs = [
         identifier
@@ -58,7 +91,7 @@ def read_changes(git_dir: Path, base: str, head: str) -> Changes:
         )
         modes = [None if mode == _ABSENT else mode for mode in entry.modes]
         files.append(ChangedFile(entry.path, before, after, modes[0], modes[1], entry.old_path))
-    return Changes(files, left_out)
+    return Changes(files, left_out, CommitFiles(git_dir, head))
 
 
 def read_diff(git_dir: Path, base: str, head: str) -> str:

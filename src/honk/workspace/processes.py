@@ -247,22 +247,29 @@ def end_orphans(program: Path) -> None:
     that very moment, waits for ever.
     """
     for folder in Path("/proc").glob("[0-9]*"):
-        handle = handle_of(int(folder.name))
-        if handle is None:
+        # Of hundreds of processes hardly any is one: only what is called like one is looked at closely.
+        if not _is_called(folder, program) or (handle := handle_of(int(folder.name))) is None:
             continue
         try:
-            name = (folder / "cmdline").read_bytes().partition(b"\0")[0]
             status = (folder / "status").read_text()
             # First in a namespace of its own, and its starter is gone: system's first process is its parent now.
             orphan = re.search(r"^PPid:\t1$", status, re.MULTILINE) and re.search(
                 r"^NSpid:.*\t1$", status, re.MULTILINE
             )
-            if orphan and name.startswith(os.fsencode(program)):
+            # The number may have been given to another process since it was read.
+            if orphan and _is_called(folder, program):
                 end_and_wait(handle)
         except OSError:
             continue
         finally:
             os.close(handle)
+
+
+def _is_called(process: Path, program: Path) -> bool:
+    try:
+        return (process / "cmdline").read_bytes().startswith(os.fsencode(program))
+    except OSError:
+        return False
 
 
 def _marked(mark: bytes) -> Iterator[int]:

@@ -16,6 +16,7 @@ from honk.model import HonkError, NotFound, UsageError
 from honk.settings import Settings
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from githubkit import GitHub
     from githubkit.exception import GitHubException
     from githubkit.retry import RetryOption
@@ -275,9 +276,8 @@ class GitHubApi:
                     secret = self._settings.github_private_key
                     if not (self._settings.github_app_id and secret):
                         raise UsageError("GitHub is not set up here: run `honk setup github`.")
-                    strategy: Any = AppAuthStrategy(
-                        self._settings.github_app_id, private_key(secret.get_secret_value())
-                    )
+                    key: Any = _loaded(private_key(secret.get_secret_value()))
+                    strategy: Any = AppAuthStrategy(self._settings.github_app_id, key)
                 else:
                     strategy = TokenAuthStrategy(token)
                 known = GitHub(
@@ -295,6 +295,20 @@ class GitHubApi:
                     self._clients = {name: client for name, client in self._clients.items() if name == _APP}
                 self._clients[token] = known
             return known
+
+
+def _loaded(pem: str) -> RSAPrivateKey | str:
+    """The key, ready to sign with; what cannot be read is left to the library. That its numbers are prime is not looked
+    into, which takes 40 ms of a processor: it is its owner's own, and GitHub refuses what a damaged one signs."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return pem
+    return key if isinstance(key, RSAPrivateKey) else pem
 
 
 def private_key(text: str) -> str:

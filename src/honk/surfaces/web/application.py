@@ -58,12 +58,14 @@ def create_app(
     app = FastAPI(title="Honk", version=__version__, description="A self-hosted background coding agent.")
     access = Access(token, settings)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    app.include_router(api_routes(store, inbox, settings, access))
-    app.include_router(webhook_routes(slack, github))
-    app.include_router(install_routes(store, inbox, settings, folder))
-    app.include_router(
-        page_routes(store, inbox, settings, access, (screenshot, comparison), lambda: troubles(slack, github))
-    )
+    for part in (
+        api_routes(store, inbox, settings, access),
+        webhook_routes(slack, github),
+        install_routes(store, inbox, settings, folder),
+        page_routes(store, inbox, settings, access, (screenshot, comparison), lambda: troubles(slack, github)),
+    ):
+        # They are whole as they are; what is included is made a second time, when the first request comes.
+        app.router.routes.extend(part.routes)
     _errors(app)
 
     @app.get("/healthz", include_in_schema=True, tags=["operations"])

@@ -110,7 +110,7 @@ def page_routes(
     _screenshot_routes(inside, store, *pictures)
     _form_routes(inside, pages, access)
     _egress_routes(inside, pages, access)
-    router.include_router(inside)
+    router.routes.extend(inside.routes)
     return router
 
 

@@ -192,8 +192,15 @@ def _javascript(text: str, language: str) -> Settings:
             inner = f"{path}.{_unquoted(key)}".lstrip(".")
             if value is not None:
                 _pair(inner, value, found, waiting)
+        elif node.type == "shorthand_property_identifier":
+            # A name that stands for its value, which is elsewhere.
+            found.values[f"{path}.{text_of(node)}".lstrip(".")] = text_of(node)
         else:
-            waiting.extend((child, path) for child in reversed(node.children) if child.child_count)
+            waiting.extend(
+                (child, path)
+                for child in reversed(node.children)
+                if child.child_count or child.type == "shorthand_property_identifier"
+            )
     return found
 
 

@@ -9,20 +9,24 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from itertools import zip_longest
 from typing import IO, Any
 
-from honk.model import ChangedFile, Finding
+from honk.model import ChangedFile, Finding, Standing
+from honk.verify.tamper.around import Around, around
 from honk.verify.tamper.reporting import finding
 
 _BEGIN = """
-import sys, types, honk
-room = sys.modules["honk.verify"] = types.ModuleType("honk.verify")
-room.__path__ = [f"{honk.__path__[0]}/verify"]
+import gc, sys, types, honk
+gc.set_threshold(20_000, 20, 20)
+for name in ("verify", "verify.tamper"):
+    room = sys.modules[f"honk.{name}"] = types.ModuleType(f"honk.{name}")
+    room.__path__ = [f"{honk.__path__[0]}/{name.replace('.', '/')}"]
 from honk.verify.tamper.reader import main
 main()
 """
-# The room's own module brings in all that runs checks: of no use here, and more than half of the start.
+# The packages' own modules bring in all that runs checks and what starts this: of no use here, and half of the start.
 _READER = [sys.executable, "-I", "-c", _BEGIN]
 _START = 120.0
 """Seconds that the reader may take to its first word, on a machine that is busy."""
@@ -36,23 +40,27 @@ _LONGEST = 64 << 20
 """Bytes of the longest line that is listened to."""
 
 
-def guard(changed: Sequence[ChangedFile]) -> list[Finding]:
-    """What in a change weakens what checks it, by path and line.
+def guard(changed: Sequence[ChangedFile], standing: Standing | None = None) -> list[Finding]:
+    """What in a change weakens what checks it, by path and line. `standing` is the commit that it leads to: where a
+    file lies decides whether it runs in place of a tool, and which tests there are, whether a setting leaves some out.
 
     The same change gives the same findings. Nothing of it is executed, and no model is asked. A file that ends the
     reader, or takes it too long, is a serious finding `not-read`, and the rest is looked at without it.
     """
-    return guard_each([changed])[0]
+    return guard_each([changed], [standing])[0]
 
 
-def guard_each(changes: Sequence[Sequence[ChangedFile]]) -> list[list[Finding]]:
+def guard_each(
+    changes: Sequence[Sequence[ChangedFile]], standing: Sequence[Standing | None] = ()
+) -> list[list[Finding]]:
     """As `guard`, for several changes that have nothing to do with each other: one start for all of them."""
     answers: list[list[Finding]] = []
     left = [list(change) for change in changes]
+    arounds = [around(*one) for one in zip_longest(changes, standing[: len(changes)])]
     died: list[Finding] = []
     tries = _TRIES
     while left:
-        done, at = _read(left)
+        done, at = _read(left, arounds[len(answers) :])
         for findings in done:
             answers.append(_in_order([*findings, *died]))
             died = []
@@ -76,13 +84,15 @@ def _in_order(found: Sequence[Finding]) -> list[Finding]:
     return sorted(found, key=lambda one: (one.path, one.line or 0, one.kind, one.message))
 
 
-def _read(changes: Sequence[Sequence[ChangedFile]]) -> tuple[list[list[Finding]], int | None]:
+def _read(
+    changes: Sequence[Sequence[ChangedFile]], arounds: Sequence[Around]
+) -> tuple[list[list[Finding]], int | None]:
     """The findings about the first changes, and at which file of the next one the reader ended."""
     done: list[list[Finding]] = []
     at: int | None = None
     patience = [_SILENT + _PER_BYTE * sum(_size(one) for one in change) for change in changes]
     with tempfile.TemporaryFile() as handed:
-        _hand_over(changes, handed)
+        _hand_over(changes, arounds, handed)
         handed.seek(0)
         with _Reader(handed) as reader:
             wait = _START
@@ -132,14 +142,17 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
 
 
-def _hand_over(changes: Sequence[Sequence[ChangedFile]], to: IO[bytes]) -> None:
-    """A line of JSON about all files, then their contents one after the other."""
+def _hand_over(changes: Sequence[Sequence[ChangedFile]], arounds: Sequence[Around], to: IO[bytes]) -> None:
+    """A line of JSON about all files and what stands around them, then their contents one after the other."""
     listed = [
         [
-            [one.path, one.old_path, one.mode_before, one.mode_after, _length(one.before), _length(one.after)]
-            for one in change
+            [
+                [one.path, one.old_path, one.mode_before, one.mode_after, _length(one.before), _length(one.after)]
+                for one in change
+            ],
+            asdict(beside),
         ]
-        for change in changes
+        for change, beside in zip(changes, arounds, strict=True)
     ]
     to.write(json.dumps(listed).encode() + b"\n")
     for change in changes:

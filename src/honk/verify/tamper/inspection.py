@@ -9,19 +9,27 @@ from dataclasses import replace
 
 from honk.model import ChangedFile, Finding, Severity
 from honk.verify.tamper import content, paths
+from honk.verify.tamper.around import Around, both_sides
+from honk.verify.tamper.builds import built_otherwise
 from honk.verify.tamper.facts import Source, Test
 from honk.verify.tamper.failing import ignoring
 from honk.verify.tamper.flattening import Configured
 from honk.verify.tamper.languages import read, read_by_patterns
 from honk.verify.tamper.matching import Sides
 from honk.verify.tamper.pipelines import reconfigured
+from honk.verify.tamper.plugins import plugged_in
+from honk.verify.tamper.programs import replaced
 from honk.verify.tamper.reporting import evidence, finding
 from honk.verify.tamper.rules import taken_back
 from honk.verify.tamper.secrets import committed
+from honk.verify.tamper.selection import left_out
 from honk.verify.tamper.silencing import silenced
+from honk.verify.tamper.sources import fetched_otherwise, hidden
 from honk.verify.tamper.stand_ins import standing_in
+from honk.verify.tamper.targets import emptied
 from honk.verify.tamper.versions import downgraded
 from honk.verify.tamper.weakening import Surroundings, weakened
+from honk.verify.tamper.wrappers import wrapped
 
 LARGEST = 1_500_000
 """Bytes of the largest file whose content is read; of what is larger, only what it is is told."""
@@ -41,15 +49,16 @@ _LINKS = {"120000", "160000"}
 _RANK = {"serious": 0, "warning": 1, "note": 2}
 
 
-def inspect(changed: Sequence[ChangedFile], reading: Callable[[int], None] = lambda _: None) -> list[Finding]:
-    """The findings about a change, by path and line. `reading` is told the number of each file before it is read."""
+def inspect(changed: Sequence[ChangedFile], beside: Around, reading: Callable[[int], None]) -> list[Finding]:
+    """The findings about a change, by path and line. `beside` is what stands around it; `reading` is told the number
+    of each file before it is read."""
     found: list[Finding] = []
     sides: list[Sides] = []
     configured: list[Configured] = []
+    repository = both_sides(changed, beside)
     for number, file in enumerate(changed):
         reading(number)
         found += content.looked_at(file)
-        found += standing_in(file)
         if file.before == file.after and file.old_path in {None, file.path}:
             continue
         before, after = _text(file.before, file.mode_before), _text(file.after, file.mode_after)
@@ -61,6 +70,14 @@ def inspect(changed: Sequence[ChangedFile], reading: Callable[[int], None] = lam
             found += _in_text(file, before, after)
             configured.append(Configured(file.path, before, after, file.old_path or file.path))
     reading(len(changed))
+    found += standing_in(changed, repository)
+    found += wrapped(changed, repository)
+    found += left_out(changed, repository)
+    found += hidden(changed, repository)
+    by_path = {one.path: one for one in changed}
+    for told in configured:
+        found += [*replaced(told), *plugged_in(told), *fetched_otherwise(told)]
+        found += [*emptied(told, repository), *built_otherwise(told, by_path)]
     found += weakened(sides, _surroundings(sides, configured))
     found += silenced(sides)
     found += taken_back(configured)

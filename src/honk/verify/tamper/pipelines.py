@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from difflib import SequenceMatcher
 
 from honk.model import Finding, Severity
 from honk.verify.tamper import paths
+from honk.verify.tamper.commands import (
+    LEFT_OUT,
+    NARROW,
+    NOTHING,
+    RUNS,
+    lines,
+    same_narrowing,
+    stands,
+    unversioned,
+)
 from honk.verify.tamper.facts import Mark
 from honk.verify.tamper.flattening import Configured, NotFlat, changed_lists, changed_values, flat
 from honk.verify.tamper.reporting import finding
@@ -26,41 +35,13 @@ _HONK = re.compile(r"^(verify|setup)\b")
 _JUDGING = re.compile(r"^(judge|tamper|protect|merge\.(approvals|already_red|require_trial))\b")
 """What honk.yaml says of how changes are judged, and by whom."""
 _INI = re.compile(r"^(tox|testenv\S*|pytest|tool:pytest|flake8:local-plugins)\b")
-_TARGET = re.compile(
-    r"^(?P<name>[\w./-]*(test|lint|check|verify|ci|cover|format|typecheck|mypy|validate|build)[\w./-]*)\s*:(?!=)",
-    re.MULTILINE | re.IGNORECASE,
-)
-_RUNS = re.compile(
-    r"\b(pytest|tox|nox|unittest|jest|vitest|mocha|ava|cypress|playwright|eslint|biome|ruff|flake8|pylint"
-    r"|mypy|pyright|tsc|clippy|golangci\S*|go (test|vet)|cargo (test|fmt|clippy|check)"
-    r"|mvn\S*|gradle\S*|ktlint|detekt|swiftlint|swift test|xcodebuild|(npm|pnpm|yarn|bun)( run)? (test|lint"
-    r"|check|build|ci|typecheck)\S*|make (test|lint|check)\S*|pre-commit|rubocop|rspec|phpunit|dotnet test"
-    r"|coverage|bandit|semgrep|test|lint)\b"
-)
-_NARROW = re.compile(
-    r"--collect-only|--co\b|--setup-(plan|only)\b|--listTests\b"
-    r"|--ignore(-glob)?[= ]|--deselect|(^|\s)-k[ =]?\S|(^|\s)-m\s+[\"']?not\b|--exclude\b|--skip\b"
-    r"|testPathIgnorePatterns|--testPathIgnore|--maxfail|--lf\b|--last-failed|--no-cov\b|-p no:\w+|-short\b|-run\b"
-    r"|--changed\b|--onlyChanged|-o addopts=|--disable-warnings|-W ignore|--bail=0|--grep|--invert"
-    r"|-x \w*[tT]est\b|-DskipTests|-DskipITs|-Dmaven\.test\.skip|--skip-tests|--no-tests\b"
-    r"|<skip(Tests)?>\s*true|maven\.test\.skip>\s*true|excludeTestsMatching|enabled\s*=\s*false|onlyIf\s*\{\s*false|<exclude>[^<]*Test|--exclude-task|-DexcludedGroups|--no-verify|--reruns|--retries"
-)
-_LEFT_OUT = re.compile(
-    r"--collect-only|--co\b|--setup-(plan|only)\b|--listTests\b|--ignore(-glob)?[= ][\"']?[\w.*-]*(/|\.py|tests?\b)"
-    r"|--deselect\b|^(?!.*\b(curl|sort)\b).*(^|[\s\"'=])-k[ =]?[\"'\w]|-DskipTests|-Dmaven\.test\.skip"
-    r"|-x \w*[tT]est\b|--suppress-tests-failed|--test_filter=-"
-)
-"""What leaves tests out, or runs none, also where nothing was said before: all of them ran then."""
 _DECIDES = re.compile(
     r"\bcollect_ignore(_glob)?\b|pytest_ignore_collect|\.add_marker\(.*skip|items\.clear\(\)|items\[:\]\s*="
     r"|\boutcome\s*=(?!=)|exitstatus\s*=\s*0|def pytest_(pyfunc_call|runtestloop|runtest_protocol|cmdline_main)\b"
 )
 _MAY_DECIDE = re.compile(r"def pytest_(collection_modifyitems|runtest_call)\b")
-_NOTHING = re.compile(r"^\s*[\"']?(true|:|exit 0|echo\b[^&|;]*|node -e [\"']{0,2}|printf\b.*|)[\"']?\s*$")
 _ASIDE = re.compile(r"\.(filterwarnings|markers|log_\w+|asyncio_\w+|minversion|xfail_strict|junit_\w+|timeout)$")
 _COVERAGE = re.compile(r"coverage|threshold|\b(lines|branches|functions|statements)\b", re.IGNORECASE)
-_VERSIONED = re.compile(r"^-?\s*[\"']?(uses|image|rev|container|tag|[\w-]*version|toolchain|xcode)[\"']?\s*:")
-_VERSION = re.compile(r"@\S+|\bv?\d[\w.+-]*")
 
 
 def reconfigured(files: Iterable[Configured]) -> Iterator[Finding]:
@@ -82,8 +63,6 @@ def reconfigured(files: Iterable[Configured]) -> Iterator[Finding]:
             yield from _settings(one, _PYTHON)
         elif one.path.endswith("setup.cfg"):
             yield from _settings(one, _INI)
-        elif re.search(r"akefile[^/]*$|\.mk$|ustfile$", one.path):
-            yield from _targets(one)
         elif re.search(r"(^|/)pom\.xml$|\.gradle(\.kts)?$|(^|/)gradle\.properties$", one.path):
             yield from _left_out(one)
         elif one.path.endswith("conftest.py"):
@@ -93,7 +72,7 @@ def reconfigured(files: Iterable[Configured]) -> Iterator[Finding]:
 def _whole_file(one: Configured, kind: str, what: str, elsewhere: bool) -> Iterator[Finding]:
     if one.before is None:
         less = [
-            mark for mark in _lines("", one.after or "")[1] if kind == "checks-changed" and _LEFT_OUT.search(mark.text)
+            mark for mark in lines("", one.after or "")[1] if kind == "checks-changed" and LEFT_OUT.search(mark.text)
         ]
         told = "leaves out some of what was checked" if less else "is new"
         yield finding(kind, "serious" if less else "note", one.path, less[0] if less else None, f"{what} {told}.")
@@ -101,16 +80,16 @@ def _whole_file(one: Configured, kind: str, what: str, elsewhere: bool) -> Itera
     if one.after is None or not (paths.is_ci(one.path) if kind == "ci-changed" else _CHECKS.search(one.path)):
         yield finding(kind, "warning" if elsewhere else "serious", one.path, None, f"{what} is deleted.")
         return
-    gone, added = _lines(one.before, one.after)
+    gone, added = lines(one.before, one.after)
     if kind == "checks-changed":
         # What is asked of coverage is looked at elsewhere.
         gone, added = ([mark for mark in marks if not _COVERAGE.search(mark.text)] for marks in (gone, added))
     if not gone and not added:
         return
     first = added[0] if added else gone[0]
-    lost = [mark for mark in gone if _RUNS.search(mark.text) and not _stands(mark.text, added)]
+    lost = [mark for mark in gone if RUNS.search(mark.text) and not stands(mark.text, added)]
     narrowed = [
-        mark for mark in added if _NARROW.search(mark.text) and not any(_same_narrowing(mark, old) for old in gone)
+        mark for mark in added if NARROW.search(mark.text) and not any(same_narrowing(mark, old) for old in gone)
     ]
     off = [
         mark
@@ -123,7 +102,7 @@ def _whole_file(one: Configured, kind: str, what: str, elsewhere: bool) -> Itera
     if off:
         yield finding(kind, "serious", one.path, off[0], f"{what} switches a part of itself off.")
     elif lost:
-        replaced = elsewhere or sum(bool(_RUNS.search(mark.text)) for mark in added) >= len(lost)
+        replaced = elsewhere or sum(bool(RUNS.search(mark.text)) for mark in added) >= len(lost)
         severity: Severity = "warning" if replaced else "serious"
         yield finding(kind, severity, one.path, Mark(first.line, lost[0].text), f"{what} runs a check no longer.")
     elif narrowed:
@@ -132,12 +111,12 @@ def _whole_file(one: Configured, kind: str, what: str, elsewhere: bool) -> Itera
         mark
         for mark in gone
         if re.match(r"\s*-?\s*[\"']?(pull_request\w*|push|merge_group|schedule)[\"']?\s*:?", mark.text)
-        and not _stands(mark.text, added)
+        and not stands(mark.text, added)
     ]:
         yield finding(
             kind, "serious", one.path, Mark(first.line, triggers[0].text), f"{what} is started by fewer events."
         )
-    elif [_unversioned(mark.text) for mark in gone] == [_unversioned(mark.text) for mark in added]:
+    elif [unversioned(mark.text) for mark in gone] == [unversioned(mark.text) for mark in added]:
         yield finding(kind, "note", one.path, first, f"{what} names other versions.")
     elif not gone:
         yield finding(
@@ -145,44 +124,6 @@ def _whole_file(one: Configured, kind: str, what: str, elsewhere: bool) -> Itera
         )
     else:
         yield finding(kind, "warning", one.path, first, f"{what} is changed.")
-
-
-def _lines(before: str, after: str) -> tuple[list[Mark], list[Mark]]:
-    """Lines that are gone and lines that are new; comments, empty lines and indentation do not count."""
-    old, new = ([_code(line) for line in text.split("\n")] for text in (before, after))
-    gone, added = [], []
-    for what, old_from, old_to, new_from, new_to in SequenceMatcher(
-        None, old[:5000], new[:5000], autojunk=False
-    ).get_opcodes():
-        if what != "equal":
-            gone += [Mark(at + 1, old[at]) for at in range(old_from, old_to) if old[at]]
-            added += [Mark(at + 1, new[at]) for at in range(new_from, new_to) if new[at]]
-    return gone, added
-
-
-def _code(line: str) -> str:
-    return " ".join(re.sub(r"(^|\s)(#|//).*$", "", line).split())
-
-
-def _unversioned(line: str) -> str:
-    """A line without the version of what it names."""
-    return _VERSION.sub("", line) if _VERSIONED.match(line) else re.sub(r"@v?[\d.]+|==[\d.]+", "", line)
-
-
-def _stands(text: str, added: list[Mark]) -> bool:
-    """Whether a line that runs a check has another one for it."""
-    plain = _unversioned(text)
-    wanted = {found.group() for found in _RUNS.finditer(text)}
-    for mark in added:
-        if _unversioned(mark.text) == plain or SequenceMatcher(None, mark.text, text).ratio() > 0.75:
-            return not _NOTHING.match(mark.text.partition("run:")[2] or mark.text)
-        if wanted and wanted <= {found.group() for found in _RUNS.finditer(mark.text)}:
-            return True
-    return False
-
-
-def _same_narrowing(mark: Mark, old: Mark) -> bool:
-    return {one.group() for one in _NARROW.finditer(mark.text)} <= {one.group() for one in _NARROW.finditer(old.text)}
 
 
 def _settings(one: Configured, keys: re.Pattern[str]) -> Iterator[Finding]:
@@ -197,14 +138,14 @@ def _settings(one: Configured, keys: re.Pattern[str]) -> Iterator[Finding]:
     for path, was, now in changed_values(old, new):
         if keys.search(path) and was is not None and not _ASIDE.search(path):
             yield _setting(one, path, was, now)
-        elif keys.search(path) and _LEFT_OUT.search(now or ""):
+        elif keys.search(path) and LEFT_OUT.search(now or ""):
             yield _less(one, path, now or "")
     for path, gone, added in changed_lists(old, new):
-        less = [item for item in added if _LEFT_OUT.search(item)]
+        less = [item for item in added if LEFT_OUT.search(item)]
         if keys.search(path) and path not in old.lists and less:
             yield _less(one, path, less[0])
         if keys.search(path) and path in old.lists and not _ASIDE.search(path):
-            narrowed = [item for item in added if _NARROW.search(item)]
+            narrowed = [item for item in added if NARROW.search(item)]
             severity: Severity = "serious" if narrowed else "warning" if gone else "note"
             shown = (narrowed or added or gone)[0]
             message = f"`{path}` leaves out some of what was checked." if narrowed else f"`{path}` is changed."
@@ -243,20 +184,20 @@ def _setting(one: Configured, path: str, was: str, now: str | None) -> Finding:
     if now is None:
         return finding(
             "checks-changed",
-            "serious" if _RUNS.search(was) else "warning",
+            "serious" if RUNS.search(was) else "warning",
             one.path,
             Mark(0, was),
             f"`{name}` is gone.",
         )
     where = _find(after, now)
-    if _NOTHING.match(now) and not _NOTHING.match(was):
+    if NOTHING.match(now) and not NOTHING.match(was):
         return finding("checks-changed", "serious", one.path, where, f"`{name}` does nothing any more.")
-    lost = {found.group() for found in _RUNS.finditer(was)} - {found.group() for found in _RUNS.finditer(now)}
-    if _NARROW.search(now) and not _same_narrowing(Mark(0, now), Mark(0, was)):
+    lost = {found.group() for found in RUNS.finditer(was)} - {found.group() for found in RUNS.finditer(now)}
+    if NARROW.search(now) and not same_narrowing(Mark(0, now), Mark(0, was)):
         return finding("checks-changed", "serious", one.path, where, f"`{name}` leaves out some of what was checked.")
     if lost and len(now) < len(was):
         return finding("checks-changed", "serious", one.path, where, f"`{name}` runs `{sorted(lost)[0]}` no longer.")
-    same = _unversioned(was) == _unversioned(now)
+    same = unversioned(was) == unversioned(now)
     return finding("checks-changed", "note" if same else "warning", one.path, where, f"`{name}` is changed.")
 
 
@@ -268,64 +209,30 @@ def _find(text: str, wanted: str) -> Mark:
     return Mark(0, first)
 
 
-def _targets(one: Configured) -> Iterator[Finding]:
-    before, after = _recipes(one.before or ""), _recipes(one.after or "")
-    for name, (line, recipe) in before.items():
-        if name not in after:
-            yield finding(
-                "checks-changed", "serious", one.path, Mark(line, f"{name}:"), f"The target `{name}` is gone."
-            )
-        elif (new := after[name][1]) != recipe:
-            lost = {found.group() for text in recipe for found in _RUNS.finditer(text)} - {
-                found.group() for text in new for found in _RUNS.finditer(text)
-            }
-            narrowed = any(_NARROW.search(text) for text in new if text not in recipe)
-            severity: Severity = "serious" if lost or narrowed or (recipe and not any(new)) else "warning"
-            if severity == "warning" and [_unversioned(text) for text in recipe] == [
-                _unversioned(text) for text in new
-            ]:
-                severity = "note"
-            message = (
-                f"The target `{name}` runs less than it did."
-                if severity == "serious"
-                else f"The target `{name}` is changed."
-            )
-            yield finding("checks-changed", severity, one.path, Mark(after[name][0], f"{name}:"), message)
-
-
-def _recipes(text: str) -> dict[str, tuple[int, list[str]]]:
-    """Targets that check, with the line and the commands of each."""
-    found: dict[str, tuple[int, list[str]]] = {}
-    name = ""
-    for number, line in enumerate(text.split("\n"), 1):
-        target = _TARGET.match(line)
-        if target:
-            name = target["name"]
-            found[name] = (number, [line.partition(":")[2].strip()])
-        elif line.startswith(("\t", "  ")) and name:
-            found[name][1].append(_code(line))
-        elif line.strip() and not line.startswith("#"):
-            name = ""
-    return found
-
-
 def _left_out(one: Configured) -> Iterator[Finding]:
     """A build that leaves tests out."""
     if one.before is None or one.after is None:
         return
-    gone, added = _lines(one.before, one.after)
+    gone, added = lines(one.before, one.after)
     for mark in added:
-        if _NARROW.search(mark.text) and not any(_same_narrowing(mark, old) for old in gone):
+        if NARROW.search(mark.text) and not any(same_narrowing(mark, old) for old in gone):
             yield finding("checks-changed", "serious", one.path, mark, "The build leaves out some of what was checked.")
+
+
+def _no_tests(text: str) -> bool:
+    """Whether a line leaves out single modules that are no tests, such as setup.py."""
+    found = re.fullmatch(r"collect_ignore\s*\+?=\s*\[([^\]]*)\]", text)
+    items = [item.strip(" \"'") for item in found[1].split(",")] if found else []
+    return bool(items) and all(item.endswith(".py") and not re.search(r"test|[*?+({]", item) for item in items)
 
 
 def _collecting(one: Configured) -> Iterator[Finding]:
     """A conftest.py that leaves tests out, or says how they end."""
     if one.after is None:
         return
-    _, added = _lines(one.before or "", one.after)
+    _, added = lines(one.before or "", one.after)
     message = "What pytest collects, or how it ends, is changed here."
-    if decides := next((mark for mark in added if _DECIDES.search(mark.text)), None):
+    if decides := next((mark for mark in added if _DECIDES.search(mark.text) and not _no_tests(mark.text)), None):
         yield finding("checks-changed", "serious", one.path, decides, message)
     elif may := next((mark for mark in added if _MAY_DECIDE.search(mark.text)), None):
         yield finding("checks-changed", "warning", one.path, may, message)

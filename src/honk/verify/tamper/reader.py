@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import IO
 
 from honk.model import ChangedFile
+from honk.verify.tamper.around import Around
 from honk.verify.tamper.inspection import inspect
 
 _MEMORY = 4 << 30
@@ -26,8 +27,8 @@ def main() -> None:
     def say(value: object) -> None:
         out.write(json.dumps(value) + "\n")
 
-    for change in _changes(sys.stdin.buffer):
-        say([asdict(one) for one in inspect(change, say)])
+    for change, around in _changes(sys.stdin.buffer):
+        say([asdict(one) for one in inspect(change, around, say)])
 
 
 def _bounded() -> None:
@@ -43,15 +44,16 @@ def _bounded() -> None:
             continue
 
 
-def _changes(handed: IO[bytes]) -> Iterator[list[ChangedFile]]:
+def _changes(handed: IO[bytes]) -> Iterator[tuple[list[ChangedFile], Around]]:
     def taken(length: int | None) -> bytes | None:
         return None if length is None else handed.read(length)
 
-    for change in json.loads(handed.readline()):
-        yield [
+    for change, around in json.loads(handed.readline()):
+        files = [
             ChangedFile(path, taken(before), taken(after), mode_before, mode_after, old_path)
             for path, old_path, mode_before, mode_after, before, after in change
         ]
+        yield files, Around(**around)
 
 
 if __name__ == "__main__":

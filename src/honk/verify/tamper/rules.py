@@ -233,6 +233,11 @@ def _list(one: Configured, new: Settings, path: str, gone: list[str], added: lis
         return
     if re.search(r"(^|[.\]])rules\b", path):
         # A rule with options: its level is the first of the list.
+        if not added:
+            if gone and path not in new.lists and path not in new.values and (_LEVELS.get(gone[0].lower()) or 0) > 0:
+                message = f"The rule `{name}` is set no longer; it was `{gone[0]}`."
+                yield finding(_kind(one.path, path), "warning", one.path, place(after, path, None), message)
+            return
         was, now = (_LEVELS.get((items or [""])[0].lower()) for items in (gone, added))
         if was is not None and now is not None and now < was:
             message = f"The rule `{name}` is `{added[0]}` now; it was `{gone[0]}`."

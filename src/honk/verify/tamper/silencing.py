@@ -18,8 +18,8 @@ class Silencer:
     """How one tool is told to be quiet."""
 
     tool: str
-    pattern: re.Pattern[str]
-    wide: re.Pattern[str] | None = None
+    pattern: str
+    wide: str | None = None
     """Where this is found in what `pattern` found, a whole file or every rule is meant."""
     severity: Severity = "warning"
     of_line: bool = False
@@ -29,7 +29,7 @@ class Silencer:
 def _silencer(
     tool: str, pattern: str, wide: str | None = None, severity: Severity = "warning", *, of_line: bool = False
 ) -> Silencer:
-    return Silencer(tool, re.compile(pattern), re.compile(wide) if wide else None, severity, of_line)
+    return Silencer(tool, pattern, wide, severity, of_line)
 
 
 _REST = r"[^\n]*"
@@ -156,7 +156,7 @@ class _Found:
 
     @property
     def wide(self) -> bool:
-        return bool(self.silencer.wide and self.silencer.wide.search(self.text))
+        return bool(self.silencer.wide and re.search(self.silencer.wide, self.text))
 
 
 def _told(one: Sides, found: _Found, *, new: bool) -> Finding:
@@ -194,7 +194,7 @@ def _found(source: Source | None, text: str) -> Iterator[_Found]:
     lines = text.split("\n")
     for mark in source.silencers if source else ():
         for silencer in _SILENCERS:
-            found = silencer.pattern.search(mark.text)
+            found = re.search(silencer.pattern, mark.text)
             if found:
                 said = " ".join(found.group().split())
                 yield _Found(silencer, mark.line, said, _code(lines, mark))

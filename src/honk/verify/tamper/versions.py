@@ -21,12 +21,12 @@ class _Kind:
     """How versions stand in files of some kind: each pattern has `version`, and `name` or the fixed `name` here."""
 
     files: re.Pattern[str]
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[str, ...]
     name: str = ""
 
 
 def _kind(files: str, *patterns: str, name: str = "") -> _Kind:
-    return _Kind(re.compile(files), tuple(re.compile(pattern, re.MULTILINE) for pattern in patterns), name)
+    return _Kind(re.compile(files), patterns, name)
 
 
 _KINDS = (
@@ -108,12 +108,9 @@ _KINDS = (
     _kind(r"(^|/)(Gemfile|Podfile)\.lock$", rf"^\s{{4}}(?P<name>[\w.-]+) \({_V}\)"),
 )
 _CI_PATTERNS = (
-    re.compile(rf"uses:\s*[\"']?(?P<name>[\w./-]+)@{_V}", re.MULTILINE),
-    re.compile(
-        rf"^\s*-?\s*(?P<name>[\w-]*(?:python|node|go|java|ruby|dotnet|rust|swift|xcode|kotlin|toolchain)[-_]?version|toolchain)\s*:\s*[\"']?{_V}[\"']?\s*(?:#.*)?$",
-        re.MULTILINE | re.IGNORECASE,
-    ),
-    re.compile(rf"^\s*(?:-\s*)?image:\s*[\"']?(?P<name>[\w./-]+):{_V}", re.MULTILINE),
+    rf"uses:\s*[\"']?(?P<name>[\w./-]+)@{_V}",
+    rf"(?i:^\s*-?\s*(?P<name>[\w-]*(?:python|node|go|java|ruby|dotnet|rust|swift|xcode|kotlin|toolchain)[-_]?version|toolchain)\s*:\s*[\"']?{_V}[\"']?\s*(?:#.*)?$)",
+    rf"^\s*(?:-\s*)?image:\s*[\"']?(?P<name>[\w./-]+):{_V}",
 )
 _NOT_NAMES = {"version", "name", "description", "license", "edition-year", "schema", "lockfileVersion", "line-length",
               "length", "width", "port", "timeout", "fail_under", "indent", "size", "count", "max-complexity",
@@ -147,7 +144,7 @@ _Version = tuple[tuple[tuple[int, ...], int], str, Mark]
 def _versions(kind: _Kind, text: str, path: str) -> dict[str, list[_Version]]:
     found: dict[str, list[_Version]] = defaultdict(list)
     for pattern in kind.patterns:
-        for one in pattern.finditer(text):
+        for one in re.finditer(pattern, text, re.MULTILINE):
             parts = one.groupdict()
             name = parts.get("name") or kind.name
             if name in _NOT_NAMES or "<" in (parts.get("range") or "") or "!" in (parts.get("range") or ""):
