@@ -11,7 +11,7 @@ import pytest
 from honk.model import Check, Repository
 from honk.repository_file import parse_repository_file
 from honk.settings import read_settings
-from honk.verify import verify
+from honk.verify import distil, verify
 from honk.workspace import Workspaces
 from tests.verify.checkouts import commands, left_out, plan_of
 
@@ -98,3 +98,41 @@ def test_an_option_that_builds_the_tests_is_switched_on() -> None:
     build = commands(plan_of({"CMakeLists.txt": CMAKE + options + TESTED}))["cmake build"]
     assert " -DSUMS_BUILD_TESTS=ON && " in build
     assert "SUMS_FUZZ" not in build
+
+
+CTEST = """Test project /workspace/.honk/cmake
+      Start  1: parse_examples
+ 1/3 Test  #1: parse_examples ...................***Failed    0.00 sec
+/workspace/tests/parse_examples.c:77:file_test1_should_be_parsed:FAIL: Failed to read of parse test.
+/workspace/tests/parse_examples.c:261:file_test6_should_not_be_parsed:PASS
+14 Tests 1 Failures 0 Ignored
+FAIL
+
+      Start  2: own_runner
+ 2/3 Test  #2: own_runner .......................***Failed    0.01 sec
+loading the table
+row 7 does not balance
+      Start  3: sums
+ 3/3 Test  #3: sums .............................***Failed    0.01 sec
+/workspace/tests/sums.cpp:12: FAILED:
+  REQUIRE( sum(1, 1) == 3 )
+with expansion:
+  2 == 3
+
+0% tests passed, 3 tests failed out of 3
+
+The following tests FAILED:
+        1 - parse_examples (Failed)
+        2 - own_runner (Failed)
+        3 - sums (Failed)
+"""
+
+
+def test_of_what_ctest_runs_the_failing_line_is_told_and_else_the_last_words() -> None:
+    passed = "/workspace/tests/parse_examples.c:261:file_test6_should_not_be_parsed:PASS\n"
+    told = distil(CTEST.replace(passed, passed * 100), 2000, tool="cmake test ctest --output-on-failure").splitlines()
+    assert told[0] == "tests/parse_examples.c:77: file_test1_should_be_parsed: Failed to read of parse test."
+    assert "tests/sums.cpp:12: REQUIRE( sum(1, 1) == 3 ) with expansion: 2 == 3" in told
+    assert "row 7 does not balance" in "\n".join(told)
+    assert not any(line.endswith("PASS") for line in told)
+    assert told[-1] == "0% tests passed, 3 tests failed out of 3"

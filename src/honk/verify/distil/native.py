@@ -138,6 +138,16 @@ def cargo_test(printed: Printed, _: Sequence[Report]) -> Distilled | None:
     return Distilled(list(faults.values()), results[-1].partition(";  ")[0] if results else "") if faults else None
 
 
+_UNITY = re.compile(r"^(?P<place>\S+:\d+):(?P<name>\w+):FAIL(?:: ?(?P<said>.*))?$")
+_CATCH = re.compile(r"^(?P<place>\S+:\d+): FAILED:")
+_CTEST_BLOCK = re.compile(r"^\s*\d+/\d+ Test +#\d+: (?P<name>\S+) \.*\*\*\*")
+_CTEST_NEXT = re.compile(r"^\s*(?:Start +\d+: |\d+/\d+ Test +#|\d+% tests passed)")
+_LAST_WORDS = 6
+"""Lines of a test that failed in a way that nothing here knows."""
+_LONGEST_BLOCK = 5_000
+"""Lines."""
+_MOST_TOLD = 100
+"""Faults, before which what a test said is looked for."""
 _GTEST = re.compile(r"^(?P<place>\S+:\d+): Failure$")
 _CTEST = re.compile(
     r"^\s*\d+ - (?P<name>\S.*) \((?P<how>Failed|Timeout|SEGFAULT|Not Run|.*Exception.*|Child aborted|.*Abort.*)\)"
@@ -151,9 +161,10 @@ _ENDED = re.compile(r"^(?:Aborted|Segmentation fault|Bus error|Illegal instructi
 
 
 def native_tests(printed: Printed, _: Sequence[Report]) -> Distilled | None:
-    """GoogleTest, CTest, assertions and sanitizers."""
+    """GoogleTest, Catch2, Unity, CTest, assertions and sanitizers."""
     lines = printed.lines
-    faults = []
+    faults: list[Fault] = []
+    blocks = {found["name"]: at for at, line in enumerate(lines) if (found := _CTEST_BLOCK.match(line))}
     for at, line in enumerate(lines):
         if found := _GTEST.match(line):
             until = at + 1
@@ -169,11 +180,28 @@ def native_tests(printed: Printed, _: Sequence[Report]) -> Distilled | None:
             )
             body = [text.strip() for text in lines[at + 1 : until]]
             faults.append(Fault(at, until, f"{found['place']}: {name}: {' '.join(body[:3])}", body[3:]))
+        elif found := _UNITY.match(line):
+            faults.append(Fault(at, at + 1, f"{found['place']}: {found['name']}: {found['said'] or 'FAIL'}"))
+        elif found := _CATCH.match(line):
+            until = next((one for one in range(at + 1, min(len(lines), at + 12)) if not lines[one]), at + 1)
+            faults.append(Fault(at, until, f"{found['place']}: {' '.join(map(str.strip, lines[at + 1 : until]))}"))
         elif (found := _NATIVE.match(line)) and len(line) < 400:
             # The shell only says how it ended; what it said last tells why.
             before = [text for text in lines[max(0, at - 3) : at] if text] if _ENDED.match(line) else []
             faults.append(Fault(at, at + 1, line.strip(), before[-2:], sure=not found["fault"]))
         elif found := _CTEST.match(line):
-            faults.append(Fault(at, at + 1, f"{found['name']} ({found['how']})", sure=False))
+            said = _ctest_said(lines, blocks.pop(found["name"], None), faults) if len(faults) < _MOST_TOLD else []
+            faults.append(Fault(at, at + 1, f"{found['name']} ({found['how']})", said, sure=False))
     closing = next((line for line in lines if re.match(r"^\d+% tests passed, \d+ tests? failed", line)), "")
     return Distilled(faults, closing) if faults else None
+
+
+def _ctest_said(lines: Sequence[str], start: int | None, faults: Sequence[Fault]) -> list[str]:
+    """The last words of a test that failed, from the line that says so, where none of the faults is told of it."""
+    if start is None:
+        return []
+    ends = range(start + 1, min(len(lines), start + _LONGEST_BLOCK))
+    until = next((at for at in ends if _CTEST_NEXT.match(lines[at])), ends.stop)
+    if any(start < fault.at < until for fault in faults):
+        return []
+    return [line for line in lines[start + 1 : until] if line.strip()][-_LAST_WORDS:]
