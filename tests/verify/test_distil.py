@@ -12,6 +12,7 @@ import pytest
 
 from honk.model import Check
 from honk.verify import distil, explain
+from honk.verify.distil import Report
 
 
 def _output(directory: Path, *command: str) -> str:
@@ -159,3 +160,10 @@ def test_of_a_program_that_aborts_its_last_words_are_told() -> None:
     welcome = "Welcome! " + "We collect data. " * 40
     told = distil(f"{welcome}\nNo usable version of the libssl was found\nAborted\n", tool="dotnet restore")
     assert "No usable version of the libssl was found" in told
+
+
+def test_why_pytest_could_not_import_a_file_is_told() -> None:
+    trace = "tests/test_a.py:1: in &lt;module&gt;\n    import gone\nE   ModuleNotFoundError: No module named 'gone'"
+    case = f'<testcase name="tests.test_a"><error message="collection failure">{trace}</error></testcase>'
+    told = distil("", 2000, tool="pytest", reports=[Report("r.xml", f"<testsuite>{case}</testsuite>")])
+    assert told == "tests/test_a.py:1: tests.test_a: ModuleNotFoundError: No module named 'gone'"

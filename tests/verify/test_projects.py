@@ -418,3 +418,8 @@ def test_no_file_makes_looking_at_it_take_long(path: str) -> None:
     ):
         text = (part * LONGEST_READ)[: LONGEST_READ // 4]
         assert "gofmt (lib)" in commands(plan_of({"lib/go.mod": "module a\n", path: text}))
+
+
+def test_what_gradle_builds_by_itself_is_no_project_of_its_own() -> None:
+    files = {"settings.gradle": "", "buildSrc/settings.gradle.kts": "", "buildSrc/build.gradle.kts": ""}
+    assert list(commands(plan_of(files))) == ["gradle test"]

@@ -12,7 +12,7 @@ from honk.verify.tree import Tree, folder, join, ours
 MARKERS = ("go.mod", "go.work")
 _REQUIRED = re.compile(r"^[ \t]*(?:require[ \t]+)?([^\s(/=]\S*)[ \t]+v\d", re.MULTILINE)
 _LISTED = "git ls-files -z -- '*.go' ':!:vendor/' ':!:**/vendor/' ':!:**/testdata/' | xargs -0 -r gofmt -l"
-_FORMAT = f'out=$({_LISTED}) && test -z "$out" || {{ echo "not formatted: $out"; exit 1; }}'
+_FORMAT = f'out=$({_LISTED}) && test -z "$out" || {{ echo "$out" | sed "s/^/not formatted: /"; exit 1; }}'
 
 
 def find_go(tree: Tree) -> list[Workspace]:

@@ -22,8 +22,8 @@ _AHEAD = f"--continue -Dorg.gradle.configuration-cache=false --init-script {_SCR
 
 def find_gradle(tree: Tree) -> list[Workspace]:
     """The Gradle builds: each with settings of its own, and projects outside of these."""
-    roots = {folder(path) for path in tree.named(*_SETTINGS) if ours(path)}
-    alone = {folder(path) for path in tree.named(*_BUILDS) if ours(path)}
+    roots = {place for path in tree.named(*_SETTINGS) if ours(path) and _stands_alone(place := folder(path))}
+    alone = {place for path in tree.named(*_BUILDS) if ours(path) and _stands_alone(place := folder(path))}
     grouped = {place: _projects(tree, place) for place in sorted(roots)}
     inside = {folder for members in grouped.values() for folder in members.values()}
     for place in sorted(alone - inside - roots, key=lambda one: one.count("/")):
@@ -35,6 +35,11 @@ def find_gradle(tree: Tree) -> list[Workspace]:
         plan = partial(_plan, tree, place, {folder: name for name, folder in names.items()})
         workspaces.append(Workspace("Gradle", place, plan, members))
     return workspaces
+
+
+def _stands_alone(place: str) -> bool:
+    """False for what Gradle builds by itself before the build that it lies in."""
+    return place.rpartition("/")[2] != "buildSrc"
 
 
 def _read(tree: Tree, place: str, names: tuple[str, ...]) -> str:

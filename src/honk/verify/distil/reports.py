@@ -75,11 +75,18 @@ def _trx(result: Element) -> Fault:
     return _fault(result.get("testName") or "", texts.get("Message", ""), texts.get("StackTrace", ""), "")
 
 
+_NOT_COLLECTED = "collection failure"
+"""All that pytest's message says of a file that it could not import; why, its trace says last."""
+
+
 def _fault(title: str, message: str, trace: str, file: str) -> Fault:
     said = [line.strip() for line in clean(message) if line.strip()]
     traced = clean(trace)
     if not said:
         said = [line.strip() for line in traced if line.strip() and not line.lstrip().startswith("at ")][:6]
+    wrong = [line[1:].strip() for line in traced if line.startswith("E  ")]
+    if said == [_NOT_COLLECTED] and wrong:
+        said = wrong[-1:]
     own = _own_place(traced, title)
     headline = ": ".join(part for part in (own or file, title, said[0] if said else "") if part)
     more = [line[1:].rstrip() for line in traced if line.startswith("E  ")][1:8]
