@@ -233,6 +233,17 @@ def test_a_greeting_is_read_however_it_is_cut() -> None:
         read_greeting(endless[:100_000])
 
 
+def test_a_connection_that_is_still_open_ends_without_a_trace(
+    settings: Settings, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket(socket.AF_UNIX) as unfinished, proxy(settings, [], told) as egress:
+        unfinished.connect(str(egress.socket))
+        unfinished.sendall(b"CONNECT localhost:1")
+        # Whoever is answered came after it.
+        assert b"400" in talk(egress, b"nothing\r\n\r\n")
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
 def test_a_greeting_in_pieces_reaches_the_server_whole(settings: Settings, secure: Upstream, told: Told) -> None:
     with proxy(settings, [f"localhost:{secure.port}"], told) as egress:
         said = hello("localhost")
