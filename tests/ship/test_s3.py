@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-import s3fs
-from moto.server import ThreadedMotoServer
 
 from honk.model import HonkError
 from honk.ship.shelf import Shelf
@@ -18,6 +15,9 @@ SHA256 = "ab" * 32
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
+    # Read here, and not by each worker that collects tests: it is as much as all of Honk.
+    from moto.server import ThreadedMotoServer
+
     started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     started.start()
     _, port = started.get_host_and_port()
@@ -27,6 +27,9 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    import boto3
+    import s3fs
+
     for name, value in (
         ("AWS_ENDPOINT_URL", server), ("AWS_ACCESS_KEY_ID", "honk"), ("AWS_SECRET_ACCESS_KEY", "honk"),
         ("AWS_DEFAULT_REGION", "us-east-1"),
@@ -71,6 +74,8 @@ def test_a_bucket_that_is_not_there_is_said(bucket: str, built: Path) -> None:
 def test_a_store_that_is_away_is_said(bucket: str, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    import s3fs
+
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(HonkError, match="The artifact store"):
         Shelf("s3://away/honk").put(SHA256, built)
