@@ -55,7 +55,10 @@ def changed_files(cases: Sequence[Case]) -> list[Changes]:
         after = _folders(folder, git("write-tree", directory=folder, environment=index))
         read = [read_changes(folder, before[name], after[name]) for name, _ in sides]
         # The repository is gone when somebody asks.
-        return [replace(one, standing=CaseFiles(files, one.files)) for one, (_, files) in zip(read, sides, strict=True)]
+        return [
+            replace(one, standing=CaseFiles(files, one.files), stood=None)
+            for one, (_, files) in zip(read, sides, strict=True)
+        ]
 
 
 def diff_between(before: Mapping[str, File], after: Mapping[str, File]) -> str:

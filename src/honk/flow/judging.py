@@ -21,8 +21,9 @@ from honk.flow.ports import known_repository, rooms
 from honk.flow.verification import base_file
 from honk.flow.warming import left_to
 from honk.gate import Judged, Override, place
-from honk.model import Budget, Finding, HonkError, Message, Severity, Task, Verdict
+from honk.model import Budget, Changes, Finding, HonkError, Message, Severity, Task, Verdict
 from honk.repository_file import JudgeMode, RepositoryFile
+from honk.verify import plan_changes
 from honk.verify.judge import EDITION, decided
 from honk.workspace import USUAL_MODEL
 
@@ -145,12 +146,22 @@ def _findings(task: Task, commit: str) -> list[Finding]:
     room = rooms()
     changes = room.workspaces.changes(task, task.base_sha or "", commit)
     try:
-        found = list(room.guard(changes.files, changes.standing))
+        found = [*room.guard(changes.files, changes.standing), *_plan_changes(task, changes)]
     except Exception:
         # What makes the guard fail must not pass because of that.
         log.exception("the tamper guard failed on %s", commit)
         found = [_unseen(file.path, "because the guard failed on this change") for file in changes.files[:1]]
     return found + [_unseen(path, "because it is too large") for path in changes.left_out]
+
+
+def _plan_changes(task: Task, changes: Changes) -> Sequence[Finding]:
+    """What it does to the checks that are found in the repository."""
+    repository = rooms().store.repository(task.repository)
+    if repository is None or changes.standing is None or changes.stood is None:
+        return []
+    paths = {path for one in changes.files for path in (one.path, one.old_path) if path}
+    file = base_file(repository, task.base_sha or "")
+    return plan_changes(changes.stood, changes.standing, file, paths | set(changes.left_out))
 
 
 def _fewer_tests(task: Task, commit: str, read: Sequence[Finding]) -> list[Finding]:

@@ -102,11 +102,12 @@ class Standing(Protocol):
 @dataclass(frozen=True)
 class Changes:
     """The files of a change, the paths of those that are too many or too large to be looked at, and what stands around
-    them after the change."""
+    them after the change and stood there before."""
 
     files: Sequence[ChangedFile]
     left_out: Sequence[str] = ()
     standing: Standing | None = None
+    stood: Standing | None = None
 
 
 Severity = Literal["note", "warning", "serious"]

@@ -5,6 +5,7 @@ from honk.verify.distil import distil
 from honk.verify.explain import explain
 from honk.verify.failures import names, new_failures
 from honk.verify.plan import Plan, SetUp, Verifier
+from honk.verify.plan_changes import plan_changes
 from honk.verify.registries import registry_environment, registry_hosts
 from honk.verify.remedies import remedy
 from honk.verify.room import Conditions, Prepared, equip, missing_programs, prepare, untouched
@@ -25,6 +26,7 @@ __all__ = [
     "missing_programs",
     "names",
     "new_failures",
+    "plan_changes",
     "prepare",
     "registry_environment",
     "registry_hosts",

@@ -10,12 +10,12 @@ import tomllib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 from xml.etree.ElementTree import Element
 
 from defusedxml.ElementTree import fromstring
 
-from honk.model import Checkout, Command, HonkError
+from honk.model import Command, Completed, HonkError, Standing
 from honk.verify.plan import PROBES
 
 LONGEST_READ = 512 * 1024
@@ -38,10 +38,18 @@ _NOT_OURS = frozenset(
 )
 
 
+class Looked(Standing, Protocol):
+    """What detectors look at: a `Checkout`, or less."""
+
+    def run(self, command: Command) -> Completed:
+        """Run what asks for programs."""
+        ...
+
+
 class Tree:
     """A checkout's files. Texts are read once; programs are asked for once."""
 
-    def __init__(self, checkout: Checkout, markers: Collection[str] = ()) -> None:
+    def __init__(self, checkout: Looked, markers: Collection[str] = ()) -> None:
         """`markers` are patterns of file names whose texts are likely to be asked for: they are read together."""
         self._checkout = checkout
         # A name with control characters, or that is not UTF-8, cannot be told to anybody.

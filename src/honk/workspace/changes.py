@@ -91,7 +91,7 @@ def read_changes(git_dir: Path, base: str, head: str) -> Changes:
         )
         modes = [None if mode == _ABSENT else mode for mode in entry.modes]
         files.append(ChangedFile(entry.path, before, after, modes[0], modes[1], entry.old_path))
-    return Changes(files, left_out, CommitFiles(git_dir, head))
+    return Changes(files, left_out, CommitFiles(git_dir, head), CommitFiles(git_dir, base))
 
 
 def read_diff(git_dir: Path, base: str, head: str) -> str:
