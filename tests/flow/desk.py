@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from honk.app import Installation, assemble
+from honk.flow.judging import judged_at
 from honk.flow.ports import furnish
-from honk.flow.verification import verify_commit
+from honk.flow.verification import base_file, verify_commit
+from honk.gate import Judged
 from honk.model import Check, Repository, State, Task
 from honk.settings import read_settings
 from tests.conftest import git
@@ -52,6 +54,12 @@ class Desk:
         """The result of the one check there is."""
         (check,) = verify_commit(task, commit or task.head_sha or "", stop=lambda: False, source=self.path / ".git")
         return check
+
+    def judged(self, task: Task) -> Judged:
+        """What guard and rules say of its commit; no model is asked."""
+        change = self.honk.workspaces.change_git_dir(task)
+        git(self.path, "clone", "-q", "--bare", str(self.path), str(change))
+        return judged_at(task, task.head_sha or "", base_file(self.repository, task.base_sha or ""), left=0.0)
 
     def runs(self, task: Task) -> int:
         """How often a check was begun for the task."""

@@ -10,11 +10,7 @@ from typing import Any
 
 import pytest
 
-from honk.flow.judging import judged_at
-from honk.flow.verification import base_file
-from honk.gate import Judged
-from honk.model import Task
-from tests.conftest import Honk, git
+from tests.conftest import Honk
 from tests.flow.desk import Desk
 
 pytestmark = pytest.mark.usefixtures("sandbox")
@@ -41,17 +37,11 @@ def desk(home: Path, make_repository: Callable[..., Path]) -> Desk:
     return Desk(home, make_repository({"prices.py": SUM, "test_prices.py": TESTS}))
 
 
-def judged(desk: Desk, task: Task) -> Judged:
-    change = desk.honk.workspaces.change_git_dir(task)
-    git(desk.path, "clone", "-q", "--bare", str(desk.path), str(change))
-    return judged_at(task, task.head_sha or "", base_file(desk.repository, task.base_sha or ""), left=0.0)
-
-
 def test_code_that_skips_the_tests_of_itself_waits_for_a_person_who_hears_how_many_ran(desk: Desk) -> None:
     task = desk.task(desk.commit({"prices.py": SKIPS}))
     check = desk.verify(task)
     assert (check.status, check.tests, check.tests_on_base) == ("passed", 0, 2)
-    (reason,) = judged(desk, task).reasons
+    (reason,) = desk.judged(task).reasons
     assert reason == f"unittest: No tests passed, 2 did on {desk.base[:8]}, which the change is made from."
     (told,) = desk.honk.store.events_of(task.id, "check.on_base")
     assert told.data["names"] == ["unittest"]
@@ -63,7 +53,7 @@ def test_as_many_tests_as_before_are_nothing_to_speak_of_and_the_base_is_counted
     for task in (first, second):
         check = desk.verify(task)
         assert (check.tests, check.tests_on_base) == (2, None)
-        assert judged(desk, task).findings == []
+        assert desk.judged(task).findings == []
     assert desk.honk.store.count_events(first.id, "check.on_base") == 1
     assert desk.honk.store.count_events(second.id, "check.on_base") == 0
 
@@ -96,7 +86,7 @@ def test_tests_that_go_with_their_code_are_shown_and_hold_nobody_up(desk: Desk) 
     task = desk.task(desk.commit({"prices.py": SUM, "test_prices.py": TESTS}))
     check = desk.verify(task)
     assert (check.tests, check.tests_on_base) == (2, 3)
-    found = judged(desk, task)
+    found = desk.judged(task)
     assert {finding.kind for finding in found.findings} == {"fewer-tests-run", "test-deleted"}
     assert found.reasons == []
 
@@ -105,4 +95,4 @@ def test_a_count_that_the_repository_does_not_mind_is_allowed_by_its_own_rules(d
     desk.commit({"honk.yaml": "tamper: {fewer-tests-run: allow}\n"}, branch="main")
     task = desk.task(desk.commit({"prices.py": SKIPS}))
     assert desk.verify(task).tests_on_base == 2
-    assert judged(desk, task).findings == []
+    assert desk.judged(task).findings == []

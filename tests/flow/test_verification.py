@@ -260,6 +260,14 @@ def test_of_several_projects_only_those_are_checked_that_the_change_touches(
     assert "one" in told[0].summary
 
 
+def test_a_script_by_which_a_tool_looks_at_less_waits_for_a_person(
+    home: Path, make_repository: Callable[..., Path]
+) -> None:
+    desk = Desk(home, make_repository({"pyproject.toml": "[tool.ruff]\n", "a.py": "x = 1\n", "b.py": "x = 1\n"}))
+    (reason,) = desk.judged(desk.task(desk.commit({"lint.sh": "ruff check a.py\n"}))).reasons
+    assert reason.startswith("ruff: It runs `ruff check --output-format=concise a.py`; before the change it was `")
+
+
 def test_nothing_that_the_agent_leaves_behind_is_there_when_its_work_is_checked(
     honk: Honk, make_repository: Callable[..., Path]
 ) -> None:
