@@ -23,7 +23,7 @@ _NONE = "No checks were found in this repository: name some under `verify:` in h
 def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, changed_since: str | None) -> int:
     """Verify the newest commit of the branch, or only say how that would be done. Returns 1 if a check is red. Raises
     `UsageError` for a repository, a branch or a commit that is not there."""
-    from honk.flow.verification import EarlierResults
+    from honk.flow.verification import EarlierResults, allowed_hosts
     from honk.gate import red
     from honk.repository_file import parse_repository_file
     from honk.verify import Conditions, checks_at_once, detect, missing_programs, verify
@@ -64,7 +64,7 @@ def verify_repository(repo: str, *, explain: bool, as_json: bool, fresh: bool, c
                 store,
                 repository.name,
                 checkout,
-                [f"{one.host}:{one.port}" for one in store.allowances(repository.name)],
+                allowed_hosts(store, repository),
                 reused=[] if fresh else ["passed"],
                 hours=settings.checks_cache_hours,
             ),

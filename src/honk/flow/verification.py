@@ -40,13 +40,18 @@ def configuration_digest(repository: Repository, base: str, changed: Sequence[st
     """Names everything besides the commit that decides what the checks are. `changed` are the paths that differ from
     the base: what has nothing to do with them is not checked."""
     text = rooms().workspaces.read(repository, base, "honk.yaml") or ""
-    facts = ["2", text, "\0".join([*rooms().settings.egress, *_allowed(repository)]), "\0".join(changed)]
+    facts = [
+        "2",
+        text,
+        "\0".join([*rooms().settings.egress, *allowed_hosts(rooms().store, repository)]),
+        "\0".join(changed),
+    ]
     return hashlib.sha256("\0\0".join(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _allowed(repository: Repository) -> list[str]:
+def allowed_hosts(store: Store, repository: Repository) -> list[str]:
     """The hosts that people have let the repository's commands reach."""
-    return [f"{one.host}:{one.port}" for one in rooms().store.allowances(repository.name)]
+    return [f"{one.host}:{one.port}" for one in store.allowances(repository.name)]
 
 
 def accepted_base(repository: Repository, base: str) -> str | None:
@@ -100,6 +105,16 @@ def landed_with(repository: Repository, checks: Sequence[Check]) -> None:
 
 def _remember_count(repository: Repository, check: Check, tests: int) -> None:
     rooms().store.remember(*_COUNTS, _count_key(repository, check), {"tests": tests})
+
+
+def _known_count(repository: Repository, check: Check) -> int | None:
+    known = rooms().store.recall(*_COUNTS, _count_key(repository, check))
+    return int(known["tests"]) if known else None
+
+
+def _may_be_fewer(check: Check, known: int | None) -> bool:
+    """Whether the base has to be tried to know."""
+    return check.tests is not None if known is None else known > (check.tests or 0)
 
 
 def _count_key(repository: Repository, check: Check) -> str:
@@ -170,7 +185,7 @@ class _Verification:
                     room.store,
                     self.repository.name,
                     checkout,
-                    [*_allowed(self.repository), *(["no sandbox"] if task.unsafe else [])],
+                    [*allowed_hosts(room.store, self.repository), *(["no sandbox"] if task.unsafe else [])],
                     reused,
                     room.settings.checks_cache_hours,
                 ),
@@ -193,54 +208,16 @@ class _Verification:
         failed = [check.name for check in checks if check.status == "failed" and check.failures]
         if not failed or self.commit == self.base:
             return list(checks)
-        room, branch = rooms(), self.repository.default_branch
-        told = {"names": failed, "base": self.base, "branch": branch, "commit": self.commit}
-        room.store.record(self.task.id, "check.on_base", told, key=f"{place}:on-base")
-        below = self._checks(self.base, None, f"{place}:base", ["passed", "failed"], only=failed)
-        before = {check.name: check for check in below}
+        before = self._on_base(failed, f"{place}:on-base", f"{place}:base")
         compared = [
             self._compared(check, before.get(check.name)) if check.name in failed else check for check in checks
         ]
         for check in compared:
             if check.status == "already_red":
-                room.store.record(
+                rooms().store.record(
                     self.task.id, "check.already_red", self._told(check), key=f"{place}:{check.name}:already-red"
                 )
         return compared
-
-    # -- fewer tests than before? ------------------------------------------------------------------------------------
-
-    def _counted_against_base(self, checks: Sequence[Check], place: str) -> list[Check]:
-        """The results, of which those say so in which fewer tests passed than on the base: code under test can keep
-        tests from running. The base is tried where it is not known that as many passed as ever did there."""
-        if self.base != self.task.base_sha or self.commit == self.base:
-            return list(checks)
-        fewer = [check for check in checks if check.status in ("passed", "flaky") and self._may_be_fewer(check)]
-        if not fewer:
-            return list(checks)
-        room, names = rooms(), [check.name for check in fewer]
-        told = {"names": names, "base": self.base, "branch": self.repository.default_branch, "commit": self.commit}
-        room.store.record(self.task.id, "check.on_base", told | {"counted": True}, key=f"{place}:counted-on-base")
-        below = self._checks(self.base, None, f"{place}:counted", ["passed", "failed"], only=names)
-        before = {check.name: check.tests or 0 for check in below}
-        red_there = {check.name for check in below if not check.green}
-        for check in fewer:
-            known = room.store.recall(*_COUNTS, _count_key(self.repository, check))
-            if known is None and check.name not in red_there:
-                _remember_count(self.repository, check, before.get(check.name, 0))
-        return [
-            replace(check, tests_on_base=before[check.name])
-            if check in fewer and before.get(check.name, 0) > (check.tests or 0)
-            else check
-            for check in checks
-        ]
-
-    def _may_be_fewer(self, check: Check) -> bool:
-        """Whether the base has to be tried to know."""
-        known = rooms().store.recall(*_COUNTS, _count_key(self.repository, check))
-        if known is None:
-            return check.tests is not None
-        return int(known["tests"]) > (check.tests or 0)
 
     def _compared(self, check: Check, before: Check | None) -> Check:
         where = f"{self.repository.default_branch} ({self.base[:8]})"
@@ -254,6 +231,39 @@ class _Verification:
         failing = f": {what}" if what else ""
         summary = f"Already red on {where}, in the same way{failing}.\n{check.summary}"
         return replace(check, status="already_red", against=self.base, summary=summary)
+
+    # -- fewer tests than before? ------------------------------------------------------------------------------------
+
+    def _counted_against_base(self, checks: Sequence[Check], place: str) -> list[Check]:
+        """The results, of which those say so in which fewer tests passed than on the base: code under test can keep
+        tests from running. The base is tried where it is not known that as many passed as ever did there."""
+        if self.base != self.task.base_sha or self.commit == self.base:
+            return list(checks)
+        known = {
+            check.name: _known_count(self.repository, check) for check in checks if check.status in ("passed", "flaky")
+        }
+        fewer = [check for check in checks if check.name in known and _may_be_fewer(check, known[check.name])]
+        if not fewer:
+            return list(checks)
+        names = [check.name for check in fewer]
+        below = self._on_base(names, f"{place}:counted-on-base", f"{place}:counted", counted=True)
+        before = {name: check.tests or 0 for name, check in below.items()}
+        for check in fewer:
+            if known[check.name] is None and (check.name not in below or below[check.name].green):
+                _remember_count(self.repository, check, before.get(check.name, 0))
+        return [
+            replace(check, tests_on_base=before[check.name])
+            if check in fewer and before.get(check.name, 0) > (check.tests or 0)
+            else check
+            for check in checks
+        ]
+
+    def _on_base(self, names: Sequence[str], key: str, place: str, **more: bool) -> dict[str, Check]:
+        """What these checks find on the base, by name. That they are tried there is told under `key`."""
+        told = {"names": names, "base": self.base, "branch": self.repository.default_branch, "commit": self.commit}
+        rooms().store.record(self.task.id, "check.on_base", told | more, key=key)
+        found = self._checks(self.base, None, place, ["passed", "failed"], only=names)
+        return {check.name: check for check in found}
 
 
 @dataclass(frozen=True)
