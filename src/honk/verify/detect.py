@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from honk.model import Standing
 from honk.repository_file import RepositoryFile, VerifyStep
 from honk.verify.bazel import instead_of_others
 from honk.verify.ecosystems import ECOSYSTEMS, MARKERS
@@ -12,7 +13,7 @@ from honk.verify.make import add_make, make_places
 from honk.verify.plan import KINDS, LeftOut, Plan, SetUp, Verifier, Workspace
 from honk.verify.pre_commit import instead_of_its_hooks
 from honk.verify.touched import Touched, touched
-from honk.verify.tree import Looked, Tree, within
+from honk.verify.tree import Tree, within
 
 _MOST = 200
 """Workspaces of one repository that are planned for."""
@@ -20,7 +21,7 @@ _TOO_MANY = f"more than {_MOST} in a repository are not looked at: name checks u
 
 
 def detect(
-    checkout: Looked, file: RepositoryFile, *, changed: Collection[str] | None = None, egress: Collection[str] = ()
+    checkout: Standing, file: RepositoryFile, *, changed: Collection[str] | None = None, egress: Collection[str] = ()
 ) -> Plan:
     """The checks for a checkout: those honk.yaml names, or else those its contents ask for.
 

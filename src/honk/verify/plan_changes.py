@@ -9,9 +9,8 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 
-from honk.model import Command, Completed, Finding, HonkError, Severity, Standing
+from honk.model import Finding, Severity, Standing
 from honk.repository_file import RepositoryFile
 from honk.verify.detect import detect
 from honk.verify.plan import Verifier
@@ -22,28 +21,12 @@ _SCOPED = frozenset(("ruff", "ruff-format", "black", "mypy", "pyright"))
 """Tools of which the project says on what they run. The lines of others follow from what a change touches."""
 
 
-@dataclass(frozen=True)
-class _Still:
-    """A commit's files as detectors look at a checkout. Every program counts as there."""
-
-    standing: Standing
-
-    def files(self) -> Sequence[str]:
-        return self.standing.files()
-
-    def texts(self, paths: Collection[str], longest: int) -> dict[str, str]:
-        return dict(self.standing.texts(paths, longest))
-
-    def run(self, command: Command) -> Completed:
-        raise HonkError("Nothing runs here.")
-
-
 def plan_changes(before: Standing, after: Standing, file: RepositoryFile, changed: Collection[str]) -> list[Finding]:
     """Findings about checks that were found `before` the change and are others `after` it. `file` is honk.yaml of the
     base: what that names cannot be changed."""
     if file.verify is not None:
         return []
-    old, new = (detect(_Still(side), file, changed=changed).verifiers for side in (before, after))
+    old, new = (detect(side, file, changed=changed).verifiers for side in (before, after))
     there = set(after.files())
     return list(_compared(old, {one.name: one for one in new}, there))
 

@@ -8,9 +8,10 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from xml.etree.ElementTree import Element
 
 from defusedxml.ElementTree import fromstring
@@ -38,19 +39,21 @@ _NOT_OURS = frozenset(
 )
 
 
-class Looked(Standing, Protocol):
-    """What detectors look at: a `Checkout`, or less."""
+@runtime_checkable
+class _Runs(Protocol):
+    """A `Checkout`, in which it can be asked for programs."""
 
-    def run(self, command: Command) -> Completed:
-        """Run what asks for programs."""
-        ...
+    def run(self, command: Command) -> Completed: ...
 
 
 class Tree:
     """A checkout's files. Texts are read once; programs are asked for once."""
 
-    def __init__(self, checkout: Looked, markers: Collection[str] = ()) -> None:
-        """`markers` are patterns of file names whose texts are likely to be asked for: they are read together."""
+    def __init__(self, checkout: Standing, markers: Collection[str] = ()) -> None:
+        """`markers` are patterns of file names whose texts are likely to be asked for: they are read together.
+
+        Where nothing can run, every program counts as there.
+        """
         self._checkout = checkout
         # A name with control characters, or that is not UTF-8, cannot be told to anybody.
         self.files = tuple(path for path in checkout.files() if path.isprintable())
@@ -137,11 +140,11 @@ class Tree:
         """Those of the programs that a check's sandbox has."""
         asked = sorted({program for program in programs if program not in self._present})
         if asked:
-            try:
-                told = self._checkout.run(Command(("sh", "-c", f"{probe(asked)}; true"))).output.split()
-            except HonkError:
-                # The first check will meet the same and say so.
-                told = asked
+            told = asked
+            if isinstance(self._checkout, _Runs):
+                # Where it cannot be asked, the first check will meet the same and say so.
+                with suppress(HonkError):
+                    told = self._checkout.run(Command(("sh", "-c", f"{probe(asked)}; true"))).output.split()
             self._present |= {program: program in told for program in asked}
         return {program for program in programs if self._present[program]}
 

@@ -87,7 +87,7 @@ def _projects(paths: Collection[str], texts: Mapping[str, str]) -> list[str]:
     from honk.verify.python import find_python
     from honk.verify.tree import Tree
 
-    found = find_python(Tree(_Files(paths, texts)))  # type: ignore[arg-type]
+    found = find_python(Tree(_Files(paths, texts)))
     folders = {member for one in found for member in (one.directory, *one.members)}
     return sorted("" if folder == "." else folder for folder in folders)
 
