@@ -8,6 +8,7 @@ from pathlib import Path
 
 from honk.git import git_beginning, git_bytes, readable
 from honk.model import ChangedFile, Changes
+from honk.workspace.trees import texts
 
 _FILES = 10_000
 """How many files are read."""
@@ -45,14 +46,7 @@ class CommitFiles:
     def texts(self, paths: Collection[str], longest: int) -> Mapping[str, str]:
         """The texts of those that are there and have at most `longest` bytes, decoded with replacement."""
         listed = self._listed()
-        wanted = {path: listed[path] for path in paths if listed.get(path)}
-        sizes = _sizes(self._git_dir, list(wanted.values()))
-        contents = _contents(self._git_dir, [one for one in wanted.values() if sizes.get(one, longest + 1) <= longest])
-        return {
-            path: contents[identifier].decode("utf-8", "replace")
-            for path, identifier in wanted.items()
-            if identifier in contents
-        }
+        return texts(self._git_dir, {path: listed[path] for path in paths if listed.get(path)}, longest)
 
     def _listed(self) -> dict[str, str]:
         """Each path with git's name for its content; with none where that is no regular file."""

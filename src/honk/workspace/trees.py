@@ -125,6 +125,8 @@ def blobs(git_dir: Path, sha: str) -> dict[str, str]:
 
 def texts(git_dir: Path, ids: Mapping[str, str], longest: int) -> dict[str, str]:
     """The texts of these blobs, by the same names, without those of more than `longest` bytes or that are not there."""
+    if not ids:
+        return {}
     asked = "".join(f"{blob}\n" for blob in ids.values()).encode()
     sizes = git("cat-file", "--batch-check=%(objectsize)", directory=git_dir, given=asked).splitlines()
     short = [name for name, size in zip(ids, sizes, strict=True) if size.isdigit() and int(size) <= longest]
